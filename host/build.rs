@@ -1,0 +1,44 @@
+//! Embeds the plugins in the box: builds them into components and writes `$OUT_DIR/builtin.rs`, which the plugin
+//! loader includes. Runs again only when something that a plugin is made of has changed, never for a change in `src/`.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use xtask::plugins::{self, BuiltPlugin, Selection};
+use xtask::{nested, workspace};
+
+fn main() -> Result<()> {
+    let out = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set")?);
+    let target = nested::target_dir_above(&out).unwrap_or(&out).join("plugins");
+    let built = plugins::build(&target, &Selection::All)?;
+    fs::write(out.join("builtin.rs"), table(&built)?).context("cannot write builtin.rs")?;
+    watch(&built);
+    Ok(())
+}
+
+fn table(built: &[BuiltPlugin]) -> Result<String> {
+    let mut table = String::from(
+        "/// The plugins in the box: kind (`policy` or `adapter`), name, component.\n\
+         pub static BUILTIN: &[(&str, &str, &[u8])] = &[\n",
+    );
+    for BuiltPlugin { plugin, path, .. } in built {
+        let path = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+        writeln!(table, "    ({:?}, {:?}, include_bytes!({path:?})),", plugin.kind.as_str(), plugin.name)?;
+    }
+    table.push_str("];\n");
+    Ok(table)
+}
+
+/// A new plugin needs no line of its own: it is a new member of the workspace, which shows in `Cargo.lock`. Golden files
+/// are left out, because a component does not depend on them.
+fn watch(built: &[BuiltPlugin]) {
+    let folders = built.iter().map(|built| built.plugin.folder.as_path()).chain([Path::new("plugin-sdk")]);
+    let sources = folders.flat_map(|folder| [folder.join("src"), folder.join("Cargo.toml")]);
+    let shared = ["wit", "Cargo.toml", "Cargo.lock"].into_iter().map(PathBuf::from);
+    for path in sources.chain(shared) {
+        println!("cargo::rerun-if-changed={}", workspace().join(path).display());
+    }
+}

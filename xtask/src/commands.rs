@@ -1,0 +1,134 @@
+//! What `cargo xtask` does, one function per command. All of them run plain tools that can be run by hand as well.
+
+use std::env;
+use std::ffi::OsStr;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use xtask::plugins::{self, Selection};
+use xtask::{nested, workspace};
+
+/// The plugins in the box are built for the first; guests that users write, and some in the tests, for the second.
+const TARGETS: &[&str] = &[plugins::TARGET, "wasm32-wasip2"];
+
+/// Builds the gateway with optimisation and serves with it.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    add_missing_targets()?;
+    let build = [
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "pointsman",
+        "--bin",
+        "pointsman",
+        "--",
+        "serve",
+    ];
+    eprintln!("building the gateway; the first time takes some minutes");
+    execute(cargo(build).args(arguments))
+}
+
+/// Runs the whole suite, or what the arguments select of it.
+pub(crate) fn test(arguments: &[String]) -> Result<()> {
+    add_missing_targets()?;
+    execute(cargo(["test", "--workspace"]).args(arguments))
+}
+
+/// Runs all checks and then says which ones failed, so that one run shows everything.
+pub(crate) fn check(arguments: &[String]) -> Result<()> {
+    ensure!(arguments.is_empty(), "`check` takes no arguments");
+    add_missing_targets()?;
+    let checks = [
+        ("format", cargo(["fmt", "--all", "--check"])),
+        (
+            "lints",
+            cargo(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
+        ),
+        ("documentation", documentation()),
+        ("dependencies", cargo(["deny", "check", "bans", "licenses", "sources"])),
+    ];
+    let mut failed = Vec::new();
+    for (name, mut command) in checks.into_iter().chain(advisories()) {
+        if let Err(error) = execute(&mut command) {
+            eprintln!("{name}: {error:#}");
+            failed.push(name);
+        }
+    }
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Builds the plugins into components and lists them.
+pub(crate) fn plugins(arguments: &[String]) -> Result<()> {
+    add_missing_targets()?;
+    let selection = if arguments.is_empty() {
+        Selection::All
+    } else {
+        Selection::Named(arguments.to_vec())
+    };
+    let program = env::current_exe().context("cannot find the target directory")?;
+    let target = nested::target_dir_above(&program)
+        .context("cannot find the target directory")?
+        .join("plugins");
+    for built in plugins::build(&target, &selection)? {
+        println!("{:>9} bytes  {}", built.size, built.path.display());
+    }
+    Ok(())
+}
+
+/// Builds with optimisation what is measured, then measures.
+pub(crate) fn bench(arguments: &[String]) -> Result<()> {
+    add_missing_targets()?;
+    execute(&mut cargo(["build", "--release", "--package", "pointsman"]))?;
+    execute(cargo(["run", "--release", "--package", "bench", "--"]).args(arguments))
+}
+
+fn documentation() -> Command {
+    let mut doc = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    doc.env("RUSTDOCFLAGS", "--deny warnings");
+    doc
+}
+
+/// The check for known vulnerabilities, unless their database cannot be fetched: that must be seen, and must not fail
+/// everything else on a machine without access to it.
+fn advisories() -> Option<(&'static str, Command)> {
+    if execute(&mut cargo(["deny", "fetch", "db"])).is_ok() {
+        return Some(("advisories", cargo(["deny", "check", "--disable-fetch", "advisories"])));
+    }
+    eprintln!("WARNING: the advisory database cannot be fetched; dependencies were NOT checked for vulnerabilities");
+    None
+}
+
+/// A fresh machine has no WebAssembly targets. Without rustup, the build says what is missing.
+fn add_missing_targets() -> Result<()> {
+    for target in TARGETS {
+        if nested::has_target(target)? {
+            continue;
+        }
+        let mut rustup = Command::new("rustup");
+        if execute(rustup.args(["target", "add", target])).is_err() {
+            bail!("the target {target} is missing; install it with your system's packages or get rustup");
+        }
+    }
+    Ok(())
+}
+
+/// Unlike the inner cargo that builds plugins, this one is to see the caller's environment.
+fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace()).args(arguments);
+    cargo
+}
+
+fn execute(command: &mut Command) -> Result<()> {
+    let program = command.get_program().display().to_string();
+    let status = command.status().with_context(|| format!("cannot start {program}"))?;
+    let arguments: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+    ensure!(
+        status.success(),
+        "`{program} {}` failed ({status})",
+        arguments.join(" ")
+    );
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Runs plugins natively: a host for one thread, the cases that it is asked, and the runners of golden files.
+//! Golden files are plain data, so that the same files can be put to the built component as well.
+//!
+//! # A policy's golden file
+//! `golden/*.json` holds a configuration and what is decided under it:
+//! ```json
+//! { "config": { "rules": [{ "any": ["python"], "label": "coding", "prefer": ["a/big"] }] },
+//!   "cases": [{
+//!     "name": "code goes to the big model",
+//!     "request": { "messages": [{ "role": "user", "content": "fix my python" }] },
+//!     "candidates": [{ "id": "a/small" }, { "id": "a/big", "tags": ["strong"] }],
+//!     "verdict": { "plan": { "steps": ["a/big", "a/small"], "labels": { "class": "coding" } } } }] }
+//! ```
+//! * Besides `request` (an OpenAI chat body) a case may give `route`, `key_id`, `team`, `session`, `labels`, `headers`,
+//!   `now_ms`, `seed` and `state` (by key; a number is a counter, a string is bytes).
+//! * A candidate has an `id` and may have `provider`, `tags`, `weight`, `price` (US dollars per million tokens: `input`,
+//!   `cached_input`, `cache_write`, `output`), `estimated_cost_usd`, `ceiling_cost_usd`, `context_window`, `abilities` and `health`.
+//! * The `verdict` is `{"pass": true}`, `{"plan": …}`, `{"reject": {"status", "code", "message"?, "retry_after_ms"?}}` or
+//!   `{"fault": "text that it contains"}`. A plan's `steps` are ids or objects with the contract's fields; `steps`, `edits` and
+//!   `labels` that are not given are expected to be empty, a `reason` or `message` that is not given may be anything.
+//! * `state_after` gives what keys hold afterwards.
+//!
+//! A file may instead hold a configuration that is refused: `{"config": …, "error": "text that it contains"}`; one that is
+//! accepted may list its `warnings`. The adapters' files are described at [`adapter_golden`].
+
+mod adapter_files;
+mod case;
+pub(crate) mod imports;
+mod policy_files;
+mod verdict;
+
+pub use adapter_files::adapter_golden;
+pub use case::Case;
+pub use policy_files::golden;
+
+use crate::{Ended, Observe, Policy, Request, Verdict, log::Level};
+
+/// Serves the imports of the plugins on this thread until it is dropped. There is one for a thread at a time.
+#[derive(Debug)]
+pub struct TestHost {
+    // Its functions reach a thread's own state, so it stays where it was made.
+    _stays: std::marker::PhantomData<*const ()>,
+}
+
+impl TestHost {
+    /// A host with an empty store and an empty log.
+    #[allow(
+        clippy::new_without_default,
+        reason = "a host takes over the thread, which a default should not"
+    )]
+    pub fn new() -> Self {
+        imports::reset();
+        TestHost {
+            _stays: std::marker::PhantomData,
+        }
+    }
+
+    /// What the policy decides for the case. The store keeps what earlier cases left, and gets what the case brings.
+    pub fn decide<P: Policy>(&self, policy: &P, case: &Case) -> Result<Verdict, String> {
+        let request = self.show(case);
+        policy.decide(&request, &case.candidates())
+    }
+
+    /// Tells the policy how a request ended.
+    pub fn observe<P: Observe>(&self, policy: &P, ended: &Ended) {
+        imports::set_now(ended.now_ms);
+        policy.observe(ended);
+    }
+
+    /// Makes the case's request the one that the imports speak of.
+    pub fn show(&self, case: &Case) -> Request {
+        imports::show(case);
+        Request::new(case.summary())
+    }
+
+    /// The counter under `key`, if it has been counted.
+    pub fn counter(&self, key: &str) -> Option<i64> {
+        imports::counter(key)
+    }
+
+    /// The bytes under `key`, if there are any.
+    pub fn bytes(&self, key: &str) -> Option<Vec<u8>> {
+        imports::bytes(key)
+    }
+
+    /// All keys of the store, in order.
+    pub fn keys(&self) -> Vec<String> {
+        imports::keys()
+    }
+
+    /// The lines that were logged since the host was made.
+    pub fn log_lines(&self) -> Vec<(Level, String)> {
+        imports::log_lines()
+    }
+}
+
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        imports::reset();
+    }
+}
+
+/// Every `.json` below `golden/`, by name, so that runs and their complaints come in the same order everywhere.
+fn files(plugin: &str) -> Vec<(String, String)> {
+    let folder = std::path::Path::new(plugin).join("golden");
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<_> = entries
+        .map(|entry| {
+            entry
+                .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+                .path()
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    paths.sort();
+    assert!(
+        !paths.is_empty(),
+        "{}: no golden file, and a plugin needs at least one",
+        folder.display()
+    );
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            (
+                path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                text,
+            )
+        })
+        .collect()
+}
+
+/// Fails with every complaint at once.
+fn settle(complaints: &[String]) {
+    assert!(
+        complaints.is_empty(),
+        "{} golden cases went wrong:\n{}",
+        complaints.len(),
+        complaints.join("\n")
+    );
+}

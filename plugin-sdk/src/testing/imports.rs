@@ -1,0 +1,200 @@
+//! The imports of the contract as the test host serves them, from state of the thread's own.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use serde_json::Value;
+
+use super::case::{Case, Held, text_of};
+use crate::log::Level;
+
+#[derive(Default)]
+struct World {
+    body: Value,
+    headers: BTreeMap<String, String>,
+    now_ms: u64,
+    store: BTreeMap<String, Entry>,
+    lines: Vec<(Level, String)>,
+}
+
+struct Entry {
+    value: Stored,
+    until_ms: Option<u64>,
+}
+
+enum Stored {
+    Counter(i64),
+    Bytes(Vec<u8>),
+}
+
+thread_local! {
+    static WORLD: RefCell<World> = RefCell::default();
+}
+
+pub(super) fn reset() {
+    WORLD.take();
+}
+
+pub(super) fn set_now(now_ms: u64) {
+    WORLD.with_borrow_mut(|world| world.now_ms = now_ms);
+}
+
+pub(super) fn show(case: &Case) {
+    WORLD.with_borrow_mut(|world| {
+        world.body = case.request.clone();
+        world.headers = case
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_lowercase(), value.clone()))
+            .collect();
+        world.now_ms = case.now_ms;
+        for (key, held) in &case.state {
+            let value = match held {
+                Held::Counter(count) => Stored::Counter(*count),
+                Held::Text(text) => Stored::Bytes(text.clone().into_bytes()),
+            };
+            world.store.insert(key.clone(), Entry { value, until_ms: None });
+        }
+    });
+}
+
+pub(super) fn counter(key: &str) -> Option<i64> {
+    WORLD.with_borrow(|world| match world.live(key)?.value {
+        Stored::Counter(count) => Some(count),
+        Stored::Bytes(_) => None,
+    })
+}
+
+pub(super) fn bytes(key: &str) -> Option<Vec<u8>> {
+    state::get(key)
+}
+
+pub(super) fn keys() -> Vec<String> {
+    WORLD.with_borrow(|world| {
+        world
+            .store
+            .keys()
+            .filter(|key| world.live(key).is_some())
+            .cloned()
+            .collect()
+    })
+}
+
+pub(super) fn log_lines() -> Vec<(Level, String)> {
+    WORLD.with_borrow(|world| world.lines.clone())
+}
+
+impl World {
+    fn live(&self, key: &str) -> Option<&Entry> {
+        self.store
+            .get(key)
+            .filter(|entry| entry.until_ms.is_none_or(|until| self.now_ms < until))
+    }
+
+    fn until(&self, ttl_ms: Option<u64>) -> Option<u64> {
+        ttl_ms.map(|ttl| self.now_ms.saturating_add(ttl))
+    }
+
+    fn messages(&self) -> &[Value] {
+        self.body["messages"].as_array().map_or(&[], Vec::as_slice)
+    }
+}
+
+pub(crate) mod log {
+    use super::*;
+
+    pub(crate) fn log(level: Level, message: &str) {
+        WORLD.with_borrow_mut(|world| world.lines.push((level, message.to_owned())));
+    }
+}
+
+pub(crate) mod state {
+    use super::*;
+
+    pub(crate) fn get(key: &str) -> Option<Vec<u8>> {
+        WORLD.with_borrow(|world| match &world.live(key)?.value {
+            Stored::Bytes(bytes) => Some(bytes.clone()),
+            Stored::Counter(_) => None,
+        })
+    }
+
+    pub(crate) fn set(key: &str, value: &[u8], ttl_ms: Option<u64>) {
+        WORLD.with_borrow_mut(|world| {
+            let entry = Entry {
+                value: Stored::Bytes(value.to_vec()),
+                until_ms: world.until(ttl_ms),
+            };
+            world.store.insert(key.to_owned(), entry);
+        });
+    }
+
+    pub(crate) fn delete(key: &str) {
+        WORLD.with_borrow_mut(|world| world.store.remove(key));
+    }
+
+    pub(crate) fn add(key: &str, delta: i64, ttl_ms: Option<u64>) -> i64 {
+        let count = counter(key).unwrap_or(0).saturating_add(delta);
+        WORLD.with_borrow_mut(|world| {
+            let entry = Entry {
+                value: Stored::Counter(count),
+                until_ms: world.until(ttl_ms),
+            };
+            world.store.insert(key.to_owned(), entry);
+        });
+        count
+    }
+}
+
+pub(crate) mod prompt {
+    use super::*;
+
+    pub(crate) fn role(index: u32) -> Option<String> {
+        WORLD.with_borrow(|world| {
+            world.messages().get(index as usize)?["role"]
+                .as_str()
+                .map(str::to_owned)
+        })
+    }
+
+    pub(crate) fn text(index: u32) -> Option<String> {
+        WORLD.with_borrow(|world| world.messages().get(index as usize).map(text_of))
+    }
+
+    pub(crate) fn last_user_text() -> String {
+        WORLD.with_borrow(|world| {
+            world
+                .messages()
+                .iter()
+                .rev()
+                .find(|message| message["role"] == "user")
+                .map(text_of)
+                .unwrap_or_default()
+        })
+    }
+
+    pub(crate) fn system_text() -> String {
+        WORLD.with_borrow(|world| {
+            let is_system = |message: &&Value| matches!(message["role"].as_str(), Some("system" | "developer"));
+            world
+                .messages()
+                .iter()
+                .filter(is_system)
+                .map(text_of)
+                .collect::<Vec<_>>()
+                .join("\n")
+        })
+    }
+
+    pub(crate) fn all_text(at_most: u32) -> String {
+        let mut text = WORLD.with_borrow(|world| world.messages().iter().map(text_of).collect::<Vec<_>>().join("\n"));
+        text.truncate(text.floor_char_boundary(at_most as usize));
+        text
+    }
+
+    pub(crate) fn header(name: &str) -> Option<String> {
+        WORLD.with_borrow(|world| world.headers.get(&name.to_lowercase()).cloned())
+    }
+
+    pub(crate) fn get(pointer: &str) -> Option<String> {
+        WORLD.with_borrow(|world| world.body.pointer(pointer).map(Value::to_string))
+    }
+}

@@ -1,0 +1,195 @@
+//! How much the model thinks, and what it then refuses: sampling other than the default, and a forced tool.
+
+use crate::chat::{Chat, Raw, Text, read, refuse};
+use crate::messages::Thinking;
+use crate::settings::{Sampling, Settings, ThinkingStyle};
+use pointsman_plugin::Failure;
+use serde::Deserialize;
+
+/// The smallest budget that the provider takes.
+const LEAST_BUDGET: u64 = 1024;
+
+/// The canonical scale, and the provider's own `max` above it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    None,
+    Minimal,
+    Low,
+    Medium,
+    High,
+    ExtraHigh,
+    Max,
+}
+
+/// What was decided; the words for the wire, and whether the model will think.
+pub(crate) struct Plan<'a> {
+    pub(crate) thinking: Option<Thinking<'a>>,
+    pub(crate) effort: Option<&'static str>,
+    pub(crate) max_tokens: u64,
+    is_on: bool,
+}
+
+/// What the conversation allows.
+pub(crate) struct Circumstances {
+    /// A tool is forced, which goes together with no thinking.
+    pub(crate) is_tool_forced: bool,
+    /// The turn under way called tools and lost its signed thinking on the way through the client: with a budget the
+    /// provider would refuse it.
+    pub(crate) has_unsigned_calls: bool,
+}
+
+#[derive(Deserialize)]
+struct Given<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Text<'a>>,
+    budget_tokens: Option<u64>,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn of(chat: &Chat<'a>, settings: &Settings, around: &Circumstances) -> Result<Self, Failure> {
+        let named = chat.max_completion_tokens.or(chat.max_tokens);
+        let max_tokens = capped(named.unwrap_or(settings.max_tokens), settings);
+        if let Some(given) = chat.thinking {
+            return Self::as_given(given, named.is_some(), max_tokens, settings);
+        }
+        let effort = chat
+            .reasoning_effort
+            .as_ref()
+            .map(|text| Effort::read(&text.0))
+            .transpose()?;
+        let Some(effort) = effort else {
+            return Ok(Self::off(max_tokens));
+        };
+        Ok(match settings.thinking {
+            ThinkingStyle::None => Self::off(max_tokens),
+            ThinkingStyle::Adaptive => Self::adaptive(effort, max_tokens, settings, around),
+            ThinkingStyle::Budget => Self::budgeted(effort, max_tokens, around),
+        })
+    }
+
+    /// An explicit `thinking` goes out unchanged. Where nobody named `max_tokens`, the budget is added to the default,
+    /// since the provider counts thinking as output.
+    fn as_given(given: Raw<'a>, is_named: bool, max_tokens: u64, settings: &Settings) -> Result<Self, Failure> {
+        let config: Given = read(given.get(), "thinking")?;
+        let is_on = config.kind.is_some_and(|kind| kind.0 != "disabled");
+        let budget = config.budget_tokens.filter(|budget| !is_named && *budget >= max_tokens);
+        let max_tokens = budget.map_or(max_tokens, |budget| capped(budget.saturating_add(max_tokens), settings));
+        Ok(Plan {
+            thinking: Some(Thinking::Given(given)),
+            effort: None,
+            max_tokens,
+            is_on,
+        })
+    }
+
+    fn off(max_tokens: u64) -> Self {
+        Plan {
+            thinking: None,
+            effort: None,
+            max_tokens,
+            is_on: false,
+        }
+    }
+
+    fn adaptive(effort: Effort, max_tokens: u64, settings: &Settings, around: &Circumstances) -> Self {
+        let is_on = effort != Effort::None && !around.is_tool_forced;
+        let kind = if is_on { "adaptive" } else { "disabled" };
+        let thinking = Some(Thinking::Made {
+            kind,
+            budget_tokens: None,
+        });
+        Plan {
+            thinking,
+            effort: effort.word(settings.has_highest_effort),
+            max_tokens,
+            is_on,
+        }
+    }
+
+    /// At least half of `max_tokens` is left to the answer; where that leaves less than the least budget, nothing is
+    /// thought.
+    fn budgeted(effort: Effort, max_tokens: u64, around: &Circumstances) -> Self {
+        let budget = effort.budget().min(max_tokens / 2);
+        if budget < LEAST_BUDGET || around.is_tool_forced || around.has_unsigned_calls {
+            return Self::off(max_tokens);
+        }
+        let thinking = Some(Thinking::Made {
+            kind: "enabled",
+            budget_tokens: Some(budget),
+        });
+        Plan {
+            thinking,
+            effort: None,
+            max_tokens,
+            is_on: true,
+        }
+    }
+
+    /// `temperature` runs to 2 in the canonical form and to 1 here; a thinking model takes no sampling of the client's.
+    pub(crate) fn temperature(&self, chat: &Chat, settings: &Settings) -> Option<f64> {
+        let is_taken = settings.sampling != Sampling::None && !self.is_on;
+        chat.temperature
+            .filter(|_| is_taken)
+            .map(|temperature| temperature.clamp(0.0, 1.0))
+    }
+
+    pub(crate) fn top_p(&self, chat: &Chat, settings: &Settings) -> Option<f64> {
+        let is_taken = match settings.sampling {
+            Sampling::None => false,
+            Sampling::One => chat.temperature.is_none() || self.is_on,
+            Sampling::All => true,
+        };
+        chat.top_p.filter(|top_p| is_taken && (!self.is_on || *top_p >= 0.95))
+    }
+
+    pub(crate) fn top_k(&self, chat: &Chat, settings: &Settings) -> Option<u64> {
+        chat.top_k
+            .filter(|_| settings.sampling != Sampling::None && !self.is_on)
+    }
+}
+
+impl Effort {
+    fn read(word: &str) -> Result<Self, Failure> {
+        Ok(match word {
+            "none" => Effort::None,
+            "minimal" => Effort::Minimal,
+            "low" => Effort::Low,
+            "medium" => Effort::Medium,
+            "high" => Effort::High,
+            "xhigh" => Effort::ExtraHigh,
+            "max" => Effort::Max,
+            other => {
+                let known = "none, minimal, low, medium, high, xhigh or max";
+                return Err(refuse(format!(
+                    "reasoning_effort is `{other}`, but must be one of {known}"
+                )));
+            }
+        })
+    }
+
+    fn word(self, has_highest: bool) -> Option<&'static str> {
+        Some(match self {
+            Effort::None => return None,
+            Effort::Minimal | Effort::Low => "low",
+            Effort::Medium => "medium",
+            Effort::High => "high",
+            Effort::ExtraHigh if has_highest => "xhigh",
+            Effort::ExtraHigh => "high",
+            Effort::Max => "max",
+        })
+    }
+
+    fn budget(self) -> u64 {
+        match self {
+            Effort::None => 0,
+            Effort::Minimal | Effort::Low => LEAST_BUDGET,
+            Effort::Medium => 4096,
+            Effort::High => 16_384,
+            Effort::ExtraHigh | Effort::Max => 32_768,
+        }
+    }
+}
+
+fn capped(tokens: u64, settings: &Settings) -> u64 {
+    settings.max_output.map_or(tokens, |most| tokens.min(most))
+}

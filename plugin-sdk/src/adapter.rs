@@ -127,10 +127,13 @@ impl Outgoing {
     }
 }
 
-/// Makes a component of an [`Adapter`].
+/// Makes a component of an [`Adapter`]. Natively it only looks whether the type is one.
 #[macro_export]
 macro_rules! export_adapter {
     ($adapter:ty) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() -> $crate::Profile = <$adapter as $crate::Adapter>::describe;
+
         #[cfg(target_family = "wasm")]
         #[allow(unsafe_code)]
         const _: () = {

@@ -47,6 +47,7 @@ pub mod log;
 pub mod money;
 pub mod policy;
 pub mod state;
+pub mod terms;
 
 mod host;
 mod passthrough;

@@ -120,9 +120,13 @@ pub fn load<P: Policy>(config: &str) -> Result<P, String> {
 }
 
 /// Makes a component of a [`Policy`]; with `outcome` as second word, of one that is an [`Observe`] too.
+/// Natively it only looks whether the type is one.
 #[macro_export]
 macro_rules! export_policy {
     ($policy:ty) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn(&str) -> Result<$policy, String> = $crate::policy::load::<$policy>;
+
         #[cfg(target_family = "wasm")]
         #[allow(unsafe_code)]
         const _: () = {
@@ -130,6 +134,9 @@ macro_rules! export_policy {
         };
     };
     ($policy:ty, outcome) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn(&$policy, &$crate::Ended) = <$policy as $crate::Observe>::observe;
+
         #[cfg(target_family = "wasm")]
         #[allow(unsafe_code)]
         const _: () = {

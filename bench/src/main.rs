@@ -1,2 +1,181 @@
-//! bench
-fn main() {}
+//! `cargo xtask bench`: Pointsman beside a bare hyper proxy and nginx, under the same load, in one run.
+//! Here are the arguments and the order of a run; what is measured is in `scenario.rs`, and how in `measure.rs`.
+
+mod chunked;
+mod connection;
+mod contender;
+mod floor;
+mod gateway;
+mod goals;
+mod load;
+mod machine;
+mod measure;
+mod mock;
+mod nginx;
+mod pacer;
+mod process;
+mod report;
+mod results;
+mod scenario;
+mod tally;
+mod wire;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::contender::Contender;
+use crate::machine::Machine;
+use crate::measure::{Bench, Effort};
+use crate::process::Cores;
+use crate::results::Results;
+use crate::scenario::Scenario;
+
+const REPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
+
+/// Measures Pointsman beside a bare hyper proxy and nginx.
+///
+/// A whole run writes bench/RESULTS.md; one that is narrowed by arguments only prints.
+#[derive(Parser)]
+#[command(
+    name = "bench",
+    bin_name = "cargo xtask bench",
+    args_conflicts_with_subcommands = true
+)]
+struct Arguments {
+    /// What to measure; everything when none is named.
+    #[arg(value_enum)]
+    scenarios: Vec<Scenario>,
+    /// Whom to measure; everyone when none is named.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Contender>,
+    /// How often each measurement is repeated.
+    #[arg(long, default_value_t = 3)]
+    repeats: u32,
+    /// How many seconds each measurement takes.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// A smoke run: once, and a fraction of a second each.
+    #[arg(long)]
+    quick: bool,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+/// What else this program can be: parts of a measurement that run as processes of their own.
+#[derive(Subcommand)]
+enum Role {
+    /// Be the floor: a bare hyper reverse proxy.
+    Floor {
+        /// Where to listen.
+        listen: SocketAddr,
+        /// Where to forward to.
+        upstream: SocketAddr,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    match arguments.role {
+        Some(Role::Floor { listen, upstream }) => floor::serve(listen, upstream).await,
+        None => measure(&arguments).await,
+    }
+}
+
+async fn measure(arguments: &Arguments) -> Result<()> {
+    let whole = arguments.is_whole();
+    let scenarios = or_all(&arguments.scenarios);
+    let (contenders, missing) = present(or_all(&arguments.only));
+    let output = output_folder()?;
+    let bench = Bench {
+        cores: Cores::claim()?,
+        effort: arguments.effort()?,
+        folder: output.join("proxies"),
+    };
+    let measurements = bench.run(&scenarios, &contenders).await;
+    let results = Results {
+        machine: Machine::describe(),
+        effort: bench.effort,
+        measurements,
+    };
+
+    let report = report::markdown(&results, &contenders, &missing);
+    println!("{report}");
+    write(&output.join("results.json"), &serde_json::to_string_pretty(&results)?)?;
+    if whole {
+        write(Path::new(REPORT), &report)
+    } else {
+        Ok(())
+    }
+}
+
+impl Arguments {
+    fn is_whole(&self) -> bool {
+        self.scenarios.is_empty() && self.only.is_empty() && !self.quick
+    }
+
+    fn effort(&self) -> Result<Effort> {
+        let millis = Duration::from_millis;
+        if self.quick {
+            return Ok(Effort {
+                repeats: 1,
+                warm_up: millis(50),
+                span: millis(150),
+                rest: millis(50),
+            });
+        }
+        let span = Duration::try_from_secs_f64(self.seconds).context("--seconds must be a positive number")?;
+        Ok(Effort {
+            repeats: self.repeats,
+            warm_up: millis(500),
+            span,
+            rest: millis(1000),
+        })
+    }
+}
+
+fn or_all<T: ValueEnum + Clone + 'static>(named: &[T]) -> Vec<T> {
+    if named.is_empty() {
+        T::value_variants().to_vec()
+    } else {
+        named.to_vec()
+    }
+}
+
+/// Those that can be measured here, and why the others cannot; said at once as well, since a run takes minutes.
+fn present(wanted: Vec<Contender>) -> (Vec<Contender>, Vec<String>) {
+    let mut reasons: Vec<String> = wanted.iter().filter_map(|contender| contender.missing()).collect();
+    reasons.dedup();
+    for reason in &reasons {
+        eprintln!("bench: WARNING: {reason}");
+    }
+    (
+        wanted
+            .into_iter()
+            .filter(|contender| contender.missing().is_none())
+            .collect(),
+        reasons,
+    )
+}
+
+/// `bench` in the target directory.
+fn output_folder() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("finding this program")?;
+    let target = program
+        .ancestors()
+        .nth(2)
+        .context("this program is not in a target directory")?;
+    let folder = target.join("bench");
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    Ok(folder)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+    eprintln!("wrote {}", path.display());
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Pointsman itself as it is measured: in front of the mock upstream with the openai adapter, two models and one route,
+//! without policies or with three of them. Its log stays quiet, and its files lie in a folder of the run.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::wire;
+
+/// Which policies the route has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policies {
+    /// None: the gateway's own cost.
+    None,
+    /// Keyword, complexity and weighted, each call on a fresh store: the default.
+    Fresh,
+    /// The same three on instances that are kept between calls.
+    Warm,
+}
+
+/// Why the gateway cannot be measured here, with what to do about it.
+pub(crate) fn missing() -> Option<String> {
+    let built = program().is_ok_and(|program| program.is_file());
+    (!built).then(|| {
+        "the gateway is not built beside this program, so that its rows are missing; `cargo xtask bench` builds it"
+            .to_owned()
+    })
+}
+
+/// Writes a configuration into `folder` and says how to start the gateway with it. What it keeps between runs (the compile
+/// cache among it) lies in the same folder: a new folder makes a cold start.
+pub(crate) fn command(
+    policies: Policies,
+    listen: SocketAddr,
+    admin: SocketAddr,
+    upstream: SocketAddr,
+    folder: &Path,
+) -> Result<Command> {
+    let file = folder.join("pointsman.toml");
+    std::fs::write(&file, configuration(policies, listen, admin, upstream, folder))
+        .with_context(|| format!("writing {}", file.display()))?;
+    let mut command = Command::new(program()?);
+    command.arg("serve").arg("--config").arg(&file);
+    command
+        .current_dir(folder)
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env("RUST_LOG", "error");
+    Ok(command)
+}
+
+fn configuration(
+    policies: Policies,
+    listen: SocketAddr,
+    admin: SocketAddr,
+    upstream: SocketAddr,
+    folder: &Path,
+) -> String {
+    let data = folder.join("data");
+    let (names, settings) = match policies {
+        Policies::None => ("[]", String::new()),
+        Policies::Fresh => (THREE, three_policies("fresh")),
+        Policies::Warm => (THREE, three_policies("warm")),
+    };
+    format!(
+        r#"[server]
+listen = "{listen}"
+[admin]
+listen = "{admin}"
+[store]
+path = {data:?}
+
+[providers.mock]
+adapter = "openai"
+base_url = "http://{upstream}/v1"
+api_key = "sk-mock"
+
+[models."mock/large"]
+provider = "mock"
+price = {{ input = 2.50, cached_input = 1.25, output = 10.00 }}
+context = 128_000
+tags = ["large"]
+
+[models."mock/small"]
+provider = "mock"
+price = {{ input = 0.15, cached_input = 0.075, output = 0.60 }}
+context = 128_000
+tags = ["small"]
+
+[routes.{route}]
+candidates = ["mock/large", "mock/small"]
+policies = {names}
+{settings}"#,
+        route = wire::MODEL,
+    )
+}
+
+const THREE: &str = r#"["keyword", "complexity", "weighted"]"#;
+
+/// Each has something to do: words to look for, scores to compute, a side to choose.
+fn three_policies(instances: &str) -> String {
+    format!(
+        r#"
+[policies.keyword]
+component = "keyword"
+instances = "{instances}"
+[policies.keyword.config]
+rules = [
+    {{ any = ["python", "function", "debug"], label = "coding", prefer = ["mock/large"] }},
+    {{ any = ["timetable", "connection"], label = "travel", prefer = ["mock/small"] }},
+]
+
+[policies.complexity]
+component = "complexity"
+instances = "{instances}"
+
+[policies.weighted]
+component = "weighted"
+instances = "{instances}"
+"#
+    )
+}
+
+/// The gateway that was built beside this program.
+fn program() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("finding this program")?;
+    Ok(own.with_file_name("pointsman"))
+}

@@ -39,29 +39,19 @@ pub(crate) fn command(
     folder: &Path,
 ) -> Result<Command> {
     let file = folder.join("pointsman.toml");
-    std::fs::write(&file, configuration(policies, listen, admin, upstream, folder))
+    std::fs::write(&file, configuration(policies, listen, admin, upstream))
         .with_context(|| format!("writing {}", file.display()))?;
     let mut command = Command::new(program()?);
     command.arg("serve").arg("--config").arg(&file);
-    command
-        .current_dir(folder)
-        .env("XDG_CACHE_HOME", folder.join("cache"))
-        .env("RUST_LOG", "error");
+    command.current_dir(folder);
     Ok(command)
 }
 
-fn configuration(
-    policies: Policies,
-    listen: SocketAddr,
-    admin: SocketAddr,
-    upstream: SocketAddr,
-    folder: &Path,
-) -> String {
-    let data = folder.join("data");
+fn configuration(policies: Policies, listen: SocketAddr, admin: SocketAddr, upstream: SocketAddr) -> String {
     let (names, settings) = match policies {
         Policies::None => ("[]", String::new()),
-        Policies::Fresh => (THREE, three_policies("fresh")),
-        Policies::Warm => (THREE, three_policies("warm")),
+        Policies::Fresh => (THREE, three_policies(r#""fresh""#)),
+        Policies::Warm => (THREE, three_policies("{ warm = 4 }")),
     };
     format!(
         r#"[server]
@@ -69,7 +59,7 @@ listen = "{listen}"
 [admin]
 listen = "{admin}"
 [store]
-path = {data:?}
+path = "data"
 
 [providers.mock]
 adapter = "openai"
@@ -104,7 +94,7 @@ fn three_policies(instances: &str) -> String {
         r#"
 [policies.keyword]
 component = "keyword"
-instances = "{instances}"
+instances = {instances}
 [policies.keyword.config]
 rules = [
     {{ any = ["python", "function", "debug"], label = "coding", prefer = ["mock/large"] }},
@@ -113,11 +103,11 @@ rules = [
 
 [policies.complexity]
 component = "complexity"
-instances = "{instances}"
+instances = {instances}
 
 [policies.weighted]
 component = "weighted"
-instances = "{instances}"
+instances = {instances}
 "#
     )
 }

@@ -34,6 +34,11 @@ use crate::process::Cores;
 use crate::results::Results;
 use crate::scenario::Scenario;
 
+const EXAMPLES: &str = "Examples:
+  cargo xtask bench --quick
+  cargo xtask bench c64 stream --only floor,pointsman --seconds 10
+On a machine that has other work, as root, ahead of all of it:
+  setsid -w sh -c 'echo -19 > /proc/self/autogroup && exec cargo xtask bench'";
 const REPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 
 /// Measures Pointsman beside a bare hyper proxy and nginx.
@@ -43,7 +48,8 @@ const REPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 #[command(
     name = "bench",
     bin_name = "cargo xtask bench",
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    after_help = EXAMPLES
 )]
 struct Arguments {
     /// What to measure; everything when none is named.

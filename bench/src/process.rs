@@ -6,14 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process, setpriority_process};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// How long a process may take to end by itself.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Before everything else that runs by default, so that other work on the machine disturbs less.
-const PRIORITY: i32 = -15;
 
 /// The cores of a measurement: one for the mock upstream and the load, one for the proxy alone.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +33,6 @@ impl Cores {
         }
         let cores = Self { load, proxy };
         move_to(load)?;
-        // Children inherit the priority as well. Only a privileged user may raise it, and only a busy machine needs it.
-        setpriority_process(None, PRIORITY).ok();
         Ok(cores)
     }
 }

@@ -95,14 +95,14 @@ async fn main() -> Result<()> {
 async fn measure(arguments: &Arguments) -> Result<()> {
     let whole = arguments.is_whole();
     let scenarios = or_all(&arguments.scenarios);
-    let (contenders, missing) = present(or_all(&arguments.only));
+    let (contenders, mut missing) = present(or_all(&arguments.only));
     let output = output_folder()?;
     let bench = Bench {
         cores: Cores::claim()?,
         effort: arguments.effort()?,
         folder: output.join("proxies"),
     };
-    let measurements = bench.run(&scenarios, &contenders).await;
+    let measurements = bench.run(&scenarios, &contenders, &mut missing).await;
     let results = Results {
         machine: Machine::describe(),
         effort: bench.effort,

@@ -79,30 +79,32 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Measures every contender in every scenario, in turns. One that fails is named, and the others go on.
-    pub(crate) async fn run(&self, scenarios: &[Scenario], contenders: &[Contender]) -> Vec<Measurement> {
+    /// Measures every contender in every scenario, in turns. One that fails is named in `missing`, and the others go on.
+    pub(crate) async fn run(
+        &self,
+        scenarios: &[Scenario],
+        contenders: &[Contender],
+        missing: &mut Vec<String>,
+    ) -> Vec<Measurement> {
+        let repeats = self.effort.repeats;
+        let turns = scenarios.iter().flat_map(|scenario| {
+            let turn = move |repeat| contenders.iter().map(move |contender| (*scenario, repeat, *contender));
+            (1..=repeats).flat_map(turn)
+        });
         let mut measurements = Vec::new();
-        for scenario in scenarios {
-            for repeat in 1..=self.effort.repeats {
-                for contender in contenders {
-                    eprintln!(
-                        "{:<10} {}/{} {}",
-                        scenario.name(),
-                        repeat,
-                        self.effort.repeats,
-                        contender.name()
-                    );
-                    match self.measure(*scenario, *contender).await {
-                        Ok(sample) => {
-                            let (scenario, contender) = (*scenario, *contender);
-                            measurements.push(Measurement {
-                                scenario,
-                                contender,
-                                sample,
-                            });
-                        }
-                        Err(error) => eprintln!("bench: {} {}: {error:#}", scenario.name(), contender.name()),
-                    }
+        for (scenario, repeat, contender) in turns {
+            let name = format!("{}, {}, {repeat} of {repeats}", scenario.name(), contender.name());
+            eprintln!("{name}");
+            match self.measure(scenario, contender).await {
+                Ok(sample) => measurements.push(Measurement {
+                    scenario,
+                    contender,
+                    sample,
+                }),
+                Err(error) => {
+                    eprintln!("bench: WARNING: {error:#}");
+                    // The root cause alone: what is around it names folders of this machine.
+                    missing.push(format!("{name}: {}", error.root_cause()));
                 }
             }
         }

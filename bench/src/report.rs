@@ -11,7 +11,7 @@ use crate::scenario::Scenario;
 /// A column: its title, its scenario, its figure and how many decimals to show.
 type Column = (String, Scenario, Figure, usize);
 
-/// Writes the whole report; `missing` says who could not be measured and why.
+/// Writes the whole report; `missing` says what could not be measured and why.
 pub(crate) fn markdown(results: &Results, contenders: &[Contender], missing: &[String]) -> String {
     let mut text = String::new();
     head(&mut text, results, missing);

@@ -1,1 +1,17 @@
-//! tests
+//! What the integration tests are written with: the real gateway as a process, a provider that the test scripts, a client
+//! that sees every byte, and guests that misbehave. The tests themselves are in `it/`; they belong to the package
+//! `pointsman`, so that cargo builds its binary for them. Failures here are panics that say what was expected: only tests
+//! call this.
+
+pub mod answer;
+pub mod client;
+pub mod events;
+pub mod gateway;
+pub mod guests;
+pub mod provider;
+
+pub use answer::{Answer, End, Gate};
+pub use client::{Client, Reply};
+pub use events::{Event, EventStream};
+pub use gateway::Gateway;
+pub use provider::{FakeProvider, Received};

@@ -1,0 +1,3 @@
+;; Never gets as far as being configured.
+(func $start (loop (br 0)))
+(start $start)

@@ -1,0 +1,3 @@
+;; Fails before it is configured.
+(func $start (unreachable))
+(start $start)

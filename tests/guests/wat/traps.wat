@@ -1,0 +1,2 @@
+;; Fails at each request.
+(func $decide (param i32) (result i32) (unreachable))

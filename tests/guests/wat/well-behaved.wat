@@ -1,0 +1,1 @@
+;; Passes every request: what all other guests do where they say nothing else.

@@ -1,0 +1,281 @@
+//! The real gateway as a process: a folder of its own for configuration, plugins and state, ports that the system chooses,
+//! an environment without anybody's keys. It is killed when this is dropped.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+use std::{env, fs, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{Client, Reply};
+
+/// A debug build on a busy machine compiles its plugins in this time many times over.
+const START: Duration = Duration::from_secs(120);
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    child: Child,
+    home: Home,
+    data: SocketAddr,
+    admin: SocketAddr,
+    log: Log,
+}
+
+/// The folder that a gateway lives in; it outlives the process, so that a test can start another one on the same state.
+#[derive(Debug, Clone)]
+pub struct Home(Arc<TempDir>);
+
+type Log = Arc<Mutex<String>>;
+
+impl Home {
+    /// An empty folder.
+    pub fn new() -> Home {
+        Home(Arc::new(
+            TempDir::with_prefix("pointsman-").expect("no folder for the gateway"),
+        ))
+    }
+
+    /// A folder with this configuration; see [`complete`].
+    pub fn with_config(config: &str) -> Home {
+        let home = Home::new();
+        home.write("pointsman.toml", complete(config));
+        home
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file, and the folders above it.
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).expect("cannot make a folder for the gateway");
+        fs::write(&path, contents).expect("cannot write a file for the gateway");
+        path
+    }
+
+    /// `pointsman` with these arguments, in this folder and in a clean environment; not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(self.0.path()).env_clear();
+        for kept in ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE"] {
+            command.envs(env::var_os(kept).map(|value| (kept, value)));
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command that ends by itself.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("cannot start pointsman")
+    }
+}
+
+impl Default for Home {
+    fn default() -> Home {
+        Home::new()
+    }
+}
+
+impl Gateway {
+    /// Starts a gateway with this configuration; see [`complete`].
+    pub async fn start(config: &str) -> Gateway {
+        Gateway::start_in(Home::with_config(config)).await
+    }
+
+    /// Starts a gateway with the `pointsman.toml` of this folder.
+    pub async fn start_in(home: Home) -> Gateway {
+        let command = home.command(&["serve", "--config", "pointsman.toml"]);
+        Gateway::start_with(home, command).await
+    }
+
+    /// Starts a gateway with a command of the test's own, with an environment variable say.
+    pub async fn start_with(home: Home, command: Command) -> Gateway {
+        tokio::task::spawn_blocking(|| launch(home, command))
+            .await
+            .expect("the gateway did not start")
+    }
+
+    /// A client of the data listener.
+    pub fn data(&self) -> Client {
+        Client::new(self.data)
+    }
+
+    /// A client of the admin listener.
+    pub fn admin(&self) -> Client {
+        Client::new(self.admin)
+    }
+
+    /// Where the gateway lives.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Replaces the configuration file; see [`complete`].
+    pub fn write_config(&self, config: &str) {
+        self.home.write("pointsman.toml", complete(config));
+    }
+
+    /// `POST /admin/reload`
+    pub async fn reload(&self) -> Reply {
+        self.admin().post("/admin/reload", &json!({})).await
+    }
+
+    /// A document of the admin listener.
+    pub async fn shows(&self, path: &str) -> Value {
+        let reply = self.admin().get(path).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+        reply.json()
+    }
+
+    /// The value of a metric line, by its name and labels exactly as exposed; 0 where there is no such line.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let text = self.admin().get("/metrics").await.text();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| {
+            value.trim().parse().expect("a metric whose value is not a number")
+        })
+    }
+
+    /// Everything that the gateway has printed so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the process is still there.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("the gateway cannot be asked").is_none()
+    }
+
+    /// Sends a signal, `Signal::HUP` say.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a process without a number");
+        kill_process(pid, signal).expect("the gateway cannot be signalled");
+    }
+
+    /// Asks the gateway to stop and waits until it has.
+    pub async fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        tokio::task::spawn_blocking(move || self.child.wait())
+            .await
+            .expect("joining")
+            .expect("waiting for the gateway")
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- the gateway's log ---\n{}--- end ---", self.log());
+        }
+    }
+}
+
+/// A configuration with ports that the system chooses, unless it names its own. What a test writes into `[server]` or
+/// `[admin]` stays.
+pub fn complete(config: &str) -> String {
+    ["[server]", "[admin]"]
+        .into_iter()
+        .fold(config.to_owned(), |config, table| {
+            let listen = format!("{table}\nlisten = \"127.0.0.1:0\"\n");
+            if config.lines().any(|line| line.trim() == table) {
+                config.replacen(&format!("{table}\n"), &listen, 1)
+            } else {
+                format!("{config}\n{listen}")
+            }
+        })
+}
+
+/// cargo names the binary that it built for the tests.
+fn binary() -> PathBuf {
+    env::var_os("CARGO_BIN_EXE_pointsman")
+        .map(PathBuf::from)
+        .expect("these tests are run by cargo: `cargo xtask test`")
+}
+
+fn launch(home: Home, mut command: Command) -> Gateway {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("cannot start pointsman");
+    let log = Log::default();
+    let (announce, announced) = mpsc::sync_channel(2);
+    collect(child.stdout.take(), Arc::clone(&log), Some(announce));
+    collect(child.stderr.take(), Arc::clone(&log), None);
+    let (mut data, mut admin) = (None, None);
+    loop {
+        if let (Some(data), Some(admin)) = (data, admin) {
+            return Gateway {
+                child,
+                home,
+                data,
+                admin,
+                log,
+            };
+        }
+        match announced.recv_timeout(START) {
+            Ok((Listener::Data, address)) => data = Some(address),
+            Ok((Listener::Admin, address)) => admin = Some(address),
+            Err(_) => break,
+        }
+    }
+    let _ = child.kill();
+    let status = child.wait();
+    panic!(
+        "the gateway did not start ({status:?}):\n{}",
+        log.lock().unwrap_or_else(PoisonError::into_inner)
+    )
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Listener {
+    Data,
+    Admin,
+}
+
+/// Reads a pipe to its end in a thread of its own, so that the gateway never waits for a reader.
+fn collect(
+    pipe: Option<impl Read + Send + 'static>,
+    log: Log,
+    announce: Option<mpsc::SyncSender<(Listener, SocketAddr)>>,
+) {
+    let Some(pipe) = pipe else { return };
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            if let (Some(announce), Some(found)) = (&announce, announcement(&line)) {
+                let _ = announce.try_send(found);
+            }
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+}
+
+fn announcement(line: &str) -> Option<(Listener, SocketAddr)> {
+    let (listener, address) = line.trim().split_once(" listening on http://")?;
+    let listener = match listener {
+        "data" => Listener::Data,
+        "admin" => Listener::Admin,
+        _ => return None,
+    };
+    Some((listener, address.parse().ok()?))
+}

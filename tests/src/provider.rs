@@ -1,0 +1,301 @@
+//! A provider on a real socket in the test's own process: it answers as scripted, path by path, and keeps a journal of
+//! what it received and whether its answer was taken to the end. The journal is the truth that tests compare with.
+
+mod body;
+mod wire;
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::answer::Answer;
+use body::ScriptedBody;
+use wire::{Breaker, Wire};
+
+/// A scripted provider; it is gone when this is dropped, with all its connections.
+#[derive(Debug)]
+pub struct FakeProvider {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _accepting: JoinSet<()>,
+}
+
+/// One request as the provider saw it.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// In the order of arrival; names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The whole body.
+    pub body: Bytes,
+    /// Which connection it came on, counted from 0.
+    pub connection: usize,
+    /// How its answer went.
+    pub outcome: Outcome,
+}
+
+/// How an answer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its end has not been reached.
+    UnderWay,
+    /// It went out as scripted.
+    Finished,
+    /// The other side left before that.
+    Abandoned,
+}
+
+impl Received {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("the gateway sent the provider a body that is not JSON")
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    script: Mutex<HashMap<String, VecDeque<Answer>>>,
+    journal: watch::Sender<Vec<Received>>,
+}
+
+impl FakeProvider {
+    /// A provider that knows no path yet: it answers 404 to everything.
+    pub async fn start() -> FakeProvider {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("no port for the fake provider");
+        let address = listener.local_addr().expect("the fake provider has no address");
+        let shared = Arc::new(Shared::default());
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, Arc::clone(&shared)));
+        FakeProvider {
+            address,
+            shared,
+            _accepting: accepting,
+        }
+    }
+
+    /// A provider of chat completions in OpenAI's dialect that gives these answers.
+    pub async fn chatting(answers: impl IntoIterator<Item = Answer>) -> FakeProvider {
+        let provider = FakeProvider::start().await;
+        provider.on("/v1/chat/completions", answers);
+        provider
+    }
+
+    /// Answers requests for a path with these, in order; the last one again and again. Replaces what was scripted before.
+    pub fn on(&self, path: &str, answers: impl IntoIterator<Item = Answer>) {
+        self.shared.script().insert(path.into(), answers.into_iter().collect());
+    }
+
+    /// `http://127.0.0.1:PORT`
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Everything received so far, in the order of arrival.
+    pub fn journal(&self) -> Vec<Received> {
+        self.shared.journal.borrow().clone()
+    }
+
+    /// The only request received so far.
+    pub fn only(&self) -> Received {
+        let mut journal = self.journal();
+        assert_eq!(journal.len(), 1, "the provider received {journal:#?}");
+        journal.remove(0)
+    }
+
+    /// Waits until the journal is as wanted.
+    pub async fn until(&self, wanted: impl FnMut(&Vec<Received>) -> bool) {
+        self.shared
+            .journal
+            .subscribe()
+            .wait_for(wanted)
+            .await
+            .expect("the fake provider is gone");
+    }
+
+    /// Waits until the answers to all requests so far have ended one way or the other.
+    pub async fn settled(&self) {
+        self.until(|journal| journal.iter().all(|received| received.outcome != Outcome::UnderWay))
+            .await;
+    }
+}
+
+impl Shared {
+    fn script(&self) -> MutexGuard<'_, HashMap<String, VecDeque<Answer>>> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, path: &str) -> Answer {
+        let mut script = self.script();
+        let Some(answers) = script.get_mut(path) else {
+            return Answer::error(404, "not_scripted");
+        };
+        match answers.len() {
+            0 => Answer::error(404, "not_scripted"),
+            1 => answers[0].clone(),
+            _ => answers
+                .pop_front()
+                .unwrap_or_else(|| Answer::error(404, "not_scripted")),
+        }
+    }
+
+    fn record(&self, received: Received) -> usize {
+        self.journal.send_modify(|journal| journal.push(received));
+        self.journal.borrow().len() - 1
+    }
+
+    fn settle(&self, index: usize, outcome: Outcome) {
+        self.journal.send_modify(|journal| journal[index].outcome = outcome);
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    for number in 0.. {
+        let Ok((stream, _)) = listener.accept().await else {
+            return;
+        };
+        connections.spawn(serve(stream, number, Arc::clone(&shared)));
+    }
+}
+
+async fn serve(stream: TcpStream, connection: usize, shared: Arc<Shared>) {
+    let breaker = Breaker::default();
+    let wire = Wire::new(stream, breaker.clone());
+    let service = service_fn(|request| respond(request, connection, Arc::clone(&shared), breaker.clone()));
+    // An error here is the gateway leaving or a script that breaks the connection; the journal tells which.
+    let _ = auto::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(wire), service)
+        .await;
+}
+
+async fn respond(
+    request: hyper::Request<Incoming>,
+    connection: usize,
+    shared: Arc<Shared>,
+    breaker: Breaker,
+) -> Result<hyper::Response<ScriptedBody>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let answer = shared.answer(head.uri.path());
+    let index = shared.record(Received {
+        method: head.method.to_string(),
+        path: head.uri.to_string(),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
+            .collect(),
+        body,
+        connection,
+        outcome: Outcome::UnderWay,
+    });
+    let witness = body::Witness::new(shared, index);
+    body::take(&answer.before).await;
+    let mut response = hyper::Response::builder().status(answer.status);
+    for (name, value) in &answer.headers {
+        response = response.header(name, value);
+    }
+    let body = ScriptedBody::start(answer, breaker, witness);
+    Ok(response.body(body).expect("the scripted head is not valid HTTP"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::answer::{End, Gate};
+    use crate::client::Client;
+    use crate::events::Ending;
+
+    async fn chatting(answer: Answer) -> (FakeProvider, Client) {
+        let provider = FakeProvider::chatting([answer]).await;
+        let client = Client::new(provider.address);
+        (provider, client)
+    }
+
+    #[tokio::test]
+    async fn answers_come_in_order_and_the_last_one_stays() {
+        let provider = FakeProvider::chatting([Answer::error(503, "busy"), Answer::chat("hello")]).await;
+        let client = Client::new(provider.address);
+        let mut statuses = Vec::new();
+        for _ in 0..3 {
+            statuses.push(client.chat(&json!({ "model": "m" })).await.status);
+        }
+        assert_eq!(statuses, [503, 200, 200]);
+        assert_eq!(provider.journal()[2].json(), json!({ "model": "m" }));
+    }
+
+    #[tokio::test]
+    async fn a_stream_in_single_bytes_is_the_same_stream() {
+        let pieces = ["grüß", "e"];
+        let (_whole, client) = chatting(Answer::chat_stream(pieces)).await;
+        let (expected, _) = client.chat_stream(&json!({})).await.rest().await;
+        let (_cut, client) = chatting(Answer::chat_stream(pieces).in_pieces_of(1)).await;
+        let (events, ending) = client.chat_stream(&json!({})).await.rest().await;
+        assert_eq!((events, ending), (expected, Ending::Whole));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_cut_arrives_as_far_as_it_went_and_then_breaks_off() {
+        for end in [End::Close, End::Reset] {
+            let answer = Answer::chat_stream(["one", "two", "three"]).cut_after_pieces(2, end);
+            let (_provider, client) = chatting(answer).await;
+            let (events, ending) = client.chat_stream(&json!({})).await.rest().await;
+            assert_eq!((events.len(), ending), (2, Ending::Aborted), "{end:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_journal_tells_who_left_early() {
+        let (provider, client) = chatting(Answer::chat_stream(["one", "two"]).cut_after_pieces(1, End::Hang)).await;
+        let mut stream = client.chat_stream(&json!({})).await;
+        assert!(stream.next().await.is_some());
+        assert_eq!(provider.only().outcome, Outcome::UnderWay);
+        drop(stream);
+        provider.settled().await;
+        assert_eq!(provider.only().outcome, Outcome::Abandoned);
+    }
+
+    #[tokio::test]
+    async fn a_gate_holds_an_answer_until_it_is_opened() {
+        let gate = Gate::shut();
+        let (provider, client) = chatting(Answer::chat("hello").held(&gate)).await;
+        let reply = tokio::spawn(async move { client.chat(&json!({})).await });
+        provider.until(|journal| journal.len() == 1).await;
+        assert!(!reply.is_finished());
+        gate.open();
+        assert_eq!(reply.await.unwrap().status, 200);
+        provider.settled().await;
+        assert_eq!(provider.only().outcome, Outcome::Finished);
+    }
+}

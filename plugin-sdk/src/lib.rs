@@ -66,3 +66,4 @@ pub use policy::{
     Abilities, Attempt, Candidate, Edit, Ended, Health, Observe, Plan, Policy, Price, Rejection, Request, Step,
     Summary, Surface, Verdict,
 };
+pub use verdict::named;

@@ -73,6 +73,11 @@ impl Terms {
         self.terms.is_empty()
     }
 
+    /// A term by its place in the list, in lower case where case is ignored.
+    pub fn term(&self, index: usize) -> Option<&str> {
+        self.terms.get(index).map(|term| term.text.as_str())
+    }
+
     /// Which of the terms are in the text, by their places in the list.
     pub fn found_in(&self, text: &str) -> Vec<bool> {
         let mut found = vec![false; self.terms.len()];

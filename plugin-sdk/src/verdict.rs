@@ -47,16 +47,14 @@ impl Plan {
     }
 
     /// Those that the names mean, in the order of the names; the others are out. See [`Candidate::answers_to`].
-    pub fn only<N: AsRef<str>>(names: &[N], candidates: &[Candidate]) -> Self {
+    /// Mind that none at all leaves the candidates as they were.
+    pub fn only<'a, N: AsRef<str>>(names: &[N], candidates: impl IntoIterator<Item = &'a Candidate> + Clone) -> Self {
         Plan::of(named(names, candidates))
     }
 
     /// Those that the names mean first, in the order of the names; after them the others, in their order.
-    pub fn prefer<N: AsRef<str>>(names: &[N], candidates: &[Candidate]) -> Self {
-        let mut ladder = named(names, candidates);
-        if ladder.is_empty() {
-            return Plan::keep();
-        }
+    pub fn prefer<'a, N: AsRef<str>>(names: &[N], candidates: impl IntoIterator<Item = &'a Candidate> + Clone) -> Self {
+        let mut ladder = named(names, candidates.clone());
         let preferred = ladder.len();
         for candidate in candidates {
             if !ladder[..preferred].iter().any(|taken| taken.id == candidate.id) {
@@ -135,11 +133,16 @@ impl From<Rejection> for Verdict {
     }
 }
 
-fn named<'a, N: AsRef<str>>(names: &[N], candidates: &'a [Candidate]) -> Vec<&'a Candidate> {
-    let mut found: Vec<&Candidate> = Vec::with_capacity(candidates.len());
+/// The candidates that the names mean, in the order of the names, each once.
+pub fn named<'a, N: AsRef<str>>(
+    names: &[N],
+    candidates: impl IntoIterator<Item = &'a Candidate> + Clone,
+) -> Vec<&'a Candidate> {
+    let mut found: Vec<&Candidate> = Vec::new();
     for name in names {
         for candidate in candidates
-            .iter()
+            .clone()
+            .into_iter()
             .filter(|candidate| candidate.answers_to(name.as_ref()))
         {
             if !found.iter().any(|taken| taken.id == candidate.id) {

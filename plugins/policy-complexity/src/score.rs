@@ -1,0 +1,392 @@
+//! The three scores: from a text to a tier, and to what is shown of the way there.
+
+use std::ops::Range;
+
+use pointsman_plugin::terms::{Matching, Terms};
+
+use crate::config::{Config, Score, Weights};
+
+const TECHNICAL: &[&str] = &[
+    "algorithm",
+    "optimize",
+    "architecture",
+    "implement",
+    "debug",
+    "refactor",
+];
+
+const CODING: &[&str] = &[
+    "code",
+    "programming",
+    "python",
+    "javascript",
+    "function",
+    "debug",
+    "algorithm",
+    "database",
+    "api",
+    "deploy",
+    "refactor",
+];
+const COMPLEX: &[&str] = &[
+    "analyze",
+    "compare",
+    "evaluate",
+    "strateg",
+    "complex",
+    "advanced",
+    "research",
+    "synthesis",
+];
+const CREATIVE: &[&str] = &["write", "story", "creative", "poem", "script", "ad"];
+
+const CODE: &[&str] = &[
+    "```",
+    "function",
+    "class",
+    "method",
+    "code",
+    "python",
+    "javascript",
+    "typescript",
+    "java",
+    "rust",
+    "golang",
+    "c++",
+    "sql",
+    "api",
+    "bug",
+    "debug",
+    "compile",
+    "compiler error",
+    "refactor",
+    "regex",
+    "exception",
+    "stack trace",
+    "unit test",
+    "database",
+    "dockerfile",
+    "git",
+    "json",
+    "async",
+    "endpoint",
+    "script",
+];
+const REASONING: &[&str] = &[
+    "step by step",
+    "step-by-step",
+    "think through",
+    "reason through",
+    "think carefully",
+    "chain of thought",
+    "show your work",
+    "show your reasoning",
+    "prove",
+    "proof",
+    "derive",
+    "deduce",
+    "justify",
+    "explain why",
+    "pros and cons",
+    "trade-offs",
+    "logically",
+];
+const ENGINEERING: &[&str] = &[
+    "algorithm",
+    "architecture",
+    "distributed",
+    "concurrency",
+    "latency",
+    "throughput",
+    "scalability",
+    "optimization",
+    "complexity",
+    "consensus",
+    "encryption",
+    "protocol",
+    "kubernetes",
+    "microservices",
+    "replication",
+    "transaction",
+    "neural network",
+    "machine learning",
+    "transformer",
+    "gradient",
+    "compiler",
+    "kernel",
+    "theorem",
+    "integral",
+    "matrix",
+    "eigenvalue",
+    "probability",
+    "differential equation",
+    "regression",
+    "statistics",
+];
+const SIMPLE: &[&str] = &[
+    "what is",
+    "what are",
+    "who is",
+    "who was",
+    "when is",
+    "when was",
+    "where is",
+    "define",
+    "definition of",
+    "meaning of",
+    "how do you spell",
+    "capital of",
+    "translate",
+    "hello",
+    "hi",
+    "thanks",
+    "thank you",
+];
+
+/// What a text was measured to be.
+pub(crate) struct Measured {
+    pub(crate) tier: &'static str,
+    /// For people.
+    pub(crate) shown: String,
+}
+
+/// A score with its terms, ready to measure.
+pub(crate) enum Scorer {
+    Density {
+        technical: Terms,
+        thresholds: [f64; 3],
+    },
+    Indicators {
+        lists: Lists<3>,
+        lengths: [usize; 2],
+    },
+    SevenSignals {
+        lists: Lists<4>,
+        thresholds: [f64; 3],
+        tokens: [usize; 2],
+        weights: Weights,
+    },
+}
+
+/// Several lists of terms that are looked for in one pass.
+pub(crate) struct Lists<const N: usize> {
+    terms: Terms,
+    ranges: [Range<usize>; N],
+}
+
+impl Scorer {
+    pub(crate) fn new(config: Config) -> Result<Self, String> {
+        let Config {
+            score,
+            thresholds,
+            lengths,
+            tokens,
+            weights,
+            terms,
+            whole_words,
+            ..
+        } = config;
+        let matching = Matching {
+            whole_words: whole_words.unwrap_or(score != Score::Indicators),
+            ignore_case: true,
+        };
+        let list = |given: Option<Vec<String>>, own: &[&str]| {
+            given.unwrap_or_else(|| own.iter().map(|&term| term.into()).collect())
+        };
+        Ok(match score {
+            Score::Density => Scorer::Density {
+                technical: named("technical", Terms::new(&list(terms.technical, TECHNICAL), matching))?,
+                thresholds: thresholds.unwrap_or([0.3, 0.6, 0.8]),
+            },
+            Score::Indicators => Scorer::Indicators {
+                lists: Lists::new(
+                    [
+                        ("coding", list(terms.coding, CODING)),
+                        ("complex", list(terms.complex, COMPLEX)),
+                        ("creative", list(terms.creative, CREATIVE)),
+                    ],
+                    matching,
+                )?,
+                lengths,
+            },
+            Score::SevenSignals => Scorer::SevenSignals {
+                lists: Lists::new(
+                    [
+                        ("code", list(terms.code, CODE)),
+                        ("reasoning", list(terms.reasoning, REASONING)),
+                        ("technical", list(terms.technical, ENGINEERING)),
+                        ("simple", list(terms.simple, SIMPLE)),
+                    ],
+                    matching,
+                )?,
+                thresholds: thresholds.unwrap_or([0.15, 0.35, 0.6]),
+                tokens,
+                weights,
+            },
+        })
+    }
+
+    pub(crate) fn measure(&self, text: &str) -> Measured {
+        match self {
+            Scorer::Density { technical, thresholds } => density(text, technical, thresholds),
+            Scorer::Indicators { lists, lengths } => indicators(text, lists, *lengths),
+            Scorer::SevenSignals {
+                lists,
+                thresholds,
+                tokens,
+                weights,
+            } => seven_signals(text, lists, thresholds, *tokens, weights),
+        }
+    }
+}
+
+fn density(text: &str, technical: &Terms, thresholds: &[f64; 3]) -> Measured {
+    let words = text.split_whitespace().count() as f64;
+    let technical = technical.count_in(text) as f64;
+    let questions = question_marks(text) as f64;
+    let score = (words / 100.0 * 0.3 + technical / 5.0 * 0.4 + questions / 3.0 * 0.3).min(1.0);
+    let tier = tier_of(score, thresholds);
+    Measured {
+        tier,
+        shown: format!("density {}: {tier}", two_decimals(score)),
+    }
+}
+
+fn indicators(text: &str, lists: &Lists<3>, [moderate, complex]: [usize; 2]) -> Measured {
+    let [coding, complexity, creative] = lists.distinct_in(text);
+    let length = text.chars().count();
+    let tier = if coding > 0 {
+        "coding"
+    } else if complexity >= 2 || length > complex {
+        "complex"
+    } else if complexity == 1 || length > moderate {
+        "moderate"
+    } else if creative > 0 {
+        "creative"
+    } else {
+        "simple"
+    };
+    let shown =
+        format!("indicators coding {coding}, complex {complexity}, creative {creative}, {length} characters: {tier}");
+    Measured { tier, shown }
+}
+
+fn seven_signals(
+    text: &str,
+    lists: &Lists<4>,
+    thresholds: &[f64; 3],
+    tokens: [usize; 2],
+    weights: &Weights,
+) -> Measured {
+    let [code, reasoning, technical, simple] = lists.distinct_in(text);
+    let score = weights.tokens * length_signal(text.len().div_ceil(4), tokens)
+        + weights.code * [0.0, 0.5, 1.0][code.min(2)]
+        + weights.reasoning * [0.0, 0.7, 1.0][reasoning.min(2)]
+        + weights.technical * [0.0, 0.0, 0.5, 0.5, 1.0][technical.min(4)]
+        + weights.simple * [0.0, -1.0][simple.min(1)]
+        + weights.steps * if has_several_steps(text) { 0.5 } else { 0.0 }
+        + weights.questions * if question_marks(text) > 3 { 0.5 } else { 0.0 };
+    let tier = if reasoning >= 2 {
+        "reasoning"
+    } else {
+        tier_of(score, thresholds)
+    };
+    let score = two_decimals(score);
+    let shown = format!("seven-signals {score}, code {code}, reasoning {reasoning}, technical {technical}: {tier}");
+    Measured { tier, shown }
+}
+
+fn length_signal(tokens: usize, [short, long]: [usize; 2]) -> f64 {
+    if tokens < short {
+        -1.0
+    } else if tokens > long {
+        1.0
+    } else {
+        0.0
+    }
+}
+
+/// Numbered lines, `step 1`, or `first` with a `then` after it.
+fn has_several_steps(text: &str) -> bool {
+    let is_numbered = |line: &&str| {
+        let rest = line
+            .trim_start()
+            .trim_start_matches(|letter: char| letter.is_ascii_digit());
+        rest.len() < line.trim_start().len() && rest.starts_with(['.', ')'])
+    };
+    if text.lines().filter(is_numbered).nth(1).is_some() {
+        return true;
+    }
+    let mut words = text
+        .split(|letter: char| !letter.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    let mut has_first = false;
+    while let Some(word) = words.next() {
+        has_first |= word.eq_ignore_ascii_case("first");
+        if has_first && word.eq_ignore_ascii_case("then") {
+            return true;
+        }
+        let is_step = word.eq_ignore_ascii_case("step");
+        if is_step
+            && words
+                .clone()
+                .next()
+                .is_some_and(|next| next.starts_with(|letter: char| letter.is_ascii_digit()))
+        {
+            return true;
+        }
+    }
+    false
+}
+
+fn question_marks(text: &str) -> usize {
+    text.bytes().filter(|&byte| byte == b'?').count()
+}
+
+fn tier_of(score: f64, thresholds: &[f64; 3]) -> &'static str {
+    let reached = thresholds.iter().filter(|&&threshold| score >= threshold).count();
+    ["simple", "medium", "complex", "reasoning"][reached]
+}
+
+/// In whole hundredths, which spares the component the printing of floating-point numbers.
+fn two_decimals(score: f64) -> String {
+    let hundredths = (score * 100.0).round() as i64;
+    let sign = if hundredths < 0 { "-" } else { "" };
+    let hundredths = hundredths.unsigned_abs();
+    format!("{sign}{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+fn named(name: &str, terms: Result<Terms, String>) -> Result<Terms, String> {
+    terms.map_err(|error| format!("`terms.{name}`: {error}"))
+}
+
+impl<const N: usize> Lists<N> {
+    fn new(lists: [(&str, Vec<String>); N], matching: Matching) -> Result<Self, String> {
+        let mut all: Vec<String> = Vec::new();
+        let mut ranges = std::array::from_fn(|_| 0..0);
+        for (range, (name, list)) in ranges.iter_mut().zip(lists) {
+            if let Some(empty) = list.iter().position(|term| term.trim().is_empty()) {
+                return Err(format!(
+                    "`terms.{name}[{empty}]` is empty, which would be found in every text"
+                ));
+            }
+            *range = all.len()..all.len() + list.len();
+            all.extend(list);
+        }
+        Ok(Lists {
+            terms: Terms::new(&all, matching)?,
+            ranges,
+        })
+    }
+
+    /// How many different terms of each list are in the text.
+    fn distinct_in(&self, text: &str) -> [usize; N] {
+        let found = self.terms.found_in(text);
+        std::array::from_fn(|list| {
+            found[self.ranges[list].clone()]
+                .iter()
+                .filter(|&&is_found| is_found)
+                .count()
+        })
+    }
+}

@@ -144,9 +144,11 @@ macro_rules! export_policy {
 
             impl $crate::bindings::observer::exports::pointsman::plugin::outcome::Guest for Component {
                 fn observe(ended: $crate::Ended) {
-                    POLICY.with_borrow(|policy| match policy {
-                        Some(policy) => $crate::Observe::observe(policy, &ended),
-                        None => $crate::log::warn("an outcome came before the configuration"),
+                    // Without a configuration there was no decision, so there is nobody to tell.
+                    POLICY.with_borrow(|policy| {
+                        if let Some(policy) = policy {
+                            $crate::Observe::observe(policy, &ended);
+                        }
                     })
                 }
             }

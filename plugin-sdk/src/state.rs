@@ -1,5 +1,5 @@
 //! A small store of the plugin's own (grant `state`), shared by its instances and kept over reloads.
-//! A key holds either bytes or a counter; do not mix the two under one key.
+//! A counter is kept as its decimal digits, so that `get::<i64>` reads one; to anything else nothing can be added.
 
 use serde::{Serialize, de::DeserializeOwned};
 

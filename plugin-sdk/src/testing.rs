@@ -73,14 +73,9 @@ impl TestHost {
         Request::new(case.summary())
     }
 
-    /// The counter under `key`, if it has been counted.
-    pub fn counter(&self, key: &str) -> Option<i64> {
-        imports::counter(key)
-    }
-
-    /// The bytes under `key`, if there are any.
-    pub fn bytes(&self, key: &str) -> Option<Vec<u8>> {
-        imports::bytes(key)
+    /// What `key` holds; a counter is its decimal digits.
+    pub fn state(&self, key: &str) -> Option<Vec<u8>> {
+        imports::state::get(key)
     }
 
     /// All keys of the store, in order.

@@ -1,6 +1,6 @@
 //! One request with its candidates, as a golden file or a unit test gives it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -69,6 +69,15 @@ struct OfferHealth {
     cooling_ms: Option<u32>,
     requests_left: Option<u32>,
     tokens_left: Option<u64>,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Held::Counter(count) => write!(f, "{count}"),
+            Held::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 impl Default for Case {

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap};
 
 use serde_json::Value;
 
-use super::case::{Case, Held, text_of};
+use super::case::{Case, text_of};
 use crate::log::Level;
 
 #[derive(Default)]
@@ -16,14 +16,10 @@ struct World {
     lines: Vec<(Level, String)>,
 }
 
+/// A counter is kept as its decimal digits, as the gateway does it.
 struct Entry {
-    value: Stored,
+    value: Vec<u8>,
     until_ms: Option<u64>,
-}
-
-enum Stored {
-    Counter(i64),
-    Bytes(Vec<u8>),
 }
 
 thread_local! {
@@ -48,24 +44,10 @@ pub(super) fn show(case: &Case) {
             .collect();
         world.now_ms = case.now_ms;
         for (key, held) in &case.state {
-            let value = match held {
-                Held::Counter(count) => Stored::Counter(*count),
-                Held::Text(text) => Stored::Bytes(text.clone().into_bytes()),
-            };
+            let value = held.to_string().into_bytes();
             world.store.insert(key.clone(), Entry { value, until_ms: None });
         }
     });
-}
-
-pub(super) fn counter(key: &str) -> Option<i64> {
-    WORLD.with_borrow(|world| match world.live(key)?.value {
-        Stored::Counter(count) => Some(count),
-        Stored::Bytes(_) => None,
-    })
-}
-
-pub(super) fn bytes(key: &str) -> Option<Vec<u8>> {
-    state::get(key)
 }
 
 pub(super) fn keys() -> Vec<String> {
@@ -111,16 +93,13 @@ pub(crate) mod state {
     use super::*;
 
     pub(crate) fn get(key: &str) -> Option<Vec<u8>> {
-        WORLD.with_borrow(|world| match &world.live(key)?.value {
-            Stored::Bytes(bytes) => Some(bytes.clone()),
-            Stored::Counter(_) => None,
-        })
+        WORLD.with_borrow(|world| world.live(key).map(|entry| entry.value.clone()))
     }
 
     pub(crate) fn set(key: &str, value: &[u8], ttl_ms: Option<u64>) {
         WORLD.with_borrow_mut(|world| {
             let entry = Entry {
-                value: Stored::Bytes(value.to_vec()),
+                value: value.to_vec(),
                 until_ms: world.until(ttl_ms),
             };
             world.store.insert(key.to_owned(), entry);
@@ -131,16 +110,28 @@ pub(crate) mod state {
         WORLD.with_borrow_mut(|world| world.store.remove(key));
     }
 
+    /// A time to live counts from the counter's beginning, so that it makes windows.
     pub(crate) fn add(key: &str, delta: i64, ttl_ms: Option<u64>) -> i64 {
-        let count = counter(key).unwrap_or(0).saturating_add(delta);
         WORLD.with_borrow_mut(|world| {
-            let entry = Entry {
-                value: Stored::Counter(count),
-                until_ms: world.until(ttl_ms),
+            let (count, until_ms) = match world.live(key) {
+                Some(entry) => (counter(key, &entry.value), entry.until_ms),
+                None => (0, world.until(ttl_ms)),
             };
-            world.store.insert(key.to_owned(), entry);
-        });
-        count
+            let count = count.saturating_add(delta);
+            world.store.insert(
+                key.to_owned(),
+                Entry {
+                    value: count.to_string().into_bytes(),
+                    until_ms,
+                },
+            );
+            count
+        })
+    }
+
+    fn counter(key: &str, value: &[u8]) -> i64 {
+        let count = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
+        count.unwrap_or_else(|| panic!("state `{key}` does not hold a counter"))
     }
 }
 

@@ -124,7 +124,7 @@ impl Policy for Budget {
         let spent = self
             .limit
             .as_ref()
-            .map_or(0, |limit| limit.spent(&account, request.now_ms));
+            .map_or(0, |limit| limit.spent(account, request.now_ms));
         let level = self.limit.as_ref().map_or(Level::Ample, |limit| limit.level(spent));
         if level == Level::Exhausted && self.when_exhausted == WhenExhausted::Reject {
             return Ok(self.refusal(request.now_ms).into());
@@ -167,8 +167,8 @@ impl Observe for Budget {
         };
         let account = match self.scope {
             Scope::All => "",
-            Scope::Key => ended.key_id.as_str(),
-            Scope::Route => ended.route.as_str(),
+            Scope::Key => bounded(&ended.key_id),
+            Scope::Route => bounded(&ended.route),
             Scope::Team | Scope::Session => {
                 let own = ended.labels.iter().rev().find(|(key, _)| key == ACCOUNT);
                 own.map_or("", |(_, account)| account)
@@ -176,25 +176,32 @@ impl Observe for Budget {
         };
         let cost: u64 = ended.attempts.iter().filter_map(|attempt| attempt.cost).sum();
         if cost > 0 {
-            limit.count(account, ended.now_ms, i64::try_from(cost).unwrap_or(i64::MAX));
+            limit.spend(account, ended.now_ms, cost);
         }
     }
 }
 
 impl Limit {
     fn spent(&self, account: &str, now_ms: u64) -> u64 {
-        self.count(account, now_ms, 0).try_into().unwrap_or(0)
+        state::get(&self.counter(account, now_ms)).unwrap_or(0)
     }
 
     /// Adds to what the account has spent in the current period. The counter outlives its period by one more, so that
     /// clocks that differ a little count the same.
-    fn count(&self, account: &str, now_ms: u64, nanos: i64) -> i64 {
+    fn spend(&self, account: &str, now_ms: u64, nanos: u64) {
+        let ttl_ms = self.period.around(now_ms).map(|span| 2 * (span.end - span.start));
+        state::add(
+            &self.counter(account, now_ms),
+            i64::try_from(nanos).unwrap_or(i64::MAX),
+            ttl_ms,
+        );
+    }
+
+    /// The key of the account's counter for the period that the moment lies in.
+    fn counter(&self, account: &str, now_ms: u64) -> String {
         match self.period.around(now_ms) {
-            Some(span) => {
-                let ttl_ms = 2 * (span.end - span.start);
-                state::add(&format!("{}/{account}", span.start), nanos, Some(ttl_ms))
-            }
-            None => state::add(&format!("total/{account}"), nanos, None),
+            Some(span) => format!("{}/{account}", span.start),
+            None => format!("total/{account}"),
         }
     }
 
@@ -220,15 +227,15 @@ impl Level {
 }
 
 impl Budget {
-    fn account(&self, request: &Request) -> String {
+    fn account<'a>(&self, request: &'a Request) -> &'a str {
         let name = match self.scope {
             Scope::All => None,
-            Scope::Key => Some(request.key_id.as_str()),
-            Scope::Route => Some(request.route.as_str()),
+            Scope::Key => Some(&*request.key_id),
+            Scope::Route => Some(&*request.route),
             Scope::Team => request.team.as_deref(),
             Scope::Session => request.session.as_deref(),
         };
-        name.unwrap_or_default().to_owned()
+        bounded(name.unwrap_or_default())
     }
 
     fn is_affordable(&self, candidate: &Candidate, level: Level, spent: u64) -> bool {
@@ -290,6 +297,11 @@ impl Budget {
         };
         Rejection::new(429, "budget_exceeded", message)
     }
+}
+
+/// The store takes keys of 256 bytes. Names that are the same for so long share an account, which errs to the safe side.
+fn bounded(name: &str) -> &str {
+    &name[..name.floor_char_boundary(200)]
 }
 
 export_policy!(Budget, outcome);

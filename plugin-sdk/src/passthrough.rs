@@ -316,3 +316,168 @@ impl From<SeenUsage> for Usage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Adapter;
+
+    struct Plain;
+    impl Adapter for Plain {
+        type Stream = Passthrough;
+        fn describe() -> Profile {
+            Profile::openai()
+        }
+    }
+
+    fn target() -> Target {
+        Target {
+            model: "up\"stream".into(),
+            settings: "{}".into(),
+            max_output_tokens: None,
+            request_id: "r".into(),
+            now_ms: 0,
+        }
+    }
+
+    fn push(stream: &mut Passthrough, events: &[&str]) -> Result<Vec<Chunk>, Failure> {
+        let events: Vec<Event> = events.iter().map(|data| Event::new(*data)).collect();
+        stream.push(&events)
+    }
+
+    fn encode(is_stream: bool, body: &str) -> String {
+        let outgoing = Plain::encode(Operation::Chat, &target(), is_stream, body.as_bytes()).unwrap();
+        assert_eq!(
+            (outgoing.method.as_str(), outgoing.path.as_str()),
+            ("POST", "/chat/completions")
+        );
+        String::from_utf8(outgoing.body).unwrap()
+    }
+
+    #[test]
+    fn a_body_keeps_its_order_its_numbers_and_what_nobody_knows() {
+        let body = r#"{"z":1.0e2, "model":"auto","x-unknown":{"b":1,"a":[ 2 ]},"café\n":12345678901234567890123}"#;
+        let expected =
+            r#"{"z":1.0e2,"model":"up\"stream","x-unknown":{"b":1,"a":[ 2 ]},"café\n":12345678901234567890123}"#;
+        assert_eq!(encode(false, body), expected);
+    }
+
+    #[test]
+    fn a_stream_is_asked_for_its_usage() {
+        let expected = r#"{"model":"up\"stream","stream":true,"stream_options":{"include_usage":true}}"#;
+        assert_eq!(encode(true, r#"{"model":"auto"}"#), expected);
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_is_the_callers_mistake() {
+        for body in ["", "[]", "{"] {
+            let failure = Plain::encode(Operation::Chat, &target(), false, body.as_bytes()).unwrap_err();
+            assert_eq!(failure.kind, Kind::InvalidRequest, "{body}");
+        }
+        assert!(Plain::encode(Operation::CountTokens, &target(), false, b"{}").is_err());
+    }
+
+    #[test]
+    fn usage_tells_cached_input_apart() {
+        let body = json!({ "usage": {
+            "prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": { "cached_tokens": 60 },
+            "completion_tokens_details": { "reasoning_tokens": 5 } } });
+        let answer = Plain::decode(Operation::Chat, &target(), body.to_string().as_bytes()).unwrap();
+        let expected = Usage {
+            input: 40,
+            cache_read: 60,
+            output: 20,
+            reasoning: 5,
+            ..Usage::none()
+        };
+        assert_eq!(
+            (answer.body, answer.usage),
+            (body.to_string().into_bytes(), Some(expected))
+        );
+        assert_eq!(Plain::decode(Operation::Chat, &target(), b"{}").unwrap().usage, None);
+        assert!(Plain::decode(Operation::Chat, &target(), b"<html>").is_err());
+    }
+
+    #[test]
+    fn errors_are_told_apart_by_code_and_status() {
+        let error = |code: &str| json!({ "error": { "message": "no", "type": "t", "code": code } }).to_string();
+        for (status, code, kind) in [
+            (400, "context_length_exceeded", Kind::ContextLength),
+            (400, "content_filter", Kind::ContentPolicy),
+            (400, "other", Kind::InvalidRequest),
+            (401, "invalid_api_key", Kind::Authentication),
+            (429, "insufficient_quota", Kind::QuotaExhausted),
+            (429, "rate_limit_exceeded", Kind::RateLimited),
+            (503, "x", Kind::Overloaded),
+            (500, "x", Kind::Upstream),
+            (302, "x", Kind::Other("status 302".into())),
+        ] {
+            let failure = Plain::explain(status, &[], error(code).as_bytes());
+            assert_eq!(
+                (failure.kind, failure.code.as_deref(), failure.message.as_str()),
+                (kind, Some(code), "no")
+            );
+        }
+        assert_eq!(
+            Plain::explain(502, &[], b"<html>").message,
+            "the provider answered with status 502"
+        );
+    }
+
+    #[test]
+    fn the_time_to_wait_is_read_in_seconds_and_milliseconds() {
+        let after = |name: &str, value: &str| Plain::explain(429, &[(name.into(), value.into())], b"").retry_after_ms;
+        assert_eq!(after("retry-after", "1.5"), Some(1500));
+        assert_eq!(after("retry-after-ms", "20"), Some(20));
+        assert_eq!(after("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        assert_eq!(after("retry-after", "-1"), None);
+    }
+
+    #[test]
+    fn a_stream_passes_with_its_usage_and_must_be_finished() {
+        let mut stream = Passthrough::begin(Operation::Chat, &target()).unwrap();
+        let first = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":null}]}"#;
+        assert_eq!(push(&mut stream, &[first]), Ok(vec![Chunk::new(first)]));
+        assert_eq!(stream.finish().unwrap_err().kind, Kind::Upstream);
+        let last = r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+        let usage = Some(Usage {
+            input: 3,
+            output: 2,
+            ..Usage::none()
+        });
+        assert_eq!(
+            push(&mut stream, &[last, "[DONE]"]),
+            Ok(vec![Chunk {
+                usage,
+                ..Chunk::new(last)
+            }])
+        );
+        assert_eq!(stream.finish(), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_finish_reason_finishes_a_stream_without_a_closing_event() {
+        let mut stream = Passthrough::default();
+        push(&mut stream, &[r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#]).unwrap();
+        assert_eq!(stream.finish(), Ok(vec![]));
+    }
+
+    #[test]
+    fn an_error_within_a_stream_and_what_is_no_chunk_end_it() {
+        let error = push(
+            &mut Passthrough::default(),
+            &[r#"{"error":{"message":"too many","code":"rate_limit_exceeded"}}"#],
+        );
+        let failure = error.unwrap_err();
+        assert_eq!(
+            (failure.kind, failure.message.as_str()),
+            (Kind::RateLimited, "too many")
+        );
+        assert_eq!(
+            push(&mut Passthrough::default(), &["nonsense"]).unwrap_err().kind,
+            Kind::Upstream
+        );
+    }
+}

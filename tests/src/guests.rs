@@ -1,11 +1,12 @@
 //! Guests for the gateway to survive: the sources in `tests/guests/`, made into components, and files that only look like
 //! components. Everything is built once and kept; a test asks for what it needs by name.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
-use wit_component::{StringEncoding, embed_component_metadata};
+use wit_component::{DecodedWasm, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 use xtask::nested::{self, Build};
 use xtask::{component, plugins, workspace};
@@ -103,6 +104,19 @@ pub fn padded(name: &str, size: usize) -> Vec<u8> {
     bytes
 }
 
+/// What a component imports, `pointsman:plugin/log@0.1.0` say.
+pub fn imports(component: &[u8]) -> Vec<String> {
+    let decoded = wit_component::decode(component).expect("not a component");
+    let DecodedWasm::Component(wit, world) = decoded else {
+        panic!("a package of WIT, not a component")
+    };
+    wit.worlds[world]
+        .imports
+        .keys()
+        .map(|name| wit.name_world_key(name))
+        .collect()
+}
+
 fn files(folder: &str, extension: &str) -> Vec<String> {
     let folder = workspace().join("tests/guests").join(folder);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("cannot read {}: {error}", folder.display()));
@@ -150,7 +164,7 @@ fn compiled(name: &str) -> Result<Vec<u8>> {
         .map_err(anyhow::Error::msg)?;
 
     let file = format!("{}.wasm", name.replace('-', "_"));
-    let built = target_dir()?
+    let built = target_dir()
         .join(target)
         .join(nested::PROFILE)
         .join("examples")
@@ -177,7 +191,7 @@ fn build(has_wasi: bool, target: &str) -> Result<()> {
     let manifest = workspace().join("Cargo.toml");
     Build {
         manifest: &manifest,
-        target_dir: &target_dir()?,
+        target_dir: &target_dir(),
         target,
         what: &what,
     }
@@ -185,11 +199,12 @@ fn build(has_wasi: bool, target: &str) -> Result<()> {
     Ok(())
 }
 
-/// The same as for the plugins in the box, so that what they share is there already.
-fn target_dir() -> Result<std::path::PathBuf> {
-    let test = env::current_exe().context("the test does not know where it is")?;
-    let target = nested::target_dir_above(&test).context("the test is not in a target directory")?;
-    Ok(target.join("plugins"))
+/// Where guests are built: the same as for the plugins in the box, so that what they share is there already.
+pub fn target_dir() -> PathBuf {
+    let test = env::current_exe().expect("the test does not know where it is");
+    nested::target_dir_above(&test)
+        .expect("the test is not in a target directory")
+        .join("plugins")
 }
 
 #[cfg(test)]

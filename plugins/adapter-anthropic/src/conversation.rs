@@ -7,6 +7,7 @@ use crate::messages::{Block, Role, System, Turn};
 use crate::tools;
 use pointsman_plugin::Failure;
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// Stands where the provider insists on a user's turn and the client has none.
 const PLACEHOLDER: &str = ".";
@@ -84,56 +85,51 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// The turn to add to: messages of one role in a row become one turn.
+    /// The turn to add to: messages of one role in a row become one turn. A turn that came out empty, of blank texts say,
+    /// does not keep its neighbours apart.
     fn turn(&mut self, role: Role) -> &mut Turn<'a> {
-        let is_same = self
+        while self
             .turns
             .last()
-            .is_some_and(|turn| turn.role == role || turn.content.is_empty());
-        if !is_same {
+            .is_some_and(|turn| turn.role != role && turn.content.is_empty())
+        {
+            self.turns.pop();
+        }
+        if self.turns.last().is_none_or(|turn| turn.role != role) {
             self.turns.push(Turn {
                 role,
                 content: Vec::new(),
             });
         }
         let last = self.turns.len() - 1;
-        // A turn that came out empty, of blank texts say, is taken over; its neighbours may then be of one role.
-        if self.turns[last].role != role {
-            self.turns.pop();
-            return self.turn(role);
-        }
         &mut self.turns[last]
     }
 
     /// Results come first in their turn, in the order of the calls, however the client sent them.
     fn order_results(&mut self) {
-        for index in 1..self.turns.len() {
+        for index in 0..self.turns.len() {
             let (before, after) = self.turns.split_at_mut(index);
-            let (calls, turn) = (&before[index - 1].content, &mut after[0]);
+            let turn = &mut after[0];
             if turn.role == Role::User && turn.content.len() > 1 {
-                turn.content.sort_by_cached_key(|block| match block {
-                    Block::ToolResult { tool_use_id, .. } => position(calls, tool_use_id),
+                let calls = positions(before.last());
+                turn.content.sort_by_key(|block| match block {
+                    Block::ToolResult { tool_use_id, .. } => calls.get(&**tool_use_id).copied().unwrap_or(calls.len()),
                     _ => usize::MAX,
                 });
             }
         }
     }
 
-    /// The provider refuses a prefill that ends in white space, and a turn without content.
+    /// The provider refuses a turn without content, and a prefill that ends in white space.
     fn trim_prefill(&mut self) {
-        if let Some(Turn {
-            role: Role::Assistant,
-            content,
-        }) = self.turns.last_mut()
-        {
-            if let Some(Block::Text { text, .. }) = content.last_mut() {
-                match text {
-                    Cow::Borrowed(text) => *text = text.trim_end(),
-                    Cow::Owned(text) => text.truncate(text.trim_end().len()),
-                }
+        self.turns.retain(|turn| !turn.content.is_empty());
+        let prefill = self.turns.last_mut().filter(|turn| turn.role == Role::Assistant);
+        if let Some(Block::Text { text, .. }) = prefill.and_then(|turn| turn.content.last_mut()) {
+            match text {
+                Cow::Borrowed(text) => *text = text.trim_end(),
+                Cow::Owned(text) => text.truncate(text.trim_end().len()),
             }
         }
-        self.turns.retain(|turn| !turn.content.is_empty());
     }
 
     /// A conversation that the assistant opens gets a user's turn before it; one of system text alone is said by the user.
@@ -230,9 +226,16 @@ fn take_mark<'a>(block: &mut Block<'a>) -> Option<Raw<'a>> {
     }
 }
 
-fn position(calls: &[Block], wanted: &str) -> usize {
-    let is_wanted = |block: &Block| matches!(block, Block::ToolUse { id, .. } if id == wanted);
-    calls.iter().position(is_wanted).unwrap_or(calls.len())
+/// The ids of the calls of a turn, each with its place in the order.
+fn positions<'t>(turn: Option<&'t Turn>) -> HashMap<&'t str, usize> {
+    let calls = turn
+        .into_iter()
+        .flat_map(|turn| &turn.content)
+        .filter_map(|block| match block {
+            Block::ToolUse { id, .. } => Some(&**id),
+            _ => None,
+        });
+    calls.zip(0..).collect()
 }
 
 fn joined(blocks: &[Block]) -> String {

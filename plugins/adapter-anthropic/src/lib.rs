@@ -9,6 +9,7 @@ mod chat;
 mod content;
 mod conversation;
 mod errors;
+mod event;
 mod messages;
 mod request;
 mod response;

@@ -2,24 +2,12 @@
 //! is passed on as it comes. The closing event is `message_stop`: a stream that ends without it is broken.
 
 use crate::answer::{Delta, Finish, FunctionDelta, IndexedThinking, Piece, PieceChoice, ThinkingBlock, ToolDelta};
-use crate::chat::{Raw, Text};
+use crate::chat::Text;
 use crate::errors;
+use crate::event::{self, Pieces};
 use crate::response::{Block, Response, StopDetails, arguments, string, unreadable};
 use crate::usage::Reported;
 use pointsman_plugin::{AdapterStream, Chunk, Event, Failure, Kind, Operation, Target};
-use serde::Deserialize;
-use std::borrow::Cow;
-
-/// The events that carry something; every other one is ignored, as the provider asks for.
-const KNOWN: [&str; 7] = [
-    "message_start",
-    "content_block_start",
-    "content_block_delta",
-    "content_block_stop",
-    "message_delta",
-    "message_stop",
-    "error",
-];
 
 /// One answer under way.
 pub struct Stream {
@@ -57,49 +45,6 @@ enum Open {
     },
 }
 
-#[derive(Deserialize)]
-struct Incoming<'a> {
-    #[serde(borrow, rename = "type", default)]
-    kind: Cow<'a, str>,
-    #[serde(default)]
-    index: u64,
-    #[serde(borrow)]
-    message: Option<Response<'a>>,
-    #[serde(borrow)]
-    content_block: Option<Block<'a>>,
-    #[serde(borrow)]
-    delta: Option<Pieces<'a>>,
-    #[serde(borrow)]
-    usage: Option<Raw<'a>>,
-    #[serde(borrow)]
-    error: Option<errors::Reason<'a>>,
-}
-
-/// The members of all kinds of deltas; the delta of a whole message has no kind.
-#[derive(Deserialize)]
-struct Pieces<'a> {
-    #[serde(borrow, rename = "type", default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    text: Option<Raw<'a>>,
-    #[serde(borrow)]
-    thinking: Option<Raw<'a>>,
-    #[serde(borrow)]
-    signature: Option<Raw<'a>>,
-    #[serde(borrow)]
-    partial_json: Option<Raw<'a>>,
-    #[serde(borrow)]
-    stop_reason: Option<Text<'a>>,
-    #[serde(borrow)]
-    stop_details: Option<StopDetails<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Named<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
-}
-
 impl AdapterStream for Stream {
     fn begin(_: Operation, target: &Target) -> Result<Self, Failure> {
         Ok(Stream {
@@ -118,9 +63,8 @@ impl AdapterStream for Stream {
     fn push(&mut self, events: &[Event]) -> Result<Vec<Chunk>, Failure> {
         let mut chunks = Vec::with_capacity(events.len());
         for event in events {
-            let is_known = event.name.as_deref().is_none_or(|name| KNOWN.contains(&name));
-            if is_known && self.stage != Stage::Stopped {
-                self.take(&event.data, &mut chunks)?;
+            if self.stage != Stage::Stopped {
+                self.take(event, &mut chunks)?;
             }
         }
         Ok(chunks)
@@ -142,8 +86,10 @@ impl AdapterStream for Stream {
 }
 
 impl Stream {
-    fn take(&mut self, data: &[u8], chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
-        let Some(event) = read(data)? else { return Ok(()) };
+    fn take(&mut self, event: &Event, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let Some(event) = event::read(event)? else {
+            return Ok(());
+        };
         if let Some(reason) = &event.error {
             return Err(errors::explain_event(reason));
         }
@@ -460,17 +406,5 @@ fn arguments_of(index: u32, arguments: &str) -> ToolDelta<'_> {
         id: None,
         kind: None,
         function: FunctionDelta { name: None, arguments },
-    }
-}
-
-/// `None` for an event of a kind that is not known, whatever it looks like, and for the closing word of another dialect.
-fn read(data: &[u8]) -> Result<Option<Incoming<'_>>, Failure> {
-    match serde_json::from_slice(data) {
-        Ok(event) => Ok(Some(event)),
-        Err(_) if data.trim_ascii() == b"[DONE]" => Ok(None),
-        Err(error) => match serde_json::from_slice::<Named>(data) {
-            Ok(named) if !KNOWN.contains(&named.kind.as_ref()) => Ok(None),
-            _ => Err(unreadable(&error)),
-        },
     }
 }

@@ -27,7 +27,7 @@ const MEMBERS: [&str; 20] = [
 ];
 
 /// The first rule that the request breaks.
-pub fn check(request: &Value) -> Result<(), String> {
+pub(crate) fn check(request: &Value) -> Result<(), String> {
     let members = request.as_object().ok_or("the request is no object")?;
     for name in members.keys() {
         ensure(MEMBERS.contains(&name.as_str()), || format!("`{name}` is not known"))?;

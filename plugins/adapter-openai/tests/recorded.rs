@@ -1,0 +1,286 @@
+//! Answers that sixteen providers of this dialect really gave (and some that their documentation promises). Nothing may be
+//! changed on the way through, and the usage and the errors have to come out as in a view that was made independently. The
+//! recordings are not part of this repository: they are looked for where `POINTSMAN_SHARED` says, and without them these
+//! tests say so and pass.
+
+use adapter_openai::{OpenAi, Stream};
+use pointsman_plugin::{Adapter, AdapterStream, Chunk, Event, Failure, Kind, Operation, Target, Usage};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+struct Recording {
+    id: String,
+    provider: String,
+    is_streamed: bool,
+    status: u16,
+    case: Value,
+    body: String,
+}
+
+#[test]
+fn every_recorded_answer_passes_unchanged_and_tells_its_usage() {
+    let Some(recordings) = recordings() else { return };
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for recording in &recordings {
+        *seen.entry(&recording.provider).or_default() += 1;
+        match (recording.status, recording.is_streamed) {
+            (200, false) => check_whole(recording),
+            (200, true) => check_streamed(recording),
+            _ => check_error(recording),
+        }
+    }
+    assert_eq!(seen.values().sum::<usize>(), recordings.len());
+    assert_eq!(
+        (recordings.len(), seen.len()),
+        (346, 16),
+        "the index has other recordings than this test knows of: {seen:?}"
+    );
+}
+
+#[test]
+fn every_recorded_stream_that_is_cut_before_its_finish_fails() {
+    let Some(recordings) = recordings() else { return };
+    for recording in recordings.iter().filter(|recording| recording.is_streamed) {
+        let events = events(&recording.body);
+        let is_finish = |event: &Event| {
+            let chunk: Value = serde_json::from_slice(&event.data).unwrap_or_default();
+            chunk["choices"]
+                .as_array()
+                .is_some_and(|choices| choices.iter().any(|choice| choice["finish_reason"].is_string()))
+        };
+        let finish = events.iter().position(is_finish).unwrap_or(events.len());
+        for cut in 0..finish {
+            assert!(
+                run(&events[..cut], 1).1.is_err(),
+                "{}: cut after {cut} events, and nobody noticed",
+                recording.id
+            );
+        }
+    }
+}
+
+#[test]
+fn every_recorded_request_keeps_everything_but_the_model() {
+    let Some(recordings) = recordings() else { return };
+    let mut seen = 0;
+    for recording in &recordings {
+        let request = &recording.case["request"]["body"];
+        if !request.is_object() {
+            continue;
+        }
+        seen += 1;
+        let outgoing = OpenAi::encode(Operation::Chat, &target(), false, request.to_string().as_bytes())
+            .unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
+        let mut expected = request.clone();
+        expected["model"] = "upstream-model".into();
+        let body: Value = serde_json::from_slice(&outgoing.body).expect("a body is JSON");
+        assert_eq!(
+            (outgoing.path.as_str(), body),
+            ("/chat/completions", expected),
+            "{}",
+            recording.id
+        );
+    }
+    assert!(seen > 200, "only {seen} requests");
+}
+
+fn check_whole(recording: &Recording) {
+    let answer = OpenAi::decode(Operation::Chat, &target(), recording.body.as_bytes())
+        .unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
+    assert_eq!(answer.body, recording.body.as_bytes(), "{}", recording.id);
+    compare_usage(recording, answer.usage.as_ref());
+}
+
+fn check_streamed(recording: &Recording) {
+    let events = events(&recording.body);
+    let is_chunk = |event: &&Event| event.data != b"[DONE]";
+    let sent: Vec<&[u8]> = events
+        .iter()
+        .filter(is_chunk)
+        .map(|event| event.data.as_slice())
+        .collect();
+    let expected = &recording.case["expected"];
+    for at_once in [1, 3, events.len()] {
+        let (chunks, end) = run(&events, at_once);
+        if expected["finish"].is_string() {
+            end.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
+            let got: Vec<&[u8]> = chunks.iter().map(|chunk| chunk.data.as_slice()).collect();
+            assert_eq!(got, sent, "{}", recording.id);
+            compare_usage(recording, chunks.iter().rev().find_map(|chunk| chunk.usage.as_ref()));
+        } else {
+            let failure = end.expect_err("a stream without a finish is broken");
+            assert_eq!(failure.kind, Kind::Upstream, "{}", recording.id);
+            if let Some(message) = expected["error"]["message"].as_str() {
+                assert_eq!(failure.message, message, "{}", recording.id);
+            }
+        }
+    }
+}
+
+fn check_error(recording: &Recording) {
+    let headers: Vec<(String, String)> = recording.case["response"]["headers"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str().unwrap_or_default().to_owned()))
+        .collect();
+    let failure = OpenAi::explain(recording.status, &headers, recording.body.as_bytes());
+    let (kind, retry_after_ms) = expected_of(recording);
+    assert_eq!(failure.kind, kind, "{}: {failure:?}", recording.id);
+    assert_eq!(failure.retry_after_ms, retry_after_ms, "{}: {failure:?}", recording.id);
+    let expected = recording.case["expected"]["error"]["message"]
+        .as_str()
+        .unwrap_or_default();
+    if expected.starts_with('<') {
+        assert_eq!(
+            failure.message,
+            format!("the provider answered with status {}", recording.status)
+        );
+    } else if let Ok(spelt) = serde_json::from_str::<Value>(expected) {
+        assert_eq!(
+            serde_json::from_str::<Value>(&failure.message).ok(),
+            Some(spelt),
+            "{}",
+            recording.id
+        );
+    } else {
+        assert_eq!(failure.message, expected.trim(), "{}", recording.id);
+    }
+}
+
+/// What each recorded error means, read by a person: the status says it, but for these.
+fn expected_of(recording: &Recording) -> (Kind, Option<u32>) {
+    let by_name: [(&str, Kind, Option<u32>); 15] = [
+        ("azure-doc-err-400-content-filter", Kind::ContentPolicy, None),
+        ("azure-doc-err-429", Kind::RateLimited, Some(9000)),
+        ("mistral-doc-err-404-model", Kind::NotFound, None),
+        ("moonshot-doc-err-429", Kind::RateLimited, Some(1000)),
+        ("ollama-real-error-scenarios", Kind::ContextLength, None),
+        ("openai-doc-err-400-context", Kind::ContextLength, None),
+        ("openai-doc-err-429-quota", Kind::QuotaExhausted, None),
+        ("openai-doc-err-429-rate", Kind::RateLimited, Some(2400)),
+        ("openrouter-real-error-scenarios", Kind::ContextLength, None),
+        ("perplexity-real-error-scenarios", Kind::ContextLength, None),
+        ("qwen-doc-err-400-inspection", Kind::ContentPolicy, None),
+        ("vllm-doc-err-400-old", Kind::ContextLength, None),
+        ("zhipu-doc-err-400-sensitive", Kind::ContentPolicy, None),
+        ("zhipu-doc-err-429-balance", Kind::QuotaExhausted, None),
+        ("zhipu-doc-err-429-concurrency", Kind::RateLimited, None),
+    ];
+    if let Some((_, kind, retry_after_ms)) = by_name.into_iter().find(|(start, ..)| recording.id.starts_with(start)) {
+        return (kind, retry_after_ms);
+    }
+    let kind = match recording.status {
+        400 | 422 => Kind::InvalidRequest,
+        401 => Kind::Authentication,
+        402 => Kind::QuotaExhausted,
+        403 => Kind::Permission,
+        404 => Kind::NotFound,
+        429 => Kind::RateLimited,
+        503 => Kind::Overloaded,
+        500 | 502 => Kind::Upstream,
+        status => panic!("{}: no kind is known for status {status}", recording.id),
+    };
+    (kind, None)
+}
+
+/// Two exceptions, in which the view repeats what the provider says:
+/// Azure's Grok claims more cached tokens than the prompt has; we count no more than the whole prompt, since nobody is billed
+/// for tokens that were not there. xAI leaves reasoning out of the completion's tokens, as its total shows, and bills it.
+fn compare_usage(recording: &Recording, usage: Option<&Usage>) {
+    let expected = &recording.case["expected"]["usage"];
+    let id = &recording.id;
+    if expected["prompt"].is_null() {
+        assert_eq!(usage, None, "{id}: usage");
+        return;
+    }
+    let usage = usage.unwrap_or_else(|| panic!("{id}: usage is missing"));
+    let got = (
+        usage.input,
+        usage.cache_read,
+        usage.cache_write,
+        usage.output,
+        usage.reasoning,
+    );
+    let count = |name: &str| expected[name].as_u64().unwrap_or(0);
+    let (prompt, mut cached) = (count("prompt"), count("cached"));
+    if cached > prompt {
+        let is_known = id.starts_with("azure-") && id.contains("grok-4-1-fast");
+        assert!(is_known, "{id}: {cached} cached tokens of {prompt}");
+        cached = prompt;
+    }
+    let mut output = count("completion");
+    if count("reasoning") > 0 && count("total") == prompt + output + count("reasoning") {
+        assert!(
+            recording.provider == "xai",
+            "{id}: reasoning is not part of the completion"
+        );
+        output += count("reasoning");
+    }
+    let input = prompt - cached - count("cache_write");
+    assert_eq!(
+        got,
+        (input, cached, count("cache_write"), output, count("reasoning")),
+        "{id}: {expected}"
+    );
+}
+
+fn run(events: &[Event], at_once: usize) -> (Vec<Chunk>, Result<(), Failure>) {
+    let mut stream = Stream::begin(Operation::Chat, &target()).expect("a stream begins");
+    let mut chunks = Vec::new();
+    for read in events.chunks(at_once.max(1)) {
+        match stream.push(read) {
+            Ok(more) => chunks.extend(more),
+            Err(failure) => return (chunks, Err(failure)),
+        }
+    }
+    let end = stream.finish().map(|more| chunks.extend(more));
+    (chunks, end)
+}
+
+fn events(body: &str) -> Vec<Event> {
+    let data = body.lines().filter_map(|line| line.strip_prefix("data:"));
+    data.map(|data| Event::new(data.trim().as_bytes())).collect()
+}
+
+fn recordings() -> Option<Vec<Recording>> {
+    let root = shared()?.join("wire/fixtures");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let index: Value = serde_json::from_str(&read("index.json")).expect("the index is JSON");
+    let entries = index["cases"].as_array().expect("the index lists cases");
+    let string = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let wanted = entries.iter().filter(|entry| entry["wire"] == "openai-chat");
+    let recording = |entry: &Value| Recording {
+        id: string(&entry["id"]),
+        provider: string(&entry["provider"]),
+        is_streamed: entry["streamed"] == true,
+        status: entry["status"].as_u64().expect("an entry has a status") as u16,
+        case: serde_json::from_str(&read(&string(&entry["case"]))).expect("a case is JSON"),
+        body: read(&string(&entry["body"])),
+    };
+    Some(wanted.map(recording).collect())
+}
+
+fn shared() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let folder = std::env::var_os("POINTSMAN_SHARED").map_or(beside, PathBuf::from);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!(
+        "NOT TESTED: there are no recordings at {}; set POINTSMAN_SHARED",
+        folder.display()
+    );
+    None
+}
+
+fn target() -> Target {
+    Target {
+        model: "upstream-model".to_owned(),
+        settings: "{}".to_owned(),
+        max_output_tokens: None,
+        request_id: "request".to_owned(),
+        now_ms: 1_750_000_000_000,
+    }
+}

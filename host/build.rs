@@ -25,8 +25,15 @@ fn table(built: &[BuiltPlugin]) -> Result<String> {
          pub static BUILTIN: &[(&str, &str, &[u8])] = &[\n",
     );
     for BuiltPlugin { plugin, path, .. } in built {
-        let path = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
-        writeln!(table, "    ({:?}, {:?}, include_bytes!({path:?})),", plugin.kind.as_str(), plugin.name)?;
+        let path = path
+            .to_str()
+            .with_context(|| format!("{} is not UTF-8", path.display()))?;
+        writeln!(
+            table,
+            "    ({:?}, {:?}, include_bytes!({path:?})),",
+            plugin.kind.as_str(),
+            plugin.name
+        )?;
     }
     table.push_str("];\n");
     Ok(table)
@@ -35,7 +42,10 @@ fn table(built: &[BuiltPlugin]) -> Result<String> {
 /// A new plugin needs no line of its own: it is a new member of the workspace, which shows in `Cargo.lock`. Golden files
 /// are left out, because a component does not depend on them.
 fn watch(built: &[BuiltPlugin]) {
-    let folders = built.iter().map(|built| built.plugin.folder.as_path()).chain([Path::new("plugin-sdk")]);
+    let folders = built
+        .iter()
+        .map(|built| built.plugin.folder.as_path())
+        .chain([Path::new("plugin-sdk")]);
     let sources = folders.flat_map(|folder| [folder.join("src"), folder.join("Cargo.toml")]);
     let shared = ["wit", "Cargo.toml", "Cargo.lock"].into_iter().map(PathBuf::from);
     for path in sources.chain(shared) {

@@ -1,2 +1,43 @@
-//! x
-fn main(){}
+//! The door: arguments, a runtime as wide as the machine, the command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use pointsman::cli::{self, Arguments};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            // Asking for help is no mistake; anything else is a wrong use.
+            return if error.use_stderr() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match runtime() {
+        Ok(runtime) => runtime.block_on(cli::run(arguments)),
+        Err(error) => {
+            eprintln!("pointsman: cannot start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One worker for each core that the process may use. With one core, a scheduler for many would only be in the way.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut builder = if cores == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    builder
+        .worker_threads(cores)
+        .enable_all()
+        .thread_name("pointsman-worker")
+        .build()
+}

@@ -1,0 +1,248 @@
+//! The admin listener: health, metrics, what is in service, and the order to reload. On loopback by default; a browser that
+//! was led here from elsewhere is refused.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::app::App;
+use crate::body::Body;
+use crate::config::ComponentRef;
+use crate::generation::{Generation, Way};
+use crate::plugins::{Counters, Digest};
+use crate::reload::Trigger;
+use crate::server::Service;
+
+/// Answers operators.
+#[derive(Debug)]
+pub struct Admin {
+    /// What it tells about.
+    pub app: Arc<App>,
+}
+
+const INDEX: &str = "Pointsman admin\n\nGET  /healthz\nGET  /readyz\nGET  /metrics\nGET  /admin/plugins\nGET  /admin/routes\n\
+                     POST /admin/reload\n";
+
+impl Service for Admin {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        if !is_from_here(request.headers()) {
+            return refuse(StatusCode::FORBIDDEN, "the admin API answers to its own address only");
+        }
+        let Some(generation) = self.app.generation() else {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "nothing is in service yet");
+        };
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/") => text(StatusCode::OK, INDEX),
+            (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
+            (&Method::GET, "/readyz") if self.app.is_draining() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            (&Method::GET, "/readyz") => text(StatusCode::OK, "ready\n"),
+            (&Method::GET, "/metrics") => metrics(&self.app, &generation),
+            (&Method::GET, "/admin/plugins") => reply(StatusCode::OK, &plugins(&self.app, &generation)),
+            (&Method::GET, "/admin/routes") => reply(StatusCode::OK, &routes(&generation)),
+            (&Method::POST, "/admin/reload") => reload(&self.app).await,
+            (_, "/" | "/healthz" | "/readyz" | "/metrics" | "/admin/plugins" | "/admin/routes") => {
+                refuse(StatusCode::METHOD_NOT_ALLOWED, "use GET")
+            }
+            (_, "/admin/reload") => refuse(StatusCode::METHOD_NOT_ALLOWED, "use POST"),
+            _ => refuse(StatusCode::NOT_FOUND, "no such endpoint; GET / lists them"),
+        }
+    }
+}
+
+/// A name that resolves to this address but is not its own is how a page elsewhere would reach it.
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let host = headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(host, |(name, _)| name);
+    let is_address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    let is_own = is_address || name == "localhost" || name.is_empty();
+    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    is_own && origin.is_none_or(|origin| origin.strip_prefix("http://") == Some(host))
+}
+
+fn metrics(app: &App, generation: &Generation) -> Response<Body> {
+    let policies = generation
+        .policies
+        .iter()
+        .map(|(name, policy)| (name.as_str(), policy.policy.counters()));
+    let adapters: Vec<(String, &Counters)> = adapters(generation)
+        .map(|adapter| (adapter.0, adapter.1.counters()))
+        .collect();
+    let adapters = adapters.iter().map(|(name, counters)| (name.as_str(), *counters));
+    let body = app.meter.text(generation.number, &app.alive, policies.chain(adapters));
+    let mut response = Response::new(Body::whole(body));
+    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn adapters(generation: &Generation) -> impl Iterator<Item = (String, &crate::plugins::Adapter)> {
+    generation
+        .providers
+        .values()
+        .filter_map(|provider| match &provider.way {
+            Way::Remote(remote) => Some((format!("adapter:{}", provider.name), &remote.adapter)),
+            Way::Simulated(_) => None,
+        })
+}
+
+/// What is in service, and what is not although it should be.
+fn plugins(app: &App, generation: &Generation) -> Value {
+    let trouble = app.reloads.trouble();
+    let show = |name: &str, kind: &str, component: Option<&ComponentRef>, digest: Digest, counters: &Counters| {
+        let stats = counters.read();
+        let trouble = trouble.get(name);
+        json!({
+            "name": name,
+            "kind": kind,
+            "component": component.map(describe),
+            "running_digest": digest.to_string(),
+            "candidate_digest": trouble.and_then(|trouble| trouble.digest.clone()),
+            "error": trouble.map(|trouble| trouble.error.clone()),
+            "error_since_ms": trouble.map(|trouble| trouble.at_ms),
+            "orphaned": component.is_some_and(is_orphan),
+            "calls": stats.calls,
+            "seconds": stats.time.as_secs_f64(),
+            "faults": stats.faults.into_iter().map(|(kind, count)| (kind.to_owned(), Value::from(count)))
+                .collect::<serde_json::Map<_, _>>(),
+        })
+    };
+    let config = &generation.config;
+    let policies = generation.policies.iter().map(|(name, loaded)| {
+        let component = config.policies.get(name).map(|policy| &policy.component);
+        let mut shown = show(
+            name,
+            "policy",
+            component,
+            loaded.policy.digest(),
+            loaded.policy.counters(),
+        );
+        shown["warnings"] = json!(loaded.policy.warnings());
+        shown["grants"] = json!(
+            config
+                .policies
+                .get(name)
+                .map(|policy| { policy.grants.iter().map(|grant| grant.name()).collect::<Vec<_>>() })
+        );
+        shown
+    });
+    let adapters = generation
+        .providers
+        .iter()
+        .filter_map(|(name, provider)| match &provider.way {
+            Way::Remote(remote) => {
+                let component = config
+                    .providers
+                    .get(name)
+                    .and_then(|provider| provider.adapter.as_ref());
+                let mut shown = show(
+                    remote.adapter.name(),
+                    "adapter",
+                    component,
+                    remote.adapter.digest(),
+                    remote.adapter.counters(),
+                );
+                shown["provider"] = json!(name);
+                Some(shown)
+            }
+            Way::Simulated(_) => None,
+        });
+    json!({
+        "generation": generation.number,
+        "generations_alive": app.alive.load(std::sync::atomic::Ordering::Relaxed),
+        "plugins": policies.chain(adapters).collect::<Vec<_>>(),
+        "config_error": trouble.get("config"),
+        "last_reload": app.reloads.last(),
+    })
+}
+
+fn describe(component: &ComponentRef) -> String {
+    match component {
+        ComponentRef::BuiltIn(name) => format!("built-in {name}"),
+        ComponentRef::File { path, .. } => path.display().to_string(),
+    }
+}
+
+/// The file is gone; what it held stays in service for as long as the configuration names it.
+fn is_orphan(component: &ComponentRef) -> bool {
+    matches!(component, ComponentRef::File { path, .. } if !path.exists())
+}
+
+fn routes(generation: &Generation) -> Value {
+    let routes = generation.routes.values().map(|route| {
+        let candidates = route.candidates.iter().map(|(model, weight)| {
+            let health = model.health.read();
+            json!({
+                "model": model.id,
+                "provider": model.provider.name,
+                "weight": weight,
+                "price_known": model.price.is_some(),
+                "health": {
+                    "in_flight": health.in_flight,
+                    "error_permille": health.error_permille,
+                    "first_token_ms": health.first_token_ms,
+                    "total_ms": health.total_ms,
+                },
+            })
+        });
+        json!({
+            "route": route.name,
+            "candidates": candidates.collect::<Vec<_>>(),
+            "policies": route.policies.iter().map(|policy| {
+                format!("{}@{}", policy.policy.name(), policy.policy.digest().short())
+            }).collect::<Vec<_>>(),
+            "retries": route.config.retries,
+            "timeout_ms": route.config.timeout.as_millis() as u64,
+        })
+    });
+    json!({"generation": generation.number, "routes": routes.collect::<Vec<_>>()})
+}
+
+async fn reload(app: &App) -> Response<Body> {
+    let (sender, receiver) = oneshot::channel();
+    if let Some(reloader) = app.reloader.get() {
+        reloader.ask(Trigger::Admin(sender));
+    }
+    match receiver.await {
+        Ok(report) => {
+            let status = if report.outcome == "failure" {
+                StatusCode::UNPROCESSABLE_ENTITY
+            } else {
+                StatusCode::OK
+            };
+            reply(status, &json!(report))
+        }
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the gateway is not watching its files"),
+    }
+}
+
+fn reply(status: StatusCode, value: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::whole(format!("{value:#}\n")));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::whole(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response<Body> {
+    reply(status, &json!({"error": {"message": message, "code": status.as_u16()}}))
+}

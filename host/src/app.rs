@@ -1,0 +1,70 @@
+//! The composition root: what lives as long as the process, and the one value that is swapped.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwapOption;
+
+use crate::generation::Generation;
+use crate::plugins::{Engine, StateStore};
+use crate::reload::Status;
+use crate::telemetry::Meter;
+use crate::upstream::health::Registry;
+
+/// Everything that outlives a generation.
+#[derive(Debug)]
+pub struct App {
+    current: ArcSwapOption<Generation>,
+    /// Compiles and runs plugins.
+    pub engine: Engine,
+    /// What plugins keep over reloads.
+    pub state: StateStore,
+    /// What was seen of models.
+    pub health: Registry,
+    /// Metrics.
+    pub meter: Meter,
+    /// Generations that are not freed.
+    pub alive: Arc<AtomicI64>,
+    /// How the last reload went.
+    pub reloads: Status,
+    /// Asks the reloader to look.
+    pub reloader: OnceLock<crate::reload::Handle>,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// An app without a generation: nothing is served before the first one is there.
+    pub fn new(engine: Engine) -> Arc<Self> {
+        Arc::new(Self {
+            current: ArcSwapOption::empty(),
+            engine,
+            state: StateStore::default(),
+            health: Registry::default(),
+            meter: Meter::default(),
+            alive: Arc::default(),
+            reloads: Status::default(),
+            reloader: OnceLock::new(),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// The generation that a request which begins now is served with.
+    pub fn generation(&self) -> Option<Arc<Generation>> {
+        self.current.load_full()
+    }
+
+    /// Puts a generation in service. Requests under way keep the one they have.
+    pub fn swap(&self, generation: Generation) {
+        self.current.store(Some(Arc::new(generation)));
+    }
+
+    /// Whether the process is on its way out.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Begins to drain: readiness goes first.
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}

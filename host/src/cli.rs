@@ -1,0 +1,98 @@
+//! The commands. Each is a file; what they share is here: arguments, logging, exit codes (0 good, 1 found wrong, 2 wrong use).
+
+mod check;
+mod explain;
+mod inspect;
+mod serve;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// A self-hosted, OpenAI-compatible gateway for language models. Which model serves a request is decided by WebAssembly policies.
+#[derive(Debug, Parser)]
+#[command(name = "pointsman", version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Configuration file; without it `pointsman.toml` in the working directory, else built-in defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How log lines look
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the gateway
+    #[command(
+        after_help = "Example:\n  pointsman serve --config pointsman.toml\n\nPOINTSMAN_LOG sets what is logged: warn, info, debug, or pointsman::reload=debug."
+    )]
+    Serve,
+    /// Check the configuration and every plugin in it; all mistakes at once, with line and column
+    #[command(after_help = "Example:\n  pointsman check --config pointsman.toml")]
+    Check {
+        /// Print the configuration's text, the built-in defaults included
+        #[arg(long)]
+        print: bool,
+    },
+    /// Say where requests would go, by which policy version, and why; no provider is called
+    #[command(
+        after_help = "Examples:\n  pointsman explain request.json\n  pointsman explain requests.jsonl > decisions.jsonl\n\nA request is a chat completion's body, or {\"body\": {…}, \"id\": \"…\", \"headers\": {…}, \"now_ms\": 0}. The id decides\nwhat is left to chance; without one it is made from the body, so that the same request is explained the same way."
+    )]
+    Explain(explain::Options),
+    /// Work on plugins
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginCommand {
+    /// Show what a component is: its world, the grants that it needs, exports, digest, size, memory, time to compile
+    #[command(after_help = "Example:\n  pointsman plugin inspect policy.wasm")]
+    Inspect(inspect::Options),
+}
+
+/// Runs a command.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    let quiet = !matches!(arguments.command, Command::Serve);
+    start_log(arguments.log_format, quiet);
+    let config = arguments.config.as_deref();
+    let result = match arguments.command {
+        Command::Serve => serve::run(config).await,
+        Command::Check { print } => check::run(config, print).await,
+        Command::Explain(options) => explain::run(config, &options).await,
+        Command::Plugin(PluginCommand::Inspect(options)) => inspect::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// To standard error, so that a command's output can be piped.
+fn start_log(format: LogFormat, quiet: bool) {
+    let default = if quiet { "warn" } else { "info" };
+    let filter = EnvFilter::try_from_env("POINTSMAN_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let has_colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    match format {
+        LogFormat::Text => builder.with_ansi(has_colour).with_target(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

@@ -1,0 +1,89 @@
+//! `pointsman plugin inspect`: what a component is, before anybody trusts it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::plugins::{self, Engine, EngineConfig, Inspection};
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The component
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(options: &Options) -> Result<(), String> {
+    let file = options.file.display();
+    let bytes = std::fs::read(&options.file).map_err(|error| format!("{file}: {error}"))?;
+    let config = EngineConfig {
+        cache_dir: None,
+        slots: 1,
+    };
+    let engine = Engine::new(&config).map_err(|error| format!("the plugin engine: {error:#}"))?;
+    let inspection = plugins::inspect(&engine, &bytes).map_err(|error| format!("{file}: {error}"))?;
+    if options.json {
+        println!("{:#}", as_json(&inspection));
+    } else {
+        print!("{}", as_table(&inspection));
+    }
+    Ok(())
+}
+
+fn world(inspection: &Inspection) -> String {
+    inspection.world.map_or_else(
+        || "none: neither a policy nor an adapter".to_owned(),
+        |world| world.to_string(),
+    )
+}
+
+fn as_json(inspection: &Inspection) -> serde_json::Value {
+    json!({
+        "world": inspection.world.map(|world| world.to_string()),
+        "digest": inspection.digest.to_string(),
+        "size": inspection.size,
+        "imports": inspection.imports.iter().map(|import| json!({
+            "name": import.name, "needs": import.needs, "offered": import.is_offered,
+        })).collect::<Vec<_>>(),
+        "grants": inspection.grants.iter().map(|grant| grant.name()).collect::<Vec<_>>(),
+        "exports": inspection.exports,
+        "memories": inspection.memories,
+        "initial_memory_bytes": inspection.initial_memory_bytes,
+        "compile_ms": inspection.compile_time.as_millis() as u64,
+    })
+}
+
+fn as_table(inspection: &Inspection) -> String {
+    let mut text = format!("world     {}\n", world(inspection));
+    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<10}{value}\n"));
+    line("digest", format!("sha256:{}", inspection.digest));
+    line("size", format!("{} bytes", inspection.size));
+    line(
+        "memory",
+        format!(
+            "{} bytes in {} memories at the start",
+            inspection.initial_memory_bytes, inspection.memories
+        ),
+    );
+    line("compile", format!("{} ms", inspection.compile_time.as_millis()));
+    let grants: Vec<&str> = inspection.grants.iter().map(|grant| grant.name()).collect();
+    line(
+        "grants",
+        if grants.is_empty() {
+            "none needed".to_owned()
+        } else {
+            grants.join(", ")
+        },
+    );
+    for import in &inspection.imports {
+        let mark = if import.is_offered { "" } else { "  (not offered)" };
+        line("import", format!("{}  {}{mark}", import.name, import.needs));
+    }
+    for export in &inspection.exports {
+        line("export", export.clone());
+    }
+    text
+}

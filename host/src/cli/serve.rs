@@ -1,0 +1,152 @@
+//! `pointsman serve`: from the configuration to open listeners, and the way out.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::admin::Admin;
+use crate::app::App;
+use crate::config::Source;
+use crate::generation::Generation;
+use crate::plugins::Engine;
+use crate::reload::{self, Problem, Reloader, Trigger};
+use crate::server::{self, data::Data};
+
+pub(super) async fn run(named: Option<&Path>) -> Result<(), String> {
+    let source = Source::find(named).map_err(|error| error.to_string())?;
+    let config = source.load().map_err(|error| error.to_string())?;
+    let engine =
+        Engine::new(&config.plugins.engine(&config.store)).map_err(|error| format!("the plugin engine: {error:#}"))?;
+    let app = App::new(engine);
+    let (server_config, admin_config) = (config.server.clone(), config.admin.clone());
+    let data = server::bind(server_config.listen).await?;
+    let admin = server::bind(admin_config.listen).await?;
+    let reloader = first(app.clone(), named, config).await?;
+    reloader
+        .watch()
+        .map_err(|error| format!("cannot start the reload thread: {error}"))?;
+    announce(&app, &source, &data, &admin)?;
+
+    let (stop, stopped) = watch::channel(false);
+    let (admin_stop, admin_stopped) = watch::channel(false);
+    let drain = server_config.drain;
+    let serving = tokio::spawn(server::serve(data, Arc::new(Data { app: app.clone() }), stopped, drain));
+    let admin = tokio::spawn(server::serve(
+        admin,
+        Arc::new(Admin { app: app.clone() }),
+        admin_stopped,
+        std::time::Duration::from_secs(1),
+    ));
+    wait_for_end(&app).await;
+    app.begin_drain();
+    tracing::info!("stopping: requests under way may end");
+    let _ = stop.send(true);
+    tokio::select! {
+        _ = serving => {}
+        () = wait_for_end(&app) => tracing::warn!("stopping at once"),
+    }
+    // Last, so that it can be asked about the draining.
+    let _ = admin_stop.send(true);
+    let _ = admin.await;
+    Ok(())
+}
+
+/// Plugins are compiled on a thread where that may take its time.
+async fn first(app: Arc<App>, named: Option<&Path>, config: crate::config::Config) -> Result<Reloader, String> {
+    let named = named.map(Path::to_owned);
+    let loading = tokio::task::spawn_blocking(move || Reloader::first(app, named, config));
+    let loaded = loading.await.map_err(|error| format!("loading failed: {error}"))?;
+    loaded.map_err(|problems| lines(&problems))
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(|problem| format!("{}: {}", problem.plugin, problem.message))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// A generation for commands that serve nothing.
+pub(super) async fn load(config: crate::config::Config) -> Result<Arc<Generation>, String> {
+    let engine =
+        Engine::new(&config.plugins.engine(&config.store)).map_err(|error| format!("the plugin engine: {error:#}"))?;
+    let app = App::new(engine);
+    let loading = app.clone();
+    let loading = tokio::task::spawn_blocking(move || reload::once(&loading, &config));
+    loading
+        .await
+        .map_err(|error| format!("loading failed: {error}"))?
+        .map_err(|problems| lines(&problems))?;
+    app.generation().ok_or_else(|| "nothing was loaded".to_owned())
+}
+
+/// What listens where, what is served, and a line to paste.
+fn announce(app: &App, source: &Source, data: &TcpListener, admin: &TcpListener) -> Result<(), String> {
+    let address = |listener: &TcpListener| listener.local_addr().map_err(|error| error.to_string());
+    let (data, admin) = (address(data)?, address(admin)?);
+    let Some(generation) = app.generation() else {
+        return Err("nothing is in service".to_owned());
+    };
+    println!("pointsman {} with {}", env!("CARGO_PKG_VERSION"), source.name());
+    println!("data listening on http://{data}");
+    println!("admin listening on http://{admin}");
+    println!("keys: none required");
+    print!("{}", overview(&generation));
+    let model = generation
+        .routes
+        .keys()
+        .chain(generation.models.keys())
+        .next()
+        .map_or("auto", String::as_str);
+    println!("try it:");
+    println!(
+        "  curl -s http://{data}/v1/chat/completions -H 'content-type: application/json' \\\n    \
+         -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
+    );
+    Ok(())
+}
+
+fn overview(generation: &Generation) -> String {
+    let mut text = String::new();
+    for route in generation.routes.values() {
+        let candidates: Vec<&str> = route.candidates.iter().map(|(model, _)| model.id.as_str()).collect();
+        let policies: Vec<String> = route
+            .policies
+            .iter()
+            .map(|p| format!("{}@{}", p.policy.name(), p.policy.digest().short()))
+            .collect();
+        let policies = if policies.is_empty() {
+            String::new()
+        } else {
+            format!("  by {}", policies.join(", "))
+        };
+        text.push_str(&format!("route {}: {}{policies}\n", route.name, candidates.join(", ")));
+    }
+    let models: Vec<&str> = generation.models.keys().map(String::as_str).collect();
+    text.push_str(&format!("models: {}\n", models.join(", ")));
+    text
+}
+
+/// Until the process is asked to end. SIGHUP asks for a reload instead.
+async fn wait_for_end(app: &App) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
+        tracing::error!("signals cannot be received");
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => {
+                if let Some(reloader) = app.reloader.get() {
+                    reloader.ask(Trigger::Signal);
+                }
+            }
+        }
+    }
+}

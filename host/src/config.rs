@@ -1,0 +1,350 @@
+//! The configuration: read, checked whole and turned into values that the other parts take as they are.
+//!
+//! Every mistake is reported at once, with line and column; unknown keys are mistakes. Nothing here opens a socket or
+//! compiles a plugin: `check` and `serve` share this door. Where no file is given, [`defaults`] writes one.
+
+pub mod defaults;
+mod interpolate;
+mod models;
+mod policies;
+mod providers;
+pub mod reader;
+mod routes;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use interpolate::Secret;
+pub use models::{Abilities, ModelConfig};
+pub use policies::{Expectation, PolicyConfig, PolicyTest};
+pub use providers::{ComponentRef, ProviderConfig, SimulatedConfig};
+use reader::{Mistake, Reader, Section};
+pub use routes::{RouteCandidate, RouteConfig};
+use thiserror::Error;
+
+use crate::plugins::{EngineConfig, Limits};
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The data listener and what it accepts.
+    pub server: ServerConfig,
+    /// The admin listener.
+    pub admin: AdminConfig,
+    /// Where the gateway keeps what must survive a restart.
+    pub store: PathBuf,
+    /// How often plugins and configuration are looked at.
+    pub reload: ReloadConfig,
+    /// What all plugins share.
+    pub plugins: PluginsConfig,
+    /// By name.
+    pub providers: BTreeMap<String, ProviderConfig>,
+    /// By id.
+    pub models: BTreeMap<String, ModelConfig>,
+    /// By name.
+    pub policies: BTreeMap<String, PolicyConfig>,
+    /// By name.
+    pub routes: BTreeMap<String, RouteConfig>,
+    /// What is odd but not wrong; shown at every load.
+    pub warnings: Vec<String>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Largest request body; beyond it 413.
+    pub body_bytes: usize,
+    /// Largest head of a request; beyond it 431.
+    pub header_bytes: usize,
+    /// Most header fields; beyond it 431.
+    pub header_count: usize,
+    /// Deepest nesting of a request's JSON; beyond it 400.
+    pub json_depth: usize,
+    /// Request headers, beside the built-in ones, that policies may read.
+    pub policy_headers: Vec<String>,
+    /// How long requests under way may take after the signal to stop.
+    pub drain: Duration,
+    /// One log line for every request.
+    pub access_log: bool,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Where operators connect.
+    pub listen: SocketAddr,
+}
+
+/// `[reload]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReloadConfig {
+    /// Quiet time after a file event before files are read.
+    pub debounce: Duration,
+    /// How often files are compared without any event.
+    pub sweep: Duration,
+}
+
+/// `[plugins]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginsConfig {
+    /// Instances at one time, over all plugins.
+    pub slots: u32,
+    /// What one plugin may use unless its own settings say otherwise.
+    pub limits: Limits,
+}
+
+impl PluginsConfig {
+    /// The engine's part, with its caches below the store.
+    pub fn engine(&self, store: &Path) -> EngineConfig {
+        EngineConfig {
+            cache_dir: Some(store.join("cache")),
+            slots: self.slots,
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// The file itself.
+    #[error("{}: {reason}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// What it says.
+    #[error("{}", .0.iter().map(|mistake| format!("{name}:{mistake}", name = .1)).collect::<Vec<_>>().join("\n"))]
+    Mistakes(Vec<Mistake>, String),
+}
+
+/// A configuration's text and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The file; `None` for the built-in defaults.
+    pub path: Option<PathBuf>,
+    /// TOML.
+    pub text: String,
+}
+
+/// Larger files are not configurations.
+const FILE_BYTES: u64 = 8 << 20;
+
+impl Source {
+    /// What `--config` names, else `pointsman.toml` in the working directory, else the built-in defaults.
+    pub fn find(named: Option<&Path>) -> Result<Self, ConfigError> {
+        let habitual = Path::new("pointsman.toml");
+        match named {
+            Some(path) => Self::read(path),
+            None if habitual.exists() => Self::read(habitual),
+            None => Ok(Self {
+                path: None,
+                text: defaults::text(|name| std::env::var(name).ok()),
+            }),
+        }
+    }
+
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |reason: String| ConfigError::Unreadable {
+            path: path.to_owned(),
+            reason,
+        };
+        let size = std::fs::metadata(path)
+            .map_err(|error| unreadable(error.to_string()))?
+            .len();
+        if size > FILE_BYTES {
+            return Err(unreadable(format!(
+                "{size} bytes; a configuration is at most {FILE_BYTES}"
+            )));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        Ok(Self {
+            path: Some(path.to_owned()),
+            text,
+        })
+    }
+
+    /// How to call it in messages.
+    pub fn name(&self) -> String {
+        self.path
+            .as_ref()
+            .map_or_else(|| "built-in defaults".to_owned(), |path| path.display().to_string())
+    }
+
+    /// Relative paths in the file start here.
+    fn base(&self) -> PathBuf {
+        self.path
+            .as_deref()
+            .and_then(Path::parent)
+            .map(Path::to_owned)
+            .unwrap_or_default()
+    }
+
+    /// Checks the text and makes a configuration of it.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        let reader = Reader::new(&self.text);
+        let table = reader.table();
+        let config = read(&Section::root(&reader, &table), &self.base());
+        let mistakes = reader.into_mistakes();
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Mistakes(mistakes, self.name()))
+        }
+    }
+}
+
+/// What every part of the file is read with.
+struct Context<'a> {
+    base: &'a Path,
+    limits: Limits,
+}
+
+fn read(root: &Section<'_>, base: &Path) -> Config {
+    let mut warnings = Vec::new();
+    let plugins = plugins(&root.section("plugins"));
+    let context = Context {
+        base,
+        limits: plugins.limits.clone(),
+    };
+    let providers = providers::read(root, &context, &mut warnings);
+    let models = models::read(root, &providers, &mut warnings);
+    let policies = policies::read(root, &context, &models);
+    let routes = routes::read(root, &models, &policies);
+    let config = Config {
+        server: server(root.section("server")),
+        admin: AdminConfig {
+            listen: listen(root.section("admin"), 8081),
+        },
+        store: store(root.section("store"), base),
+        reload: reload(root.section("reload")),
+        plugins,
+        providers,
+        models,
+        policies,
+        routes,
+        warnings,
+    };
+    root.finish_ref();
+    config
+}
+
+fn server(section: Section<'_>) -> ServerConfig {
+    let bytes = |key, default: u64, most| section.number(key, 1..=most).unwrap_or(default) as usize;
+    let config = ServerConfig {
+        listen: address(&section, 8080),
+        body_bytes: bytes("body_bytes", 10 << 20, 1 << 30),
+        header_bytes: bytes("header_bytes", 32 << 10, 1 << 20),
+        header_count: bytes("header_count", 100, 1000),
+        json_depth: bytes("json_depth", 64, 512),
+        policy_headers: section
+            .strings("policy_headers")
+            .into_iter()
+            .map(|(name, _)| name.to_ascii_lowercase())
+            .collect(),
+        drain: Duration::from_millis(section.number("drain_ms", 0..=3_600_000).unwrap_or(30_000)),
+        access_log: section.flag("access_log", false),
+    };
+    section.finish();
+    config
+}
+
+fn listen(section: Section<'_>, port: u16) -> SocketAddr {
+    let address = address(&section, port);
+    section.finish();
+    address
+}
+
+fn address(section: &Section<'_>, port: u16) -> SocketAddr {
+    let default = SocketAddr::from(([127, 0, 0, 1], port));
+    let Some((text, span)) = section.string("listen") else {
+        return default;
+    };
+    text.parse().unwrap_or_else(|_| {
+        section.note(span, format!("`{text}` is not an address and port such as {default}"));
+        default
+    })
+}
+
+fn store(section: Section<'_>, base: &Path) -> PathBuf {
+    let path = section
+        .string("path")
+        .map_or_else(|| "pointsman-data".to_owned(), |(path, _)| path);
+    section.finish();
+    base.join(path)
+}
+
+fn reload(section: Section<'_>) -> ReloadConfig {
+    let config = ReloadConfig {
+        debounce: Duration::from_millis(section.number("debounce_ms", 1..=60_000).unwrap_or(200)),
+        sweep: Duration::from_millis(section.number("sweep_ms", 50..=86_400_000).unwrap_or(10_000)),
+    };
+    section.finish();
+    config
+}
+
+fn plugins(section: &Section<'_>) -> PluginsConfig {
+    let slots = section.number("slots", 1..=20_000).unwrap_or(1_000) as u32;
+    let limits = policies::limits(&section.section("limits"), Limits::default());
+    let config = PluginsConfig { slots, limits };
+    section.finish_ref();
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        let source = Source {
+            path: None,
+            text: text.to_owned(),
+        };
+        match source.load() {
+            Ok(_) => Vec::new(),
+            Err(ConfigError::Mistakes(mistakes, _)) => mistakes.iter().map(Mistake::to_string).collect(),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once_with_their_places() {
+        let found = mistakes(
+            "[server]\nlisten = \"nowhere\"\nlisen = 1\n\n[providers.a]\nadapter = 3\n\n[models.\"a/b\"]\nprovider = \"c\"\n\
+             price = { input = -1, output = 1 }\n\n[routes.auto]\ncandidates = [\"a/c\"]\npolicies = [\"none\"]\n",
+        );
+        let expected = [
+            "2:10: server: `nowhere` is not an address and port such as 127.0.0.1:8080",
+            "3:1: server: unknown key `lisen`; did you mean `listen`?",
+            "6:11: providers.a: `adapter` must be a string, not an integer",
+            "9:12: models.\"a/b\": no provider `c`; did you mean `a`?",
+            "10:21: models.\"a/b\".price: `-1` is not an amount in US dollars such as 0.25",
+            "13:15: routes.auto: no model `a/c`; did you mean `a/b`?",
+            "14:13: routes.auto: no policy `none`",
+        ];
+        for line in expected {
+            assert!(
+                found.iter().any(|mistake| mistake == line),
+                "{line}\nnot in\n{}",
+                found.join("\n")
+            );
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_has_its_place() {
+        let found = mistakes("[server]\nlisten = \n");
+        assert!(found[0].starts_with("2:"), "{found:?}");
+    }
+
+    #[test]
+    fn an_empty_file_is_a_configuration() {
+        assert_eq!(mistakes(""), Vec::<String>::new());
+    }
+}

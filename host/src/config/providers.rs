@@ -1,0 +1,179 @@
+//! `[providers.*]`: where models live and how they are spoken to.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::reader::Section;
+use super::{Context, Secret, interpolate};
+
+/// One provider.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProviderConfig {
+    /// How it is spoken to; `None` for the simulated provider, which needs no adapter.
+    pub adapter: Option<ComponentRef>,
+    /// Scheme, host, port and path prefix; the adapter's own where absent.
+    pub base_url: Option<String>,
+    /// Attached by the host where the adapter's profile says.
+    pub api_key: Option<Secret>,
+    /// Sent with every call.
+    pub headers: Vec<(String, Secret)>,
+    /// Whether `provider/any-name` may be asked for.
+    pub allow_any_model: bool,
+    /// Up to the established connection, TLS included.
+    pub connect_timeout: Duration,
+    /// More certificate authorities, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Handed to the adapter with every call.
+    pub settings: serde_json::Value,
+    /// How the simulated provider behaves.
+    pub simulated: SimulatedConfig,
+}
+
+/// A plugin by its built-in name or its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ComponentRef {
+    /// In the binary.
+    BuiltIn(String),
+    /// On disk, reloaded when it changes.
+    File {
+        /// Where.
+        path: PathBuf,
+        /// What its bytes must hash to.
+        sha256: Option<String>,
+    },
+}
+
+impl ComponentRef {
+    /// A built-in's name, or a path: what ends in `.wasm` or has a separator.
+    pub(super) fn read(section: &Section<'_>, base: &Path, key: &'static str, pin: &'static str) -> Option<Self> {
+        let (text, _) = section.required_string(key)?;
+        let sha256 = section.string(pin).and_then(|(digest, span)| {
+            let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if !is_digest {
+                section.note(span, format!("`{pin}` must be 64 hexadecimal digits"));
+            }
+            is_digest.then(|| digest.to_ascii_lowercase())
+        });
+        let is_path = text.ends_with(".wasm") || text.contains(['/', '\\']);
+        Some(if is_path {
+            Self::File {
+                path: base.join(text),
+                sha256,
+            }
+        } else {
+            Self::BuiltIn(text)
+        })
+    }
+}
+
+/// `[providers.*.simulated]`: a provider inside the gateway that answers without any model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimulatedConfig {
+    /// Before the first token.
+    pub latency: Duration,
+    /// How fast tokens follow; 0 for all at once.
+    pub tokens_per_second: u64,
+    /// Out of a thousand calls, this many fail, chosen by the request's own bytes.
+    pub failure_permille: u64,
+    /// With this status.
+    pub failure_status: u16,
+    /// Whether answers say what they used.
+    pub reports_usage: bool,
+}
+
+pub(super) fn read(
+    root: &Section<'_>,
+    context: &Context<'_>,
+    warnings: &mut Vec<String>,
+) -> BTreeMap<String, ProviderConfig> {
+    let mut providers = BTreeMap::new();
+    for (name, section) in root.sections("providers") {
+        if let Some(provider) = provider(&name, section, context, warnings) {
+            providers.insert(name, provider);
+        }
+    }
+    providers
+}
+
+fn provider(
+    name: &str,
+    section: Section<'_>,
+    context: &Context<'_>,
+    warnings: &mut Vec<String>,
+) -> Option<ProviderConfig> {
+    let adapter = ComponentRef::read(&section, context.base, "adapter", "adapter_sha256");
+    let is_simulated = adapter == Some(ComponentRef::BuiltIn("simulated".to_owned()));
+    let text = |key| {
+        section
+            .string(key)
+            .and_then(|placed| interpolate::interpolate(&section, context.base, placed))
+    };
+    let headers = section
+        .string_map("headers")
+        .into_iter()
+        .filter_map(|(header, placed)| {
+            let value = interpolate::interpolate(&section, context.base, placed)?;
+            Some((header.to_ascii_lowercase(), Secret::new(value)))
+        });
+    let provider = ProviderConfig {
+        base_url: text("base_url").inspect(|url| check_url(&section, url)),
+        api_key: text("api_key").map(Secret::new),
+        headers: headers.collect(),
+        allow_any_model: section.flag("allow_any_model", false),
+        connect_timeout: Duration::from_millis(section.number("connect_timeout_ms", 1..=600_000).unwrap_or(5_000)),
+        ca_file: section.string("ca_file").map(|(path, _)| context.base.join(path)),
+        settings: section.json("settings"),
+        simulated: simulated(section.section("simulated")),
+        adapter: adapter.clone().filter(|_| !is_simulated),
+    };
+    if limits(section.section("limits")) {
+        warnings.push(format!(
+            "providers.{name}.limits is read but not enforced by this version"
+        ));
+    }
+    section.finish();
+    adapter.map(|_| provider)
+}
+
+fn check_url(section: &Section<'_>, url: &str) {
+    let parsed = url.parse::<hyper::Uri>().ok();
+    let is_good = parsed.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some()
+            && uri.query().is_none()
+            && uri
+                .authority()
+                .is_some_and(|authority| !authority.as_str().contains('@'))
+    });
+    if !is_good {
+        // The text may hold what an environment variable held, so it is not repeated.
+        section.note(
+            section.span(),
+            "`base_url` must be an http or https URL without user, query or fragment",
+        );
+    }
+}
+
+/// The provider's own limits: known names, so that a misspelt one is found.
+fn limits(section: Section<'_>) -> bool {
+    let is_present = section.is_present();
+    for key in ["rpm", "tpm", "parallel"] {
+        section.number(key, 1..=u64::MAX);
+    }
+    section.finish();
+    is_present
+}
+
+fn simulated(section: Section<'_>) -> SimulatedConfig {
+    let number = |key, default, most| section.number(key, 0..=most).unwrap_or(default);
+    let config = SimulatedConfig {
+        latency: Duration::from_millis(number("latency_ms", 0, 600_000)),
+        tokens_per_second: number("tokens_per_second", 0, 1_000_000),
+        failure_permille: number("failure_permille", 0, 1_000),
+        failure_status: section.number("failure_status", 400..=599).unwrap_or(503) as u16,
+        reports_usage: section.flag("reports_usage", true),
+    };
+    section.finish();
+    config
+}

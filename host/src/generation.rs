@@ -1,0 +1,301 @@
+//! One immutable set of configuration and plugins. A request takes the current one when it begins and keeps it to the end
+//! of its stream; a reload makes the next and swaps. When the last request lets go of one, everything in it is freed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use hyper::HeaderMap;
+use prometheus_client::metrics::counter::Counter;
+
+use crate::config::{Config, ModelConfig, RouteConfig, SimulatedConfig};
+use crate::money::Price;
+use crate::plugins::{Adapter, OnFault, Policy, words};
+use crate::telemetry::{Meter, ModelMeter};
+use crate::upstream::Upstream;
+use crate::upstream::health::Health;
+
+/// Everything that one request is served with.
+#[derive(Debug)]
+pub struct Generation {
+    /// Counted from 1 in the life of the process.
+    pub number: u64,
+    /// As it was read.
+    pub config: Config,
+    /// By id.
+    pub models: BTreeMap<String, Arc<Model>>,
+    /// By name.
+    pub routes: BTreeMap<String, Arc<Route>>,
+    /// By name.
+    pub providers: BTreeMap<String, Arc<Provider>>,
+    /// By name.
+    pub policies: BTreeMap<String, LoadedPolicy>,
+    /// A route of its own for each model, for clients that ask by id.
+    direct: HashMap<String, Arc<Route>>,
+    meter: Meter,
+    _alive: Alive,
+}
+
+/// Counts the generations that are not freed yet.
+#[derive(Debug)]
+pub struct Alive(Arc<AtomicI64>);
+
+impl Alive {
+    /// Counts one in, until it is dropped.
+    pub fn one_more(counter: &Arc<AtomicI64>) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter.clone())
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A provider, ready to be called.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in the configuration.
+    pub name: String,
+    /// How it is called.
+    pub way: Way,
+    /// Whether `provider/any-name` is served.
+    pub allow_any_model: bool,
+    /// Settings for its adapter.
+    pub settings: serde_json::Value,
+}
+
+/// How a provider is called.
+#[derive(Debug)]
+pub enum Way {
+    /// Inside the gateway.
+    Simulated(SimulatedConfig),
+    /// Over the network.
+    Remote(Box<Remote>),
+}
+
+/// A provider over the network.
+#[derive(Debug)]
+pub struct Remote {
+    /// Translates, or says that nothing needs to be translated.
+    pub adapter: Adapter,
+    /// Connections, bound to the provider's host and key.
+    pub upstream: Arc<Upstream>,
+    /// The headers of every call, credential included: made once, attached by the host after the adapter has returned.
+    pub headers: HeaderMap,
+    /// Kept out of every text that goes out.
+    pub credential: Option<crate::config::Secret>,
+    /// A query parameter that carries the credential, for providers that want it there.
+    pub query: Option<(String, crate::config::Secret)>,
+    /// The path for chat completions where the provider speaks OpenAI's dialect as it is.
+    pub openai_chat: Option<String>,
+}
+
+/// A model of the catalog, ready to be called.
+#[derive(Debug)]
+pub struct Model {
+    /// Its name in the catalog.
+    pub id: String,
+    /// Who serves it.
+    pub provider: Arc<Provider>,
+    /// The provider's own name of it, and the same as JSON text.
+    pub upstream: String,
+    /// Unknown where absent.
+    pub price: Option<Price>,
+    /// Tokens of input and output together.
+    pub context: Option<u32>,
+    /// Tokens of output.
+    pub max_output: Option<u32>,
+    /// Free words for policies.
+    pub tags: Vec<String>,
+    /// The provider's settings with the model's own over them, as JSON text.
+    pub settings: String,
+    /// What it can do, where somebody said.
+    pub abilities: Option<words::Abilities>,
+    /// How it has been doing.
+    pub health: Arc<Health>,
+    /// Where it is counted.
+    pub meter: ModelMeter,
+}
+
+impl Remote {
+    /// A text of the provider's without the credential that it may quote.
+    pub fn redact<'t>(&self, text: &'t str) -> std::borrow::Cow<'t, str> {
+        match &self.credential {
+            Some(key) if !key.reveal().is_empty() && text.contains(key.reveal()) => {
+                text.replace(key.reveal(), "…").into()
+            }
+            _ => text.into(),
+        }
+    }
+}
+
+impl Model {
+    /// Makes a model of its configuration.
+    pub fn new(id: &str, config: &ModelConfig, provider: Arc<Provider>, health: Arc<Health>, meter: &Meter) -> Self {
+        Self {
+            meter: meter.model(&provider.name, id),
+            id: id.to_owned(),
+            upstream: config.upstream.clone(),
+            price: config.price,
+            context: config.context,
+            max_output: config.max_output,
+            tags: config.tags.clone(),
+            settings: overlaid(&provider.settings, &config.settings).to_string(),
+            abilities: config.abilities.map(flags),
+            provider,
+            health,
+        }
+    }
+
+    /// A model that no configuration names, of a provider that allows any.
+    fn unlisted(id: &str, upstream: &str, provider: Arc<Provider>, meter: &Meter) -> Self {
+        let config = ModelConfig {
+            provider: provider.name.clone(),
+            upstream: upstream.to_owned(),
+            price: None,
+            context: None,
+            max_output: None,
+            abilities: None,
+            tags: Vec::new(),
+            settings: serde_json::json!({}),
+        };
+        // Free names are not metric labels: clients choose them.
+        let health = Arc::default();
+        Self {
+            id: id.to_owned(),
+            ..Self::new(ANY_MODEL, &config, provider, health, meter)
+        }
+    }
+}
+
+/// How models that no configuration names are counted.
+const ANY_MODEL: &str = "(any)";
+
+/// A name that clients ask for.
+#[derive(Debug)]
+pub struct Route {
+    /// The name.
+    pub name: String,
+    /// Retries and timeouts.
+    pub config: RouteConfig,
+    /// In order of preference where no policy says otherwise, with weights.
+    pub candidates: Vec<(Arc<Model>, u32)>,
+    /// In the order in which they run.
+    pub policies: Vec<LoadedPolicy>,
+    /// Counts answers that were given.
+    pub served: Counter,
+}
+
+/// A policy of the configuration.
+#[derive(Debug, Clone)]
+pub struct LoadedPolicy {
+    /// The component, configured.
+    pub policy: Policy,
+    /// What follows when it fails.
+    pub on_fault: OnFault,
+}
+
+impl Generation {
+    /// Puts the parts together; `models` and `policies` hold every name that the routes use, as the configuration's
+    /// check has seen to.
+    pub fn new(
+        number: u64,
+        config: Config,
+        providers: BTreeMap<String, Arc<Provider>>,
+        models: BTreeMap<String, Arc<Model>>,
+        policies: BTreeMap<String, LoadedPolicy>,
+        meter: Meter,
+        alive: Alive,
+    ) -> Self {
+        let route = |name: &str, config: &RouteConfig| {
+            let model = |c: &crate::config::RouteCandidate| Some((models.get(&c.model)?.clone(), c.weight));
+            let candidates = config.candidates.iter().filter_map(model).collect();
+            let chain = config
+                .policies
+                .iter()
+                .filter_map(|name| policies.get(name).cloned())
+                .collect();
+            Arc::new(Route {
+                name: name.to_owned(),
+                config: config.clone(),
+                candidates,
+                policies: chain,
+                served: meter.good_requests(name),
+            })
+        };
+        let routes = config
+            .routes
+            .iter()
+            .map(|(name, config)| (name.clone(), route(name, config)))
+            .collect();
+        let direct = models
+            .keys()
+            .map(|id| (id.clone(), route(id, &RouteConfig::direct(id))))
+            .collect();
+        Self {
+            number,
+            config,
+            models,
+            routes,
+            providers,
+            policies,
+            direct,
+            meter,
+            _alive: alive,
+        }
+    }
+
+    /// What a client's model name leads to: a route, a model's id, or any name of a provider that allows it.
+    pub fn resolve(&self, name: &str) -> Option<Arc<Route>> {
+        self.routes
+            .get(name)
+            .or_else(|| self.direct.get(name))
+            .cloned()
+            .or_else(|| self.unlisted(name))
+    }
+
+    fn unlisted(&self, name: &str) -> Option<Arc<Route>> {
+        let (provider, upstream) = name.split_once('/')?;
+        let provider = self
+            .providers
+            .get(provider)
+            .filter(|provider| provider.allow_any_model && !upstream.is_empty())?;
+        let model = Model::unlisted(name, upstream, provider.clone(), &self.meter);
+        let config = RouteConfig::direct(name);
+        Some(Arc::new(Route {
+            name: name.to_owned(),
+            config,
+            candidates: vec![(Arc::new(model), 1)],
+            policies: Vec::new(),
+            served: self.meter.good_requests(ANY_MODEL),
+        }))
+    }
+}
+
+/// The members of the second over those of the first.
+fn overlaid(below: &serde_json::Value, above: &serde_json::Value) -> serde_json::Value {
+    let mut whole = below.as_object().cloned().unwrap_or_default();
+    whole.extend(above.as_object().cloned().unwrap_or_default());
+    whole.into()
+}
+
+fn flags(abilities: crate::config::Abilities) -> words::Abilities {
+    use words::Abilities as Flag;
+    let pairs = [
+        (abilities.streaming, Flag::STREAMING),
+        (abilities.tools, Flag::TOOLS),
+        (abilities.parallel_tools, Flag::PARALLEL_TOOLS),
+        (abilities.vision, Flag::VISION),
+        (abilities.audio, Flag::AUDIO),
+        (abilities.structured_output, Flag::STRUCTURED_OUTPUT),
+        (abilities.reasoning, Flag::REASONING),
+        (abilities.prompt_cache, Flag::PROMPT_CACHE),
+    ];
+    pairs
+        .into_iter()
+        .filter(|(is_set, _)| *is_set)
+        .fold(Flag::empty(), |flags, (_, flag)| flags | flag)
+}

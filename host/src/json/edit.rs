@@ -1,0 +1,210 @@
+//! Changes to a validated text, as splices: everything that is not changed keeps its very bytes.
+
+use std::ops::Range;
+
+use thiserror::Error;
+
+use super::{Document, Kind, Value, array_index, pointer_tokens};
+
+/// One change.
+#[derive(Debug, Clone, Copy)]
+pub struct Edit<'a> {
+    /// RFC 6901; a last token of `-` appends to an array. Parents must exist.
+    pub pointer: &'a str,
+    /// JSON text, which the caller has validated; `None` removes what is there.
+    pub value: Option<&'a str>,
+}
+
+/// Why a change cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EditError {
+    /// Not RFC 6901, or the whole document.
+    #[error("`{0}` is not a JSON pointer to a member or an element")]
+    Pointer(String),
+    /// Nothing to hold the new value.
+    #[error("`{0}` has no parent in the request")]
+    NoParent(String),
+    /// Two changes at one place.
+    #[error("`{0}` is changed twice")]
+    Overlap(String),
+}
+
+/// A stretch of the old text and what stands there in the new one.
+struct Splice<'a> {
+    range: Range<usize>,
+    before: String,
+    value: &'a str,
+    pointer: &'a str,
+}
+
+impl Document {
+    /// The text with all changes made, each against the text as it is now. Costs one copy of the text.
+    pub fn with(&self, edits: &[Edit<'_>]) -> Result<Vec<u8>, EditError> {
+        let mut splices = Vec::with_capacity(edits.len());
+        for edit in edits {
+            splices.extend(self.splice(edit)?);
+        }
+        // Stable, so that several values added to one object keep their order.
+        splices.sort_by_key(|splice| splice.range.start);
+        let grown: usize = splices
+            .iter()
+            .map(|splice| splice.before.len() + splice.value.len())
+            .sum();
+        let mut text = Vec::with_capacity(self.text.len() + grown);
+        let mut at = 0;
+        for (index, splice) in splices.iter().enumerate() {
+            if splice.range.start < at {
+                return Err(EditError::Overlap(splice.pointer.to_owned()));
+            }
+            text.extend_from_slice(&self.text[at..splice.range.start]);
+            // A second value added at the same place follows the first, whatever the object held before.
+            let follows = index > 0 && splice.range.is_empty() && splices[index - 1].range == splice.range;
+            if follows && !splice.before.starts_with(',') {
+                text.push(b',');
+            }
+            text.extend_from_slice(splice.before.as_bytes());
+            text.extend_from_slice(splice.value.as_bytes());
+            at = splice.range.end;
+        }
+        text.extend_from_slice(&self.text[at..]);
+        Ok(text)
+    }
+
+    fn splice<'a>(&self, edit: &Edit<'a>) -> Result<Option<Splice<'a>>, EditError> {
+        let pointer = edit.pointer;
+        let Some((parent, _)) = pointer.rsplit_once('/') else {
+            return Err(EditError::Pointer(pointer.to_owned()));
+        };
+        let token = pointer_tokens(pointer).and_then(Iterator::last);
+        let token = token.ok_or_else(|| EditError::Pointer(pointer.to_owned()))?;
+        let parent = self
+            .pointer(parent)
+            .ok_or_else(|| EditError::NoParent(pointer.to_owned()))?;
+        let at = |range: Range<usize>, before: String, value: &'a str| {
+            Some(Splice {
+                range,
+                before,
+                value,
+                pointer,
+            })
+        };
+        match (parent.child(&token), edit.value) {
+            (Some(old), Some(value)) => Ok(at(old.span(), String::new(), value)),
+            (Some(old), None) => Ok(at(self.removal(parent, old), String::new(), "")),
+            (None, None) => Ok(None),
+            (None, Some(value)) => {
+                let end = parent.span().end - 1;
+                let comma = if parent.is_empty() { "" } else { "," };
+                let before = match parent.kind() {
+                    Kind::Object => format!("{comma}{}:", serde_json::Value::from(token)),
+                    Kind::Array if token == "-" || array_index(&token) == Some(parent.elements().count()) => {
+                        comma.to_owned()
+                    }
+                    _ => return Err(EditError::NoParent(pointer.to_owned())),
+                };
+                Ok(at(end..end, before, value))
+            }
+        }
+    }
+
+    /// A value with its key and one of the commas beside it.
+    fn removal(&self, parent: Value<'_>, old: Value<'_>) -> Range<usize> {
+        let is_object = parent.kind() == Kind::Object;
+        let head = if is_object {
+            self.nodes[old.index as usize - 1].start as usize
+        } else {
+            old.span().start
+        };
+        let is_first = old.index == parent.index + 1 + u32::from(is_object);
+        let next = old.node().next;
+        if next < parent.node().next {
+            // The next sibling's text begins at its key or value.
+            head..self.nodes[next as usize].start as usize
+        } else if is_first {
+            head..old.span().end
+        } else {
+            let comma = self.text[..head].iter().rposition(|byte| *byte == b',').unwrap_or(head);
+            comma..old.span().end
+        }
+    }
+}
+
+impl Value<'_> {
+    fn span(&self) -> Range<usize> {
+        self.node().start as usize..self.node().end as usize
+    }
+
+    fn is_empty(&self) -> bool {
+        self.node().next == self.index + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::Limits;
+    use super::*;
+
+    fn edited(text: &str, edits: &[(&str, Option<&str>)]) -> Result<String, EditError> {
+        let document = Document::parse(Bytes::copy_from_slice(text.as_bytes()), Limits::default()).unwrap();
+        let edits: Vec<Edit<'_>> = edits
+            .iter()
+            .map(|(pointer, value)| Edit { pointer, value: *value })
+            .collect();
+        document.with(&edits).map(|text| {
+            Document::parse(Bytes::copy_from_slice(&text), Limits::default()).expect("an edited text is valid");
+            String::from_utf8(text).unwrap()
+        })
+    }
+
+    #[test]
+    fn only_what_is_named_changes() {
+        let text = r#"{ "model" : "a", "x":1.00, "messages":[ ] }"#;
+        for (edits, expected) in [
+            (
+                &[("/model", Some("\"b\""))][..],
+                r#"{ "model" : "b", "x":1.00, "messages":[ ] }"#,
+            ),
+            (
+                &[("/y", Some("2"))],
+                r#"{ "model" : "a", "x":1.00, "messages":[ ] ,"y":2}"#,
+            ),
+            (
+                &[("/y", Some("2")), ("/z", Some("3"))],
+                r#"{ "model" : "a", "x":1.00, "messages":[ ] ,"y":2,"z":3}"#,
+            ),
+            (
+                &[("/messages/-", Some("1")), ("/messages/-", Some("2"))],
+                r#"{ "model" : "a", "x":1.00, "messages":[ 1,2] }"#,
+            ),
+            (&[("/model", None)], r#"{ "x":1.00, "messages":[ ] }"#),
+            (&[("/messages", None)], r#"{ "model" : "a", "x":1.00 }"#),
+            (&[("/absent", None)], text),
+            (&[], text),
+        ] {
+            assert_eq!(edited(text, edits).unwrap(), expected, "{edits:?}");
+        }
+        assert_eq!(
+            edited("{}", &[("/a", Some("1")), ("/b", Some("2"))]).unwrap(),
+            r#"{"a":1,"b":2}"#
+        );
+        assert_eq!(edited(r#"{"a":1}"#, &[("/a", None)]).unwrap(), "{}");
+        assert_eq!(edited("[1,2]", &[("/0", None)]).unwrap(), "[2]");
+    }
+
+    #[test]
+    fn what_cannot_be_placed_is_refused() {
+        assert_eq!(edited("{}", &[("", Some("1"))]), Err(EditError::Pointer(String::new())));
+        assert_eq!(
+            edited("{}", &[("/a/b", Some("1"))]),
+            Err(EditError::NoParent("/a/b".into()))
+        );
+        assert_eq!(
+            edited("[]", &[("/5", Some("1"))]),
+            Err(EditError::NoParent("/5".into()))
+        );
+        let twice = edited(r#"{"a":{"b":1}}"#, &[("/a", Some("1")), ("/a/b", Some("2"))]);
+        assert_eq!(twice, Err(EditError::Overlap("/a/b".into())));
+    }
+}

@@ -1,0 +1,98 @@
+//! An answer as the server sends it: headers that say who served and why, and the body.
+
+use bytes::BytesMut;
+use hyper::HeaderMap;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+
+use super::account::Account;
+use super::attempt::{Beginning, Whole};
+use super::decide::{Decision, Step};
+use super::relay;
+use crate::body::Body;
+
+/// Headers and body of a success.
+#[derive(Debug)]
+pub struct Answer {
+    /// All but the request's id, which the server adds to every answer.
+    pub headers: HeaderMap,
+    /// Whole, or a stream.
+    pub body: Body,
+}
+
+const MODEL: HeaderName = HeaderName::from_static("x-pointsman-model");
+const PROVIDER: HeaderName = HeaderName::from_static("x-pointsman-provider");
+const ROUTE: HeaderName = HeaderName::from_static("x-pointsman-route");
+const POLICY: HeaderName = HeaderName::from_static("x-pointsman-policy");
+const REASON: HeaderName = HeaderName::from_static("x-pointsman-reason");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-attempts");
+const COST: HeaderName = HeaderName::from_static("x-pointsman-cost-usd");
+const OVERHEAD: HeaderName = HeaderName::from_static("x-pointsman-overhead-us");
+
+pub(super) fn whole(whole: Whole, step: &Step, decision: &Decision, mut account: Account) -> Answer {
+    account.used(whole.usage);
+    account.ended_well();
+    let mut headers = headers(step, decision, &account);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(cost) = account.cost() {
+        put(&mut headers, COST, &cost.to_string());
+    }
+    Answer {
+        headers,
+        body: Body::whole(whole.body),
+    }
+}
+
+pub(super) fn stream(beginning: Box<Beginning>, step: &Step, decision: &Decision, account: Account) -> Answer {
+    let mut headers = headers(step, decision, &account);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Tells nginx, should it stand in front, to pass events on as they come.
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    Answer {
+        headers,
+        body: relay::stream(*beginning, step, account),
+    }
+}
+
+fn headers(step: &Step, decision: &Decision, account: &Account) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(16);
+    put(&mut headers, MODEL, &step.model.id);
+    put(&mut headers, PROVIDER, &step.model.provider.name);
+    put(&mut headers, ROUTE, account.route_name());
+    if !decision.policies.is_empty() {
+        put(&mut headers, POLICY, &decision.policies);
+    }
+    if !decision.reason.is_empty() {
+        put(&mut headers, REASON, &decision.reason);
+    }
+    headers.insert(ATTEMPTS, HeaderValue::from(account.attempts()));
+    let overhead = account.overhead();
+    account.meter().overhead.observe(overhead.as_secs_f64());
+    headers.insert(
+        OVERHEAD,
+        HeaderValue::from(u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX)),
+    );
+    headers
+}
+
+/// Texts from configurations and policies are for people; what a header cannot carry is replaced.
+fn put(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+    let value = HeaderValue::from_str(text).or_else(|_| HeaderValue::from_str(&plain(text)));
+    if let Ok(value) = value {
+        headers.insert(name, value);
+    }
+}
+
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
+        .collect()
+}
+
+/// The closing event of OpenAI's streams.
+pub(super) fn done(events: &mut BytesMut) {
+    events.extend_from_slice(b"data: [DONE]\n\n");
+}

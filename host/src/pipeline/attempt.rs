@@ -1,0 +1,304 @@
+//! The steps of a decision, walked until one answers: what a failure means, and when the next step is tried.
+//! How one step is taken is in `forward` (the provider speaks the client's dialect), `translate` (an adapter stands in
+//! between) and `simulate`. Nothing is retried once a byte of an answer has gone out.
+
+mod failure;
+mod forward;
+mod simulate;
+mod translate;
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+pub use failure::Failure;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::Call;
+use super::account::Account;
+use super::decide::{Decision, Step};
+use crate::error::ApiError;
+use crate::generation::{Remote, Way};
+use crate::json::Document;
+use crate::money::{Price, Usage};
+use crate::plugins::words;
+
+/// What a step brought.
+#[derive(Debug)]
+pub struct Served<'a> {
+    /// Which step.
+    pub step: &'a Step,
+    /// What it brought.
+    pub reply: Reply,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub enum Reply {
+    /// All of it.
+    Whole(Whole),
+    /// Its beginning, and where the rest comes from.
+    Stream(Box<Beginning>),
+}
+
+/// A whole answer in the canonical form.
+#[derive(Debug)]
+pub struct Whole {
+    /// JSON.
+    pub body: Bytes,
+    /// What it used, where the provider said.
+    pub usage: Option<Usage>,
+}
+
+/// The beginning of a streamed answer.
+#[derive(Debug)]
+pub struct Beginning {
+    /// Events for the client.
+    pub events: BytesMut,
+    /// Whether there may be more.
+    pub has_more: bool,
+    /// Where more comes from.
+    pub source: Source,
+}
+
+/// Where a streamed answer comes from.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "named as their modules are")]
+pub enum Source {
+    Forward(forward::Stream),
+    Translate(translate::Stream),
+    Simulate(simulate::Stream),
+}
+
+impl Source {
+    /// Waits for events and appends them as the client is to see them, without the closing `[DONE]`. `false` at the proper
+    /// end; an end that is not proper is a failure.
+    pub async fn next(&mut self, out: &mut BytesMut) -> Result<bool, Failure> {
+        match self {
+            Self::Forward(stream) => stream.next(out).await,
+            Self::Translate(stream) => stream.next(out).await,
+            Self::Simulate(stream) => stream.next(out).await,
+        }
+    }
+
+    /// What was used, as far as it is known.
+    pub fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Forward(stream) => stream.usage,
+            Self::Translate(stream) => stream.usage,
+            Self::Simulate(stream) => stream.usage,
+        }
+    }
+}
+
+/// One step being taken.
+#[derive(Debug, Clone, Copy)]
+struct Attempt<'a> {
+    call: &'a Call,
+    document: &'a Document,
+    step: &'a Step,
+}
+
+impl Attempt<'_> {
+    /// What an adapter is told of the attempt.
+    fn target(&self) -> words::Target {
+        let model = &self.step.model;
+        words::Target {
+            model: model.upstream.clone(),
+            settings: model.settings.clone(),
+            max_output_tokens: model.max_output,
+            request_id: self.call.id.to_string(),
+            now_ms: self.call.now_ms,
+        }
+    }
+
+    /// What the client sees of a streamed answer's usage.
+    fn visibility(&self) -> Visibility {
+        Visibility {
+            shows_usage: self.call.ask.wants_usage,
+            price: self.step.model.price,
+        }
+    }
+}
+
+/// Whether the client asked for the usage of a stream, and what it costs.
+#[derive(Debug, Clone, Copy)]
+struct Visibility {
+    shows_usage: bool,
+    price: Option<Price>,
+}
+
+impl Visibility {
+    /// `usage.cost` in US dollars, as JSON.
+    fn cost(&self, usage: &Usage) -> Option<String> {
+        self.price.map(|price| price.cost(usage).to_string())
+    }
+}
+
+/// How one step went.
+struct Outcome {
+    index: usize,
+    result: Result<Reply, Failure>,
+    waited: Duration,
+    total: Duration,
+}
+
+/// Walks the steps. The error is the last step's, or the first that another step could not mend.
+pub(super) async fn walk<'a>(
+    call: &Call,
+    decision: &'a Decision,
+    account: &mut Account,
+) -> Result<Served<'a>, ApiError> {
+    let most = (decision.retries as usize).saturating_add(1).min(decision.steps.len());
+    let steps = &decision.steps[..most];
+    let document = decision.document(call);
+    let mut running: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send + '_>>> = FuturesUnordered::new();
+    let mut next = 0;
+    let mut last = None;
+    loop {
+        if running.is_empty() {
+            let Some(step) = steps.get(next) else { break };
+            running.push(Box::pin(take(call, document, step, next)));
+            next += 1;
+        }
+        // The step that was started last says when the one after it may start beside it.
+        let hedge = steps[next - 1].hedge_after.filter(|_| next < steps.len());
+        let ended = match hedge {
+            None => running.next().await,
+            Some(after) => match tokio::time::timeout(after, running.next()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    running.push(Box::pin(take(call, document, &steps[next], next)));
+                    next += 1;
+                    continue;
+                }
+            },
+        };
+        let Some(outcome) = ended else { continue };
+        let step = &steps[outcome.index];
+        account.waited(outcome.waited);
+        match outcome.result {
+            Ok(reply) => {
+                account.serving(step, outcome.total);
+                return Ok(Served { step, reply });
+            }
+            Err(failure) => {
+                account.attempt_failed(step, &failure, outcome.total);
+                let is_final = !failure.moves_on();
+                last = Some(failure);
+                if is_final {
+                    break;
+                }
+            }
+        }
+    }
+    let failure = last.unwrap_or_else(|| Failure::upstream("no step was taken"));
+    Err(failure.into_error(account.attempts()))
+}
+
+/// Takes one step, within its time.
+async fn take(call: &Call, document: &Document, step: &Step, index: usize) -> Outcome {
+    let started = Instant::now();
+    let attempt = Attempt { call, document, step };
+    let _in_flight = step.model.health.begin();
+    let mut waited = Duration::ZERO;
+    // A whole answer has all of the time; a stream must begin before.
+    let within = if call.ask.is_stream {
+        step.timeout.min(step.first_token_timeout)
+    } else {
+        step.timeout
+    };
+    let result = match tokio::time::timeout(within, attempt.take(&mut waited)).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::timed_out(within)),
+    };
+    let total = started.elapsed();
+    match &result {
+        Ok(_) => step.model.health.first_token(total),
+        Err(failure) if failure.is_the_providers() => step.model.health.failure(),
+        Err(_) => {}
+    }
+    Outcome {
+        index,
+        result,
+        waited,
+        total,
+    }
+}
+
+impl Attempt<'_> {
+    async fn take(&self, waited: &mut Duration) -> Result<Reply, Failure> {
+        match &self.step.model.provider.way {
+            Way::Simulated(config) => simulate::send(self, config, waited).await,
+            Way::Remote(remote) => match &remote.openai_chat {
+                Some(path) => forward::send(self, remote, path, waited).await,
+                None => translate::send(self, remote, waited).await,
+            },
+        }
+    }
+}
+
+/// One event with this data.
+fn write_event(out: &mut BytesMut, data: &[u8]) {
+    out.reserve(data.len() + 8);
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// Answers are at most this long.
+const ANSWER_BYTES: usize = 64 << 20;
+/// Of an error only so much is read.
+const ERROR_BYTES: usize = 256 << 10;
+
+/// Sends and waits for a success; anything else is explained by the adapter.
+async fn send(
+    attempt: &Attempt<'_>,
+    remote: &Remote,
+    method: hyper::Method,
+    path: &str,
+    extra: &[(String, String)],
+    body: Bytes,
+) -> Result<crate::upstream::UpstreamBody, Failure> {
+    let mut headers = remote.headers.clone();
+    for (name, value) in extra {
+        let pair = (
+            hyper::header::HeaderName::try_from(name),
+            hyper::header::HeaderValue::try_from(value),
+        );
+        if let (Ok(name), Ok(value)) = pair {
+            headers.insert(name, value);
+        }
+    }
+    let keyed;
+    let path = match &remote.query {
+        None => path,
+        Some((name, key)) => {
+            let separator = if path.contains('?') { '&' } else { '?' };
+            keyed = format!("{path}{separator}{name}={}", key.reveal());
+            &keyed
+        }
+    };
+    let response = remote
+        .upstream
+        .send(method, path, headers, body)
+        .await
+        .map_err(Failure::transport)?;
+    if response.status().is_success() {
+        return Ok(response.into_body());
+    }
+    let status = response.status().as_u16();
+    let text = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    };
+    let headers: Vec<(String, String)> = response.headers().iter().filter_map(text).collect();
+    // What cannot be read of an error is not worth another error.
+    let body = response.into_body().collect(ERROR_BYTES).await.unwrap_or_default();
+    Err(
+        match remote.adapter.explain(status, &headers, &body, &attempt.target()).await {
+            Ok(failure) => Failure::explained(failure, status, remote),
+            Err(fault) => Failure::fault(&fault.to_string()).with_status(status),
+        },
+    )
+}

@@ -1,0 +1,168 @@
+//! Why a step failed, and what that means: for the next step, for the caller, for the log.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use hyper::StatusCode;
+
+use crate::error::ApiError;
+use crate::generation::Remote;
+use crate::plugins::AdapterError;
+use crate::plugins::words::{self, Kind};
+use crate::upstream::UpstreamError;
+
+/// Why a step failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// The class, which decides what follows.
+    pub kind: Kind,
+    /// The provider's status; 0 where none came.
+    pub status: u16,
+    message: String,
+    detail: String,
+    retry_after: Option<Duration>,
+    is_ours: bool,
+}
+
+impl Failure {
+    fn new(kind: Kind, message: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            status: 0,
+            message: message.into(),
+            detail: detail.into(),
+            retry_after: None,
+            is_ours: false,
+        }
+    }
+
+    /// What the provider said.
+    pub fn said(kind: Kind, message: &str) -> Self {
+        Self::new(kind, message, message)
+    }
+
+    /// The provider did something that no provider should.
+    pub fn upstream(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Upstream, "the provider's answer could not be used", detail)
+    }
+
+    /// The provider's answer broke off.
+    pub fn cut(detail: impl Into<String>) -> Self {
+        Self::new(Kind::Upstream, "the provider's answer broke off before its end", detail)
+    }
+
+    /// Nothing came in time.
+    pub fn timed_out(within: Duration) -> Self {
+        let detail = format!("no answer within {} ms", within.as_millis());
+        Self::new(Kind::TimedOut, "the provider did not answer in time", detail)
+    }
+
+    /// The connection failed.
+    pub fn transport(error: UpstreamError) -> Self {
+        let (kind, message) = match &error {
+            UpstreamError::ConnectTimeout { .. } => (Kind::TimedOut, "the provider could not be reached in time"),
+            UpstreamError::Connect { .. } => (Kind::Upstream, "the provider could not be reached"),
+            UpstreamError::Broken { .. } => (Kind::Upstream, "the connection to the provider broke"),
+            UpstreamError::TooLarge { .. } => (Kind::Upstream, "the provider's answer is too large"),
+        };
+        Self::new(kind, message, error.to_string())
+    }
+
+    /// The adapter failed, not the provider.
+    pub fn fault(detail: &str) -> Self {
+        let kind = Kind::Other("adapter_fault".to_owned());
+        Self {
+            is_ours: true,
+            ..Self::new(kind, "the provider's answer could not be translated", detail)
+        }
+    }
+
+    /// The adapter's own words, or its fault.
+    pub fn adapter(error: AdapterError, remote: &Remote) -> Self {
+        match error {
+            AdapterError::Failure(failure) => Self::explained(failure, 0, remote),
+            AdapterError::Fault(fault) => Self::fault(&fault.to_string()),
+        }
+    }
+
+    /// The adapter's explanation of an error.
+    pub fn explained(failure: words::Failure, status: u16, remote: &Remote) -> Self {
+        let message = remote.redact(&failure.message).into_owned();
+        let detail = failure
+            .code
+            .map_or_else(|| message.clone(), |code| format!("{code}: {message}"));
+        let retry_after = failure.retry_after_ms.map(|ms| Duration::from_millis(ms.into()));
+        Self {
+            status,
+            retry_after,
+            ..Self::new(failure.kind, message, detail)
+        }
+    }
+
+    /// Adds the provider's status.
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// For the log.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Whether another candidate may do better.
+    pub fn moves_on(&self) -> bool {
+        !matches!(self.kind, Kind::InvalidRequest | Kind::ContentPolicy)
+    }
+
+    /// Whether it speaks against the provider.
+    pub fn is_the_providers(&self) -> bool {
+        !self.is_ours
+            && !matches!(
+                self.kind,
+                Kind::InvalidRequest | Kind::ContentPolicy | Kind::ContextLength
+            )
+    }
+
+    /// The kind as one word, for metrics and policies.
+    pub fn word(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match &self.kind {
+            Kind::InvalidRequest => "invalid_request",
+            Kind::Authentication => "authentication",
+            Kind::Permission => "permission",
+            Kind::NotFound => "not_found",
+            Kind::RateLimited => "rate_limited",
+            Kind::QuotaExhausted => "quota_exhausted",
+            Kind::ContextLength => "context_length",
+            Kind::ContentPolicy => "content_policy",
+            Kind::Overloaded => "overloaded",
+            Kind::TimedOut => "timed_out",
+            Kind::Upstream => "upstream",
+            Kind::Other(word) => word,
+        })
+    }
+
+    /// The caller's error after so many attempts.
+    pub fn into_error(self, attempts: usize) -> ApiError {
+        let message = self.message;
+        let too_many = StatusCode::TOO_MANY_REQUESTS;
+        let error = match self.kind {
+            Kind::InvalidRequest => ApiError::invalid("invalid_request", message),
+            Kind::ContextLength => ApiError::invalid("context_length_exceeded", message),
+            Kind::ContentPolicy => ApiError::invalid("content_policy_violation", message),
+            Kind::NotFound => ApiError::refused(StatusCode::NOT_FOUND, "model_not_found", message).with_param("model"),
+            Kind::Authentication | Kind::Permission => {
+                ApiError::upstream("the provider refused the gateway's credentials; the log says what it answered")
+            }
+            Kind::RateLimited => ApiError::busy(too_many, "rate_limit_exceeded", message),
+            Kind::QuotaExhausted => ApiError::busy(too_many, "insufficient_quota", message).final_answer(),
+            Kind::Overloaded => ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message),
+            Kind::TimedOut => ApiError::upstream_timeout(message),
+            Kind::Other(_) if self.is_ours => ApiError::adapter_invalid_output(),
+            Kind::Upstream | Kind::Other(_) => ApiError::upstream(message),
+        };
+        let error = error.with_detail(self.detail).with_retry_after(self.retry_after);
+        // The gateway has tried more than once already: the caller's SDK must not multiply that.
+        if attempts > 1 { error.final_answer() } else { error }
+    }
+}

@@ -1,0 +1,245 @@
+//! A provider that speaks the client's dialect: the body goes through as it is, only the model is renamed; usage is read on
+//! the way. Of a stream, events are passed on with their own bytes; only those that say what was used are looked into.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use memchr::memmem;
+use serde_json::Value as Json;
+
+use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, send as call};
+use crate::error::printable;
+use crate::generation::Remote;
+use crate::json::{Document, Edit, Kind, Limits, Value};
+use crate::money::Usage;
+use crate::upstream::UpstreamBody;
+use crate::upstream::sse::{Event, Splitter};
+
+/// Answers may nest deeper than requests.
+const LIMITS: Limits = Limits { depth: 128 };
+
+pub(super) async fn send(
+    attempt: &Attempt<'_>,
+    remote: &Remote,
+    path: &str,
+    waited: &mut Duration,
+) -> Result<Reply, Failure> {
+    let body = outgoing(attempt)?;
+    let sent = Instant::now();
+    let answer = call(attempt, remote, hyper::Method::POST, path, &[], body).await;
+    if attempt.call.ask.is_stream {
+        let mut stream = Stream::new(answer?, attempt.visibility());
+        let mut events = BytesMut::new();
+        let mut has_more = true;
+        while events.is_empty() && has_more {
+            has_more = stream.next(&mut events).await?;
+        }
+        *waited += sent.elapsed();
+        return Ok(Reply::Stream(Box::new(Beginning {
+            events,
+            has_more,
+            source: Source::Forward(stream),
+        })));
+    }
+    let body = match answer {
+        Ok(answer) => answer.collect(ANSWER_BYTES).await.map_err(Failure::transport),
+        Err(failure) => Err(failure),
+    };
+    *waited += sent.elapsed();
+    whole(body?).map(Reply::Whole)
+}
+
+/// The request with the provider's name of the model, asking for usage where the client did not.
+fn outgoing(attempt: &Attempt<'_>) -> Result<Bytes, Failure> {
+    let document = attempt.document;
+    let ask = &attempt.call.ask;
+    let model = &attempt.step.model.upstream;
+    let mut edits = Vec::with_capacity(2);
+    let name;
+    if ask.model != *model {
+        name = Json::from(model.as_str()).to_string();
+        edits.push(Edit {
+            pointer: "/model",
+            value: Some(&name),
+        });
+    }
+    if ask.is_stream && !ask.wants_usage {
+        edits.push(match document.root().field("stream_options") {
+            Some(_) => Edit {
+                pointer: "/stream_options/include_usage",
+                value: Some("true"),
+            },
+            None => Edit {
+                pointer: "/stream_options",
+                value: Some(r#"{"include_usage":true}"#),
+            },
+        });
+    }
+    if edits.is_empty() {
+        return Ok(document.text().clone());
+    }
+    document
+        .with(&edits)
+        .map(Bytes::from)
+        .map_err(|error| Failure::fault(&error.to_string()))
+}
+
+fn whole(body: Bytes) -> Result<Whole, Failure> {
+    let document = Document::parse(body, LIMITS);
+    let document = document.map_err(|error| Failure::upstream(format!("the answer is not JSON: {error}")))?;
+    let root = document.root();
+    if root.kind() != Kind::Object {
+        return Err(Failure::upstream("the answer is not a JSON object"));
+    }
+    if let Some(error) = root.field("error") {
+        return Err(Failure::upstream(format!(
+            "a success that says {}",
+            printable(error.raw(), 500)
+        )));
+    }
+    Ok(Whole {
+        usage: root.field("usage").and_then(usage),
+        body: document.text().clone(),
+    })
+}
+
+/// OpenAI's counts as billed parts: its input includes what the cache served.
+pub(super) fn usage(usage: Value<'_>) -> Option<Usage> {
+    let count = |value: Value<'_>, key: &str| value.field(key).and_then(|count| count.as_u64());
+    let detail = |group: &str, key: &str| {
+        usage
+            .field(group)
+            .and_then(|group| count(group, key))
+            .unwrap_or_default()
+    };
+    let input = count(usage, "prompt_tokens")?;
+    let output = count(usage, "completion_tokens").unwrap_or_default();
+    let cache_read = detail("prompt_tokens_details", "cached_tokens").min(input);
+    let reasoning = detail("completion_tokens_details", "reasoning_tokens").min(output);
+    Some(Usage {
+        input: input - cache_read,
+        cache_read,
+        cache_write: 0,
+        output,
+        reasoning,
+    })
+}
+
+/// A streamed answer.
+#[derive(Debug)]
+pub struct Stream {
+    body: Option<UpstreamBody>,
+    splitter: Splitter,
+    visibility: Visibility,
+    pub(super) usage: Option<Usage>,
+    is_closed: bool,
+}
+
+impl Stream {
+    fn new(body: UpstreamBody, visibility: Visibility) -> Self {
+        Self {
+            body: Some(body),
+            splitter: Splitter::default(),
+            visibility,
+            usage: None,
+            is_closed: false,
+        }
+    }
+
+    pub(super) async fn next(&mut self, out: &mut BytesMut) -> Result<bool, Failure> {
+        let Some(body) = &mut self.body else { return Ok(false) };
+        let has_more = body
+            .read(self.splitter.buffer())
+            .await
+            .map_err(|error| Failure::cut(error.to_string()))?;
+        while let Some(event) = self
+            .splitter
+            .next()
+            .map_err(|error| Failure::upstream(error.to_string()))?
+        {
+            if !self.is_closed {
+                self.pass(&event, out)?;
+            }
+        }
+        if self.is_closed {
+            // What is left of the body is the end of its framing; the connection is kept for the next request.
+            if let Some(body) = self.body.take() {
+                body.finish();
+            }
+            return Ok(false);
+        }
+        if has_more {
+            Ok(true)
+        } else {
+            Err(Failure::cut("the stream ended without [DONE]"))
+        }
+    }
+
+    fn pass(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), Failure> {
+        let Some(data) = event.data() else {
+            out.extend_from_slice(event.raw());
+            return Ok(());
+        };
+        if &*data == b"[DONE]" {
+            self.is_closed = true;
+            return Ok(());
+        }
+        // A key cannot hide from this search: inside a string its quotes would be escaped.
+        let says = |key: &[u8]| memmem::find(&data, key).is_some();
+        if !says(b"\"usage\"") && !says(b"\"error\"") {
+            out.extend_from_slice(event.raw());
+            return Ok(());
+        }
+        let chunk = Document::parse(Bytes::copy_from_slice(&data), LIMITS)
+            .map_err(|error| Failure::upstream(format!("a stream event is not JSON: {error}")))?;
+        if let Some(error) = chunk.root().field("error") {
+            let message = error.field("message").and_then(|message| message.as_str());
+            let message = message.unwrap_or_else(|| error.raw().into());
+            return Err(Failure::cut(format!("the provider says: {}", printable(&message, 500))));
+        }
+        match self.usage_edit(&chunk) {
+            Shown::AsItIs => out.extend_from_slice(event.raw()),
+            Shown::Not => {}
+            Shown::With(pointer, value) => {
+                let edits = [Edit {
+                    pointer,
+                    value: value.as_deref(),
+                }];
+                let text = chunk.with(&edits).map_err(|error| Failure::fault(&error.to_string()))?;
+                super::write_event(out, &text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of what an event says was used, and what the client is to see of it: nothing that it did not ask for.
+    fn usage_edit(&mut self, chunk: &Document) -> Shown {
+        let Some(value) = chunk.root().get("usage") else {
+            return Shown::AsItIs;
+        };
+        let found = if value.is_null() { None } else { usage(value) };
+        self.usage = found.or(self.usage);
+        let is_last = found.is_some()
+            && chunk
+                .root()
+                .get("choices")
+                .is_none_or(|list| list.elements().next().is_none());
+        match (self.visibility.shows_usage, found) {
+            (false, _) if is_last => Shown::Not,
+            (false, _) => Shown::With("/usage", None),
+            (true, None) => Shown::AsItIs,
+            (true, Some(usage)) => match self.visibility.cost(&usage) {
+                Some(cost) => Shown::With("/usage/cost", Some(cost)),
+                None => Shown::AsItIs,
+            },
+        }
+    }
+}
+
+/// How an event goes on.
+enum Shown {
+    AsItIs,
+    Not,
+    /// With a value at a place, or without what is there.
+    With(&'static str, Option<String>),
+}

@@ -1,0 +1,120 @@
+//! The simulated provider, at the speed that its configuration asks for.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Attempt, Beginning, Failure, Reply, Source, Whole};
+use crate::config::SimulatedConfig;
+use crate::json::{Document, Edit, Limits};
+use crate::money::Usage;
+use crate::plugins::words::Kind;
+use crate::upstream::simulated::{self, Target};
+
+pub(super) async fn send(
+    attempt: &Attempt<'_>,
+    config: &SimulatedConfig,
+    waited: &mut Duration,
+) -> Result<Reply, Failure> {
+    let model = &attempt.step.model.upstream;
+    let target = Target {
+        model,
+        request_id: &attempt.call.id,
+        now_ms: attempt.call.now_ms,
+    };
+    let sent = Instant::now();
+    if !config.latency.is_zero() {
+        tokio::time::sleep(config.latency).await;
+    }
+    let answer = simulated::chat(config, attempt.document, target).map_err(|failure| failed(failure.status))?;
+    if attempt.call.ask.is_stream {
+        let mut stream = Stream {
+            chunks: visible(attempt, answer.chunks)?,
+            pace: answer.pace,
+            usage: answer.usage,
+        };
+        let mut events = BytesMut::new();
+        let has_more = stream.next(&mut events).await?;
+        *waited += sent.elapsed();
+        return Ok(Reply::Stream(Box::new(Beginning {
+            events,
+            has_more,
+            source: Source::Simulate(stream),
+        })));
+    }
+    let tokens = answer
+        .usage
+        .map_or(0, |usage| u32::try_from(usage.output).unwrap_or(u32::MAX));
+    if !answer.pace.is_zero() {
+        tokio::time::sleep(answer.pace * tokens).await;
+    }
+    *waited += sent.elapsed();
+    Ok(Reply::Whole(Whole {
+        body: answer.whole,
+        usage: answer.usage,
+    }))
+}
+
+/// The failure that was asked for, by its status.
+fn failed(status: u16) -> Failure {
+    let (kind, message) = match status {
+        401 => (Kind::Authentication, "simulated: the key is wrong"),
+        403 => (Kind::Permission, "simulated: the key may not do this"),
+        404 => (Kind::NotFound, "simulated: no such model"),
+        429 => (Kind::RateLimited, "simulated: too many requests"),
+        400..=499 => (Kind::InvalidRequest, "simulated: the request is wrong"),
+        503 | 529 => (Kind::Overloaded, "simulated: there is too much to do"),
+        504 => (Kind::TimedOut, "simulated: it took too long"),
+        _ => (Kind::Upstream, "simulated: something broke"),
+    };
+    Failure::said(kind, message).with_status(status)
+}
+
+/// The chunks as the client asked for them: without usage, or with its cost.
+fn visible(attempt: &Attempt<'_>, chunks: Vec<Bytes>) -> Result<VecDeque<Bytes>, Failure> {
+    let visibility = attempt.visibility();
+    let mut shown = VecDeque::with_capacity(chunks.len());
+    for chunk in chunks {
+        let document = Document::parse(chunk.clone(), Limits::default());
+        let document = document.map_err(|error| Failure::fault(&error.to_string()))?;
+        match document.root().field("usage").and_then(super::forward::usage) {
+            None => shown.push_back(chunk),
+            Some(_) if !visibility.shows_usage => {}
+            Some(usage) => {
+                let cost = visibility.cost(&usage);
+                let edit = cost.as_deref().map(|cost| Edit {
+                    pointer: "/usage/cost",
+                    value: Some(cost),
+                });
+                let text = document
+                    .with(edit.as_slice())
+                    .map_err(|error| Failure::fault(&error.to_string()))?;
+                shown.push_back(text.into());
+            }
+        }
+    }
+    Ok(shown)
+}
+
+/// A streamed answer.
+#[derive(Debug)]
+pub struct Stream {
+    chunks: VecDeque<Bytes>,
+    pace: Duration,
+    pub(super) usage: Option<Usage>,
+}
+
+impl Stream {
+    pub(super) async fn next(&mut self, out: &mut BytesMut) -> Result<bool, Failure> {
+        if !self.pace.is_zero() {
+            tokio::time::sleep(self.pace).await;
+        }
+        // Without a pace everything is there at once, as it would be in one read from a fast provider.
+        let at_once = if self.pace.is_zero() { self.chunks.len() } else { 1 };
+        for chunk in self.chunks.drain(..at_once.min(self.chunks.len())) {
+            super::write_event(out, &chunk);
+        }
+        Ok(!self.chunks.is_empty())
+    }
+}

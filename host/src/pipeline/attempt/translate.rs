@@ -1,0 +1,182 @@
+//! A provider with a dialect of its own: its adapter translates the request, the answer, and every event of a stream.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, send as call};
+use crate::generation::Remote;
+use crate::json::{Document, Edit, Limits};
+use crate::money::Usage;
+use crate::plugins::words::{self, Operation};
+use crate::plugins::{AdapterError, AdapterStream};
+use crate::upstream::UpstreamBody;
+use crate::upstream::sse::Splitter;
+
+pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Duration) -> Result<Reply, Failure> {
+    let is_stream = attempt.call.ask.is_stream;
+    let target = attempt.target();
+    let failed = |error: AdapterError| Failure::adapter(error, remote);
+    let request = attempt.document.text();
+    let outgoing = remote
+        .adapter
+        .encode(Operation::Chat, &target, is_stream, request)
+        .await
+        .map_err(failed)?;
+    let method = hyper::Method::from_bytes(outgoing.method.as_bytes());
+    let method = method.map_err(|error| Failure::fault(&error.to_string()))?;
+    let sent = Instant::now();
+    let answer = call(
+        attempt,
+        remote,
+        method,
+        &outgoing.path,
+        &outgoing.headers,
+        outgoing.body.into(),
+    )
+    .await;
+    if is_stream {
+        let adapter = remote.adapter.stream(Operation::Chat, &target).await.map_err(failed)?;
+        let mut stream = Stream::new(answer?, adapter, attempt.visibility());
+        let mut events = BytesMut::new();
+        let mut has_more = true;
+        while events.is_empty() && has_more {
+            has_more = stream.next(&mut events).await?;
+        }
+        *waited += sent.elapsed();
+        return Ok(Reply::Stream(Box::new(Beginning {
+            events,
+            has_more,
+            source: Source::Translate(stream),
+        })));
+    }
+    let body = match answer {
+        Ok(answer) => answer.collect(ANSWER_BYTES).await.map_err(Failure::transport),
+        Err(failure) => Err(failure),
+    };
+    *waited += sent.elapsed();
+    let answer = remote
+        .adapter
+        .decode(Operation::Chat, &target, &body?)
+        .await
+        .map_err(failed)?;
+    Ok(Reply::Whole(Whole {
+        body: answer.body.into(),
+        usage: answer.usage.map(billed),
+    }))
+}
+
+fn billed(usage: words::Usage) -> Usage {
+    Usage {
+        input: usage.input,
+        cache_read: usage.cache_read,
+        cache_write: usage.cache_write,
+        output: usage.output,
+        reasoning: usage.reasoning,
+    }
+}
+
+/// A streamed answer.
+#[derive(Debug)]
+pub struct Stream {
+    /// Where bytes come from, and who reads them; none once the stream has ended.
+    running: Option<(UpstreamBody, AdapterStream)>,
+    splitter: Splitter,
+    visibility: Visibility,
+    pub(super) usage: Option<Usage>,
+}
+
+impl Stream {
+    fn new(body: UpstreamBody, adapter: AdapterStream, visibility: Visibility) -> Self {
+        Self {
+            running: Some((body, adapter)),
+            splitter: Splitter::default(),
+            visibility,
+            usage: None,
+        }
+    }
+
+    pub(super) async fn next(&mut self, out: &mut BytesMut) -> Result<bool, Failure> {
+        let Some((body, adapter)) = &mut self.running else {
+            return Ok(false);
+        };
+        let has_more = body
+            .read(self.splitter.buffer())
+            .await
+            .map_err(|error| Failure::cut(error.to_string()))?;
+        let mut events = Vec::new();
+        while let Some(event) = self
+            .splitter
+            .next()
+            .map_err(|error| Failure::upstream(error.to_string()))?
+        {
+            if let Some(data) = event.data() {
+                events.push(words::Event {
+                    name: event.name().map(str::to_owned),
+                    data: data.into_owned(),
+                });
+            }
+        }
+        if !events.is_empty() {
+            let chunks = adapter.push(events).await.map_err(broken)?;
+            self.write(chunks, out)?;
+        }
+        if has_more {
+            return Ok(true);
+        }
+        if let Some((_, adapter)) = self.running.take() {
+            let chunks = adapter.finish().await.map_err(broken)?;
+            self.write(chunks, out)?;
+        }
+        Ok(false)
+    }
+
+    fn write(&mut self, chunks: Vec<words::Chunk>, out: &mut BytesMut) -> Result<(), Failure> {
+        for chunk in chunks {
+            let used = chunk.usage.map(billed);
+            self.usage = used.or(self.usage);
+            match used {
+                None => super::write_event(out, &chunk.data),
+                Some(usage) => self.write_usage(chunk.data.into(), &usage, out)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The chunk that says what was used: hidden, or with what it cost.
+    fn write_usage(&self, data: Bytes, usage: &Usage, out: &mut BytesMut) -> Result<(), Failure> {
+        let chunk = Document::parse(data, Limits::default());
+        let chunk = chunk.map_err(|error| Failure::fault(&format!("a chunk is not JSON: {error}")))?;
+        let is_last = chunk
+            .root()
+            .get("choices")
+            .is_none_or(|choices| choices.elements().next().is_none());
+        let is_said = chunk.root().field("usage").is_some();
+        let cost = self.visibility.cost(usage);
+        let edit = match (self.visibility.shows_usage, &cost) {
+            (false, _) if is_last => return Ok(()),
+            (false, _) => Some(Edit {
+                pointer: "/usage",
+                value: None,
+            }),
+            (true, Some(cost)) if is_said => Some(Edit {
+                pointer: "/usage/cost",
+                value: Some(cost),
+            }),
+            (true, _) => None,
+        };
+        let text = chunk
+            .with(edit.as_slice())
+            .map_err(|error| Failure::fault(&error.to_string()))?;
+        super::write_event(out, &text);
+        Ok(())
+    }
+}
+
+/// A failure in the middle of a stream: the provider's, or the adapter's own.
+fn broken(error: AdapterError) -> Failure {
+    match error {
+        AdapterError::Failure(failure) => Failure::cut(failure.message),
+        AdapterError::Fault(fault) => Failure::fault(&fault.to_string()),
+    }
+}

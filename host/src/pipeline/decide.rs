@@ -1,0 +1,301 @@
+//! The policies of a route, one after the other: each sees the candidates as the one before left them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Call, facts};
+use crate::error::ApiError;
+use crate::generation::{LoadedPolicy, Model, Route};
+use crate::json::{Document, Edit, Limits};
+use crate::plugins::words::{Plan, Verdict};
+use crate::plugins::{self, Fault, OnFault};
+
+/// What was decided and by whom.
+#[derive(Debug)]
+pub struct Decided {
+    /// What each policy said, in order.
+    pub trace: Vec<Trace>,
+    /// Where the request goes, or why nowhere.
+    pub outcome: Result<Decision, ApiError>,
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub struct Decision {
+    /// In order of preference; at least one.
+    pub steps: Vec<Step>,
+    /// What all policies added.
+    pub labels: Vec<(String, String)>,
+    /// The request after the policies' edits; `None` where they made none.
+    pub edited: Option<Document>,
+    /// The policies that were asked: `name@digest`, comma-separated.
+    pub policies: String,
+    /// Why, in the policies' words.
+    pub reason: String,
+    /// Attempts after the first.
+    pub retries: u32,
+}
+
+/// One rung of the ladder.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Who is asked.
+    pub model: Arc<Model>,
+    weight: u32,
+    /// Up to the first event of a stream.
+    pub first_token_timeout: Duration,
+    /// Up to the whole answer.
+    pub timeout: Duration,
+    /// Between two events of a stream.
+    pub gap_timeout: Duration,
+    /// When the next step is started beside this one.
+    pub hedge_after: Option<Duration>,
+}
+
+/// What one policy said.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    /// Its name.
+    pub policy: String,
+    /// Its version.
+    pub digest: String,
+    /// What came of it.
+    pub said: Said,
+}
+
+/// One policy's say.
+#[derive(Debug, Clone)]
+pub enum Said {
+    /// Nothing.
+    Pass,
+    /// An order of candidates, or labels, or edits.
+    Plan {
+        /// As it left them.
+        candidates: Vec<String>,
+        /// Why.
+        reason: String,
+    },
+    /// No.
+    Reject,
+    /// It failed, and was skipped or not.
+    Fault(String),
+}
+
+impl Decision {
+    /// The request as it goes out.
+    pub fn document<'a>(&'a self, call: &'a Call) -> &'a Document {
+        self.edited.as_ref().unwrap_or(&call.document)
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}@{}", self.policy, self.digest)
+    }
+}
+
+/// Asks every policy of the route. Costs nothing where there is none.
+pub async fn chain(route: &Route, call: &Arc<Call>, offer: Vec<(Arc<Model>, u32)>) -> Decided {
+    let steps = offer
+        .into_iter()
+        .map(|(model, weight)| step(route, model, weight))
+        .collect();
+    let decision = Decision {
+        steps,
+        labels: Vec::new(),
+        edited: None,
+        policies: String::new(),
+        reason: String::new(),
+        retries: route.config.retries,
+    };
+    if route.policies.is_empty() {
+        return Decided {
+            trace: Vec::new(),
+            outcome: Ok(decision),
+        };
+    }
+    let mut chain = Chain::new(route, call, decision);
+    for policy in &route.policies {
+        if let Err(error) = chain.ask(policy).await {
+            return Decided {
+                trace: chain.trace,
+                outcome: Err(error),
+            };
+        }
+    }
+    chain.finish()
+}
+
+fn step(route: &Route, model: Arc<Model>, weight: u32) -> Step {
+    Step {
+        model,
+        weight,
+        first_token_timeout: route.config.first_token_timeout,
+        timeout: route.config.timeout,
+        gap_timeout: route.config.gap_timeout,
+        hedge_after: None,
+    }
+}
+
+/// A chain under way.
+struct Chain<'a> {
+    call: &'a Arc<Call>,
+    /// The question: its candidates stand in the order of the decision's steps.
+    question: plugins::Call,
+    decision: Decision,
+    edits: Vec<(String, String)>,
+    trace: Vec<Trace>,
+}
+
+impl<'a> Chain<'a> {
+    fn new(route: &Route, call: &'a Arc<Call>, decision: Decision) -> Self {
+        let candidate = |step: &Step| facts::candidate(&step.model, step.weight, &call.ask);
+        let question = plugins::Call {
+            summary: facts::summary(call, route),
+            candidates: decision.steps.iter().map(candidate).collect(),
+            prompt: facts::View::new(call.clone()),
+        };
+        Self {
+            call,
+            question,
+            decision,
+            edits: Vec::new(),
+            trace: Vec::new(),
+        }
+    }
+
+    async fn ask(&mut self, policy: &LoadedPolicy) -> Result<(), ApiError> {
+        let said = match policy.policy.decide(&self.question).await {
+            Ok(Verdict::Pass) => Ok(Said::Pass),
+            Ok(Verdict::Plan(plan)) => Ok(self.follow(plan)),
+            Ok(Verdict::Reject(no)) => {
+                let retry_after = no.retry_after_ms.map(|ms| Duration::from_millis(ms.into()));
+                Err((
+                    Said::Reject,
+                    ApiError::rejected(no.status, no.code, no.message, retry_after),
+                ))
+            }
+            Err(fault) => failed(policy, &fault),
+        };
+        let (said, error) = match said {
+            Ok(said) => (said, None),
+            Err((said, error)) => (said, Some(error)),
+        };
+        let digest = policy.policy.digest().short();
+        self.trace.push(Trace {
+            policy: policy.policy.name().to_owned(),
+            digest,
+            said,
+        });
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Puts steps and candidates in the plan's order. The plugin boundary has seen to it that all were offered.
+    fn follow(&mut self, plan: Plan) -> Said {
+        if !plan.steps.is_empty() {
+            let (mut steps, mut candidates) = (Vec::new(), Vec::new());
+            for wish in &plan.steps {
+                let found = self
+                    .question
+                    .candidates
+                    .iter()
+                    .position(|candidate| candidate.id == wish.candidate);
+                let Some(index) = found else { continue };
+                let milliseconds = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(ms.into()));
+                let mut step = self.decision.steps[index].clone();
+                step.first_token_timeout =
+                    milliseconds(wish.first_token_timeout_ms).unwrap_or(step.first_token_timeout);
+                step.timeout = milliseconds(wish.timeout_ms).unwrap_or(step.timeout);
+                step.hedge_after = milliseconds(wish.hedge_after_ms).or(step.hedge_after);
+                steps.push(step);
+                candidates.push(self.question.candidates[index].clone());
+            }
+            self.decision.steps = steps;
+            self.question.candidates = candidates;
+        }
+        self.label(plan.labels);
+        self.edits
+            .extend(plan.edits.into_iter().map(|edit| (edit.pointer, edit.value)));
+        if !plan.reason.is_empty() {
+            let separator = if self.decision.reason.is_empty() { "" } else { "; " };
+            self.decision.reason.push_str(separator);
+            self.decision.reason.push_str(&plan.reason);
+        }
+        let candidates = self
+            .question
+            .candidates
+            .iter()
+            .map(|candidate| candidate.id.clone())
+            .collect();
+        Said::Plan {
+            candidates,
+            reason: plan.reason,
+        }
+    }
+
+    /// A label that is set again has the later value.
+    fn label(&mut self, labels: Vec<(String, String)>) {
+        for (key, value) in labels {
+            let known = self.question.summary.labels.iter_mut().find(|(known, _)| *known == key);
+            match known {
+                Some((_, old)) => *old = value,
+                None => self.question.summary.labels.push((key, value)),
+            }
+        }
+    }
+
+    fn finish(mut self) -> Decided {
+        self.decision.labels = std::mem::take(&mut self.question.summary.labels);
+        let asked: Vec<String> = self.trace.iter().map(Trace::to_string).collect();
+        self.decision.policies = asked.join(",");
+        let edited = edit(&self.call.document, &self.edits);
+        let outcome = edited.map(|edited| Decision {
+            edited,
+            ..self.decision
+        });
+        Decided {
+            trace: self.trace,
+            outcome,
+        }
+    }
+}
+
+fn failed(policy: &LoadedPolicy, fault: &Fault) -> Result<Said, (Said, ApiError)> {
+    let name = policy.policy.name();
+    let said = Said::Fault(fault.to_string());
+    match policy.on_fault {
+        OnFault::Skip => {
+            tracing::warn!(policy = name, kind = fault.kind(), %fault, "a policy failed and was skipped");
+            Ok(said)
+        }
+        OnFault::Deny => Err((said, ApiError::policy_unavailable(name, fault))),
+    }
+}
+
+/// All policies' edits at once, each against the request as it came; what is there twice, the last policy decides.
+fn edit(document: &Document, edits: &[(String, String)]) -> Result<Option<Document>, ApiError> {
+    if edits.is_empty() {
+        return Ok(None);
+    }
+    let mut last: Vec<Edit<'_>> = Vec::new();
+    for (pointer, value) in edits {
+        let edit = Edit {
+            pointer,
+            value: (!value.is_empty()).then_some(value),
+        };
+        match last
+            .iter_mut()
+            .find(|known| known.pointer == pointer && !pointer.ends_with("/-"))
+        {
+            Some(known) => *known = edit,
+            None => last.push(edit),
+        }
+    }
+    let refused = |reason: String| ApiError::policy_unavailable("edits", format!("an edit cannot be made: {reason}"));
+    let text = document.with(&last).map_err(|error| refused(error.to_string()))?;
+    let edited = Document::parse(Bytes::from(text), Limits::default()).map_err(|error| refused(error.to_string()))?;
+    Ok(Some(edited))
+}

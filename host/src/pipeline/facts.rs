@@ -1,0 +1,269 @@
+//! What policies may see of a request: the summary by value, the content on demand, the candidates as they stand.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::Call;
+use crate::generation::{Model, Route};
+use crate::json::{Document, Value};
+use crate::plugins::{Prompt, words};
+use crate::surfaces::chat::Ask;
+
+/// Headers that policies may read without being named in the configuration. Credentials are in neither list, and the
+/// configuration cannot add them.
+const READABLE: [&str; 7] = [
+    "user-agent",
+    "accept-language",
+    "x-request-id",
+    "x-session-id",
+    "x-title",
+    "http-referer",
+    "openai-organization",
+];
+const READABLE_PREFIXES: [&str; 3] = ["x-pointsman-", "x-claude-code-", "x-stainless-"];
+const CREDENTIALS: [&str; 6] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+];
+
+/// Enough of a conversation's beginning to tell it from others.
+const PREFIX_BYTES: usize = 4 << 10;
+
+/// What the host knows without showing any text.
+pub(super) fn summary(call: &Call, route: &Route) -> words::Summary {
+    let ask = &call.ask;
+    words::Summary {
+        id: call.id.to_string(),
+        route: route.name.clone(),
+        model: ask.model.clone(),
+        surface: words::Surface::ChatCompletions,
+        key_id: "anonymous".to_owned(),
+        team: None,
+        labels: Vec::new(),
+        message_count: ask.messages,
+        text_bytes: ask.text_bytes,
+        estimated_input_tokens: ask.estimated_input_tokens(),
+        max_output_tokens: ask.max_output_tokens,
+        is_stream: ask.is_stream,
+        has_tools: ask.tools_bytes > 0,
+        has_images: ask.images > 0,
+        wants_structured_output: ask.wants_structured_output,
+        session: Some(session(call)),
+        now_ms: call.now_ms,
+        seed: call.seed,
+        extras: Vec::new(),
+    }
+}
+
+/// A candidate as it stands now.
+pub(super) fn candidate(model: &Model, weight: u32, ask: &Ask) -> words::Candidate {
+    let health = model.health.read();
+    let (estimated_cost, ceiling_cost) = costs(model, ask);
+    words::Candidate {
+        id: model.id.clone(),
+        provider: model.provider.name.clone(),
+        tags: model.tags.clone(),
+        weight,
+        price: model.price.map(|price| words::Price {
+            input: price.input.0,
+            cached_input: price.cached_input.0,
+            cache_write: price.cache_write.0,
+            output: price.output.0,
+        }),
+        estimated_cost,
+        ceiling_cost,
+        context_window: model.context.unwrap_or_default(),
+        abilities: model.abilities.unwrap_or(words::Abilities::empty()),
+        health: words::Health {
+            first_token_ms: health.first_token_ms,
+            total_ms: health.total_ms,
+            error_permille: health.error_permille,
+            in_flight: health.in_flight,
+            cooling_ms: None,
+            requests_left: None,
+            tokens_left: None,
+        },
+        extras: Vec::new(),
+    }
+}
+
+/// What an answer is taken to be where the client sets no limit: the estimate's guess, and the ceiling's bound where the
+/// catalog knows none either.
+const USUAL_OUTPUT_TOKENS: u64 = 500;
+const MOST_OUTPUT_TOKENS: u64 = 128_000;
+
+/// What the request would cost at a model, probably and at most.
+fn costs(model: &Model, ask: &Ask) -> (Option<u64>, Option<u64>) {
+    let Some(price) = model.price else { return (None, None) };
+    let asked = ask.max_output_tokens.map(u64::from);
+    let choices = u64::from(ask.choices);
+    let most = asked.or(model.max_output.map(u64::from)).unwrap_or(MOST_OUTPUT_TOKENS);
+    let cost = |input: u64, output: u64| {
+        let usage = crate::money::Usage {
+            input,
+            output: output.saturating_mul(choices),
+            ..Default::default()
+        };
+        price.cost(&usage).0
+    };
+    let estimate = cost(u64::from(ask.estimated_input_tokens()), most.min(USUAL_OUTPUT_TOKENS));
+    // A provider that writes the whole input to its cache may bill it dearer than input.
+    let dearest_input = price.input.max(price.cache_write);
+    let ceiling = crate::money::Price {
+        input: dearest_input,
+        ..price
+    };
+    let usage = crate::money::Usage {
+        input: ask.most_input_tokens(),
+        output: most.saturating_mul(choices),
+        ..Default::default()
+    };
+    (Some(estimate), Some(ceiling.cost(&usage).0))
+}
+
+/// A conversation's name: as the client gives it, else from how it begins.
+fn session(call: &Call) -> String {
+    let header = |name| call.headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(name) = header("x-session-id").or_else(|| header("x-claude-code-session-id")) {
+        return name.to_owned();
+    }
+    let named = ["/session_id", "/metadata/session_id", "/prompt_cache_key"];
+    if let Some(name) = named
+        .iter()
+        .find_map(|pointer| call.document.pointer(pointer)?.as_str())
+    {
+        return name.into_owned();
+    }
+    let content = Content(&call.document);
+    let system = content.role_text(&["system", "developer"]);
+    let first = content
+        .messages()
+        .find(|message| role_is(*message, "user"))
+        .map(text)
+        .unwrap_or_default();
+    let beginnings = [system.as_bytes(), first.as_bytes()];
+    let bytes = beginnings
+        .iter()
+        .flat_map(|text| text[..text.len().min(PREFIX_BYTES)].iter());
+    format!("prefix-{:016x}", super::fnv(bytes.copied()))
+}
+
+/// A request's content, for as long as its policies run.
+pub(super) struct View {
+    call: Arc<Call>,
+}
+
+impl View {
+    pub(super) fn new(call: Arc<Call>) -> Arc<Self> {
+        Arc::new(Self { call })
+    }
+
+    fn content(&self) -> Content<'_> {
+        Content(&self.call.document)
+    }
+}
+
+impl Prompt for View {
+    fn role(&self, index: u32) -> Option<String> {
+        self.content()
+            .message(index)?
+            .get("role")?
+            .as_str()
+            .map(Cow::into_owned)
+    }
+
+    fn text(&self, index: u32) -> Option<String> {
+        self.content().message(index).map(|message| text(message).into_owned())
+    }
+
+    fn last_user_text(&self) -> String {
+        let last = self
+            .content()
+            .messages()
+            .filter(|message| role_is(*message, "user"))
+            .last();
+        last.map(|message| text(message).into_owned()).unwrap_or_default()
+    }
+
+    fn system_text(&self) -> String {
+        self.content().role_text(&["system", "developer"])
+    }
+
+    fn all_text(&self, at_most: u32) -> String {
+        let at_most = at_most as usize;
+        let mut all = String::new();
+        for (index, message) in self.content().messages().enumerate() {
+            if index > 0 {
+                all.push('\n');
+            }
+            all.push_str(&text(message));
+            if all.len() > at_most {
+                all.truncate(all.floor_char_boundary(at_most));
+                break;
+            }
+        }
+        all
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        let name = name.to_ascii_lowercase();
+        let is_readable = READABLE.contains(&name.as_str())
+            || READABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+            || self.call.policy_headers.contains(&name);
+        (is_readable && !CREDENTIALS.contains(&name.as_str()))
+            .then(|| self.call.headers.get(&name)?.to_str().ok().map(str::to_owned))
+            .flatten()
+    }
+
+    fn get(&self, pointer: &str) -> Option<String> {
+        self.call.document.pointer(pointer).map(|value| value.raw().to_owned())
+    }
+}
+
+struct Content<'a>(&'a Document);
+
+impl<'a> Content<'a> {
+    fn messages(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
+        self.0
+            .root()
+            .get("messages")
+            .into_iter()
+            .flat_map(|messages| messages.elements())
+    }
+
+    fn message(&self, index: u32) -> Option<Value<'a>> {
+        self.messages().nth(index as usize)
+    }
+
+    fn role_text(&self, roles: &[&str]) -> String {
+        let texts: Vec<Cow<'_, str>> = self
+            .messages()
+            .filter(|message| roles.iter().any(|role| role_is(*message, role)))
+            .map(text)
+            .collect();
+        texts.join("\n")
+    }
+}
+
+fn role_is(message: Value<'_>, role: &str) -> bool {
+    message.get("role").is_some_and(|value| value.is(role))
+}
+
+/// The text parts of a message, joined by line feeds.
+fn text(message: Value<'_>) -> Cow<'_, str> {
+    let Some(content) = message.get("content") else {
+        return Cow::Borrowed("");
+    };
+    if let Some(text) = content.as_str() {
+        return text;
+    }
+    let parts: Vec<Cow<'_, str>> = content
+        .elements()
+        .filter_map(|part| part.get("text")?.as_str())
+        .collect();
+    Cow::Owned(parts.join("\n"))
+}

@@ -1,0 +1,62 @@
+//! A streamed answer on its way: events as they come, the closing `[DONE]` only after a proper end. A break is told in an
+//! error event and by aborting the connection, so that no client takes half an answer for a whole one.
+
+use std::time::Instant;
+
+use super::account::Account;
+use super::answer;
+use super::attempt::{Beginning, Failure};
+use super::decide::Step;
+use crate::body::{Body, Broken, Outlet};
+
+/// Relays the rest of a stream. Dropping the body, as a client's disconnect does, closes the way to the provider.
+pub(super) fn stream(beginning: Beginning, step: &Step, account: Account) -> Body {
+    let gap = step.gap_timeout;
+    let deadline = Instant::now() + step.timeout;
+    Body::pulled(move |outlet| relay(beginning, gap, deadline, account, outlet))
+}
+
+async fn relay(
+    beginning: Beginning,
+    gap: std::time::Duration,
+    deadline: Instant,
+    mut account: Account,
+    outlet: Outlet,
+) -> Result<(), Broken> {
+    let Beginning {
+        events: mut out,
+        mut has_more,
+        mut source,
+    } = beginning;
+    loop {
+        account.used(source.usage());
+        if !has_more {
+            answer::done(&mut out);
+            account.ended_well();
+            outlet.send(out.freeze()).await;
+            return Ok(());
+        }
+        if !out.is_empty() {
+            outlet.send(out.split().freeze()).await;
+        }
+        let within = gap.min(deadline.saturating_duration_since(Instant::now()));
+        let next = match tokio::time::timeout(within, source.next(&mut out)).await {
+            Ok(next) => next,
+            Err(_) => Err(Failure::timed_out(within)),
+        };
+        match next {
+            Ok(more) => has_more = more,
+            Err(failure) => {
+                account.used(source.usage());
+                let call = account.call();
+                tracing::warn!(request_id = %call.id, kind = %failure.word(), detail = failure.detail(), "a stream broke");
+                let attempts = account.attempts();
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(&failure.into_error(attempts).to_json(&account.call().id));
+                out.extend_from_slice(b"\n\n");
+                outlet.send(out.freeze()).await;
+                return Err(Broken);
+            }
+        }
+    }
+}

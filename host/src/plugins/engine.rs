@@ -1,0 +1,175 @@
+//! Wasmtime as this gateway uses it: synchronous components, a pool of instances, a deadline on every call, and caches
+//! of what compiling and configuring brought. One engine serves the whole process.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{info, warn};
+use wasmtime::{Cache, CacheConfig, Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::fault::Fault;
+
+/// How the engine is set up.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Where compiled and configured plugins are kept. Whoever can write there can run code in this process, so it is
+    /// made readable by its owner alone. Without it nothing is kept, and a start compiles everything.
+    pub cache_dir: Option<PathBuf>,
+    /// Instances that may live at once: calls under way, streams under way and warm instances together.
+    pub slots: u32,
+}
+
+impl Default for EngineConfig {
+    fn default() -> EngineConfig {
+        EngineConfig {
+            cache_dir: None,
+            slots: 1000,
+        }
+    }
+}
+
+/// Compiles and runs all plugins. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    wasm: wasmtime::Engine,
+    /// Streams and warm instances hold a slot across calls and may hold three quarters of them, so that a call always
+    /// finds one.
+    held: Arc<Semaphore>,
+    snapshots: Option<Arc<Path>>,
+    is_pooling: bool,
+}
+
+impl Engine {
+    /// Sets wasmtime up. Where the pool's address space is not to be had, instances are allocated one by one instead.
+    pub fn new(config: &EngineConfig) -> anyhow::Result<Engine> {
+        let cache_dir = config.cache_dir.as_deref();
+        if let Some(dir) = cache_dir {
+            create_private(dir).with_context(|| format!("cannot use the plugin cache `{}`", dir.display()))?;
+        }
+        let pooling = wasmtime::Engine::new(settings(cache_dir)?.allocation_strategy(pool(config.slots)));
+        let is_pooling = pooling.is_ok();
+        let wasm = match pooling {
+            Ok(engine) => engine,
+            Err(error) => {
+                warn!("plugins run without a pool of instances, which is slower: {error:#}");
+                wasmtime::Engine::new(&settings(cache_dir)?)
+                    .map_err(|error| anyhow!("cannot set up the plugin engine: {error:#}"))?
+            }
+        };
+        tick(wasm.weak()).context("cannot start the thread that keeps plugins' deadlines")?;
+        let resident = has_resident_slots();
+        info!(
+            slots = config.slots,
+            pool = is_pooling,
+            resident,
+            "the plugin engine is up"
+        );
+        Ok(Engine {
+            wasm,
+            held: Arc::new(Semaphore::new((config.slots - config.slots / 4) as usize)),
+            snapshots: cache_dir.map(|dir| dir.join("snapshots").into()),
+            is_pooling,
+        })
+    }
+
+    /// Whether instances come from a pool.
+    pub fn is_pooling(&self) -> bool {
+        self.is_pooling
+    }
+
+    pub(super) fn wasm(&self) -> &wasmtime::Engine {
+        &self.wasm
+    }
+
+    /// The directory of configured plugins, if there is a cache.
+    pub(super) fn snapshots(&self) -> Option<&Path> {
+        self.snapshots.as_deref()
+    }
+
+    /// A slot to keep across calls.
+    pub(super) fn hold(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        self.held.clone().try_acquire_owned().map_err(|_| Fault::Busy)
+    }
+}
+
+fn settings(cache_dir: Option<&Path>) -> anyhow::Result<Config> {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    // The contract is synchronous; the machinery for asynchronous components costs every call.
+    config.concurrency_support(false);
+    // Results must not depend on the processor: decisions are replayed elsewhere.
+    config.wasm_relaxed_simd(false);
+    if let Some(dir) = cache_dir {
+        let mut cache = CacheConfig::new();
+        cache.with_directory(dir.join("compiled"));
+        let cache =
+            Cache::new(cache).map_err(|error| anyhow!("cannot open the cache of compiled plugins: {error:#}"))?;
+        config.cache(Some(cache));
+    }
+    Ok(config)
+}
+
+fn pool(slots: u32) -> InstanceAllocationStrategy {
+    let mut pool = PoolingAllocationConfig::new();
+    // Components of compiled languages take one memory, up to four core instances and two tables; interpreters take
+    // more. All of it is address space until it is used.
+    pool.total_component_instances(slots)
+        .total_memories(slots.saturating_mul(2))
+        .total_core_instances(slots.saturating_mul(4))
+        .total_tables(slots.saturating_mul(2))
+        .max_memories_per_component(8)
+        .max_tables_per_component(16)
+        .max_core_instances_per_component(64)
+        .max_memory_size(1 << 30)
+        .table_elements(100_000)
+        .max_component_instance_size(10 << 20)
+        .max_core_instance_size(10 << 20)
+        .max_unused_warm_slots(64)
+        .table_keep_resident(64 << 10);
+    if has_resident_slots() {
+        pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(1 << 20);
+    }
+    InstanceAllocationStrategy::Pooling(pool)
+}
+
+/// Whether a slot may keep its pages and have the kernel say which of them the last guest wrote. Pages that were swapped
+/// out are not reported, and one guest would then see what another left behind: only where there is no swap.
+fn has_resident_slots() -> bool {
+    let has_swap = fs::read_to_string("/proc/swaps").map_or(true, |swaps| swaps.lines().count() > 1);
+    !has_swap && PoolingAllocationConfig::is_pagemap_scan_available()
+}
+
+/// Deadlines are counted in these.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+
+/// Advances the epoch until the engine is gone.
+fn tick(engine: EngineWeak) -> io::Result<()> {
+    let run = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(TICK);
+        }
+    };
+    thread::Builder::new()
+        .name("plugin-deadlines".into())
+        .spawn(run)
+        .map(drop)
+}
+
+/// Makes a directory that only its owner can read or write, and takes those rights from others if it was there.
+pub(crate) fn create_private(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}

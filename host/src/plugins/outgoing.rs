@@ -1,0 +1,233 @@
+//! What an adapter may send and say. It names a path below the provider's base URL and headers that are neither the
+//! host's nor a credential's; an adapter that could name a host or a credential's header could carry a key elsewhere.
+
+use super::fault::Fault;
+use super::words::{Authentication, Chunk, Outgoing, Profile};
+
+const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
+const PATH_BYTES: usize = 8 << 10;
+const HEADERS: usize = 64;
+const HEADER_BYTES: usize = 8 << 10;
+const PROFILE_ENTRIES: usize = 64;
+/// The host's own, the credential's, and those that speak of one connection alone.
+const RESERVED: [&str; 17] = [
+    "host",
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "cookie",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "http2-settings",
+    "accept-encoding",
+    "forwarded",
+];
+
+/// Holds an encoded request to the rules.
+pub(super) fn check(outgoing: Outgoing) -> Result<Outgoing, Fault> {
+    let check = || {
+        if !METHODS.contains(&outgoing.method.as_str()) {
+            return Err(format!(
+                "method `{}` is none of {}",
+                shown(&outgoing.method),
+                METHODS.join(", ")
+            ));
+        }
+        check_path(&outgoing.path)?;
+        check_headers(&outgoing.headers)
+    };
+    check().map_err(Fault::InvalidOutput)?;
+    Ok(outgoing)
+}
+
+/// Holds the chunks of a stream to the rules: each becomes one `data:` line and must be a JSON object on that line.
+pub(super) fn check_chunks(chunks: Vec<Chunk>) -> Result<Vec<Chunk>, Fault> {
+    let is_fit =
+        |data: &[u8]| data.starts_with(b"{") && data.ends_with(b"}") && memchr::memchr2(b'\r', b'\n', data).is_none();
+    match chunks
+        .iter()
+        .position(|chunk| !is_fit(&chunk.data) || std::str::from_utf8(&chunk.data).is_err())
+    {
+        Some(index) => Err(Fault::InvalidOutput(format!(
+            "chunk {} is not a JSON object on one line",
+            index + 1
+        ))),
+        None => Ok(chunks),
+    }
+}
+
+/// Holds what an adapter says of itself to the rules.
+pub(super) fn check_profile(profile: &Profile) -> Result<(), String> {
+    if profile.operations.is_empty() {
+        return Err("it serves no operation".into());
+    }
+    let lists = [
+        profile.operations.len(),
+        profile.paths.len(),
+        profile.limit_headers.len(),
+        profile.extras.len(),
+    ];
+    if lists.into_iter().any(|entries| entries > PROFILE_ENTRIES) {
+        return Err(format!("a list has more than {PROFILE_ENTRIES} entries"));
+    }
+    if let Some(url) = &profile.base_url {
+        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        if !rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(format!("base URL `{}` is not http or https", shown(url)));
+        }
+    }
+    profile.paths.iter().try_for_each(|(_, path)| check_path(path))?;
+    if let Authentication::Header(name) = &profile.authentication
+        && !is_token(name)
+    {
+        return Err(format!("`{}` is not a header's name", shown(name)));
+    }
+    check_headers(&profile.headers)
+}
+
+fn check_path(path: &str) -> Result<(), String> {
+    let refuse = |why: &str| Err(format!("path `{}` {why}", shown(path)));
+    if !path.starts_with('/') || path.starts_with("//") {
+        return refuse("does not begin with one `/`");
+    }
+    if path.len() > PATH_BYTES {
+        return refuse("is too long");
+    }
+    if !path
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\'))
+    {
+        return refuse("has a character that a path cannot have");
+    }
+    let directory = path.split('?').next().unwrap_or(path);
+    // A proxy on the way may decode what is escaped here before it resolves the dots.
+    let resolved = directory
+        .to_ascii_lowercase()
+        .replace("%2e", ".")
+        .replace("%2f", "/")
+        .replace("%5c", "/");
+    match resolved.split('/').any(|segment| segment == ".." || segment == ".") || resolved.contains("://") {
+        true => refuse("leaves the provider's base URL"),
+        false => Ok(()),
+    }
+}
+
+fn check_headers(headers: &[(String, String)]) -> Result<(), String> {
+    if headers.len() > HEADERS {
+        return Err(format!("{} headers; the limit is {HEADERS}", headers.len()));
+    }
+    headers.iter().try_for_each(|(name, value)| {
+        let lower = name.to_ascii_lowercase();
+        if !is_token(name) {
+            return Err(format!("`{}` is not a header's name", shown(name)));
+        }
+        if RESERVED.contains(&lower.as_str()) || lower.starts_with("proxy-") || lower.starts_with("x-forwarded-") {
+            return Err(format!("header `{lower}` is the host's"));
+        }
+        let is_printable = |byte: u8| byte == b'\t' || (b' '..=b'~').contains(&byte);
+        match value.len() <= HEADER_BYTES && value.bytes().all(is_printable) {
+            true => Ok(()),
+            false => Err(format!("the value of header `{lower}` is too long or not printable")),
+        }
+    })
+}
+
+fn is_token(name: &str) -> bool {
+    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.len() <= 128 && name.bytes().all(is_tchar)
+}
+
+/// What a guest wrote, for use inside an error text.
+fn shown(text: &str) -> String {
+    text[..text.floor_char_boundary(80)].escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outgoing(path: &str, headers: &[(&str, &str)]) -> Outgoing {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        Outgoing {
+            method: "POST".into(),
+            path: path.into(),
+            headers,
+            body: b"{}".to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_plain_request_passes() {
+        let plain = outgoing("/v1/messages?beta=true", &[("anthropic-version", "2023-06-01")]);
+        assert_eq!(check(plain.clone()), Ok(plain));
+    }
+
+    #[test]
+    fn a_path_stays_below_the_base_url() {
+        for path in [
+            "",
+            "v1",
+            "//evil.example/v1",
+            "/v1/../admin",
+            "/v1/%2E%2e/admin",
+            "/a\r\nhost: b",
+            "/a#b",
+            "/ä",
+            "/x%2f..%2fy",
+            "/http://x",
+        ] {
+            assert!(
+                matches!(check(outgoing(path, &[])), Err(Fault::InvalidOutput(_))),
+                "{path:?} was taken"
+            );
+        }
+    }
+
+    #[test]
+    fn a_method_is_one_of_four() {
+        let mut connect = outgoing("/", &[]);
+        connect.method = "CONNECT".into();
+        assert!(matches!(check(connect), Err(Fault::InvalidOutput(_))));
+    }
+
+    #[test]
+    fn headers_of_the_host_and_of_credentials_are_refused_in_any_case() {
+        for name in [
+            "Host",
+            "Authorization",
+            "X-Api-Key",
+            "content-length",
+            "Transfer-Encoding",
+            "proxy-connection",
+            "a b",
+            "",
+        ] {
+            assert!(check(outgoing("/", &[(name, "x")])).is_err(), "{name:?} was taken");
+        }
+        assert!(check(outgoing("/", &[("x-fine", "a\r\nb: c")])).is_err());
+    }
+
+    #[test]
+    fn a_chunk_is_a_json_object_on_one_line() {
+        let chunk = |data: &str| {
+            vec![Chunk {
+                data: data.as_bytes().to_vec(),
+                usage: None,
+            }]
+        };
+        assert!(check_chunks(chunk(r#"{"id":"1"}"#)).is_ok());
+        for data in ["", "[DONE]", "{\n}", "{}\n\ndata: {}", "[1]"] {
+            assert!(check_chunks(chunk(data)).is_err(), "{data:?} was taken");
+        }
+    }
+}

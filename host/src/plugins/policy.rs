@@ -1,0 +1,257 @@
+//! A routing policy as the pipeline sees it: a summary and candidates in, a checked verdict out.
+
+use std::sync::Arc;
+use std::time::Instant as Moment;
+
+use super::PluginSource;
+use super::bindings::exports::pointsman::plugin::{configure, outcome, route};
+use super::digest::Digest;
+use super::engine::Engine;
+use super::fault::{Fault, LoadError};
+use super::grants::{Grant, World};
+use super::imports::Inputs;
+use super::instance::{Blueprint, Instance};
+use super::lane::Lane;
+use super::limits::Limits;
+use super::load::{self, Loaded, Order};
+use super::prompt::Prompt;
+use super::state::{Space, StateStore};
+use super::stats::Counters;
+use super::verdict;
+use super::warm::{Instances, Shelf, Worn};
+use super::words::{Candidate, Ended, Summary, Verdict};
+
+/// What a policy is loaded from.
+#[derive(Clone, Debug)]
+pub struct PolicySpec {
+    /// The component and its name.
+    pub source: PluginSource,
+    /// Its configuration, as JSON text.
+    pub config_json: String,
+    /// What it may call besides its world.
+    pub grants: Vec<Grant>,
+    /// Whether its instances are kept.
+    pub instances: Instances,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// One question to a policy. Policies of a chain may share it: change labels and candidates in between.
+#[derive(Clone)]
+pub struct Call {
+    /// What the host knows of the request.
+    pub summary: Summary,
+    /// What may serve it.
+    pub candidates: Vec<Candidate>,
+    /// The request's content.
+    pub prompt: Arc<dyn Prompt>,
+}
+
+/// A loaded policy. Cheap to clone; the code is freed with the last clone.
+#[derive(Clone)]
+pub struct Policy {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    source: PluginSource,
+    blueprint: Blueprint,
+    route: route::GuestIndices,
+    outcome: Option<outcome::GuestIndices>,
+    /// Set where no snapshot could be made: what every new instance is configured with.
+    configure: Option<(configure::GuestIndices, String)>,
+    state: Option<Arc<Space>>,
+    shelf: Shelf,
+    lane: Lane,
+    counters: Counters,
+    warnings: Vec<String>,
+    schema: String,
+}
+
+impl Policy {
+    /// Compiles, checks and configures. Blocks for as long as that takes: call it on the compile thread.
+    pub fn load(engine: &Engine, spec: PolicySpec, state: &StateStore) -> Result<Policy, LoadError> {
+        let order = Order {
+            source: &spec.source,
+            world: World::Policy,
+            grants: &spec.grants,
+            limits: &spec.limits,
+            configuration: &spec.config_json,
+            configure: &|blueprint, instance| {
+                let indices = configure::GuestIndices::new(&blueprint.pre).map_err(load::mismatch)?;
+                configure(&indices, instance, &spec.config_json)?.map_err(LoadError::Configuration)
+            },
+        };
+        let Loaded {
+            blueprint,
+            is_baked,
+            warnings,
+        } = load::load(engine, &order)?;
+        let configure = configure::GuestIndices::new(&blueprint.pre).map_err(load::mismatch)?;
+        let schema = schema(&blueprint, &configure)?;
+        let inner = Inner {
+            route: route::GuestIndices::new(&blueprint.pre).map_err(load::mismatch)?,
+            outcome: outcome::GuestIndices::new(&blueprint.pre).ok(),
+            configure: (!is_baked).then(|| (configure, spec.config_json.clone())),
+            state: spec
+                .grants
+                .contains(&Grant::State)
+                .then(|| state.space(&spec.source.name)),
+            shelf: Shelf::new(spec.instances),
+            lane: Lane::new(blueprint.uses_wasi, spec.limits.call_time()),
+            counters: Counters::default(),
+            engine: engine.clone(),
+            source: spec.source,
+            blueprint,
+            warnings,
+            schema,
+        };
+        inner.probe()?;
+        Ok(Policy { inner: Arc::new(inner) })
+    }
+
+    /// Asks the policy. The verdict names only candidates that were offered.
+    pub async fn decide(&self, call: &Call) -> Result<Verdict, Fault> {
+        let began = Moment::now();
+        let outcome = match self.inner.lane.is_direct() {
+            true => self.inner.decide(call),
+            false => {
+                let (inner, call) = (self.inner.clone(), call.clone());
+                self.inner.lane.aside(move || inner.decide(&call)).await
+            }
+        };
+        self.inner.account(began, &outcome);
+        outcome
+    }
+
+    /// Whether the policy wants to hear how requests ended.
+    pub fn has_outcome(&self) -> bool {
+        self.inner.outcome.is_some()
+    }
+
+    /// Tells the policy how a request ended; nothing happens where it does not want to hear.
+    pub async fn observe(&self, ended: Ended) -> Result<(), Fault> {
+        let Some(indices) = self.inner.outcome.clone() else {
+            return Ok(());
+        };
+        let began = Moment::now();
+        let outcome = match self.inner.lane.is_direct() {
+            true => self.inner.observe(&indices, &ended),
+            false => {
+                let inner = self.inner.clone();
+                self.inner.lane.aside(move || inner.observe(&indices, &ended)).await
+            }
+        };
+        self.inner.account(began, &outcome);
+        outcome
+    }
+
+    /// The name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.inner.source.name
+    }
+
+    /// What the component's bytes are.
+    pub fn digest(&self) -> Digest {
+        self.inner.source.digest
+    }
+
+    /// What the policy found odd about its configuration.
+    pub fn warnings(&self) -> &[String] {
+        &self.inner.warnings
+    }
+
+    /// The JSON Schema of its configuration; empty where it gives none.
+    pub fn schema(&self) -> &str {
+        &self.inner.schema
+    }
+
+    /// Whether its instances start configured.
+    pub fn is_baked(&self) -> bool {
+        self.inner.configure.is_none()
+    }
+
+    /// How it has been doing.
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+}
+
+impl Inner {
+    fn decide(&self, call: &Call) -> Result<Verdict, Fault> {
+        let inputs = Inputs {
+            now_ms: call.summary.now_ms,
+            seed: call.summary.seed,
+        };
+        let mut worn = self.instance(inputs)?;
+        worn.instance.host().prompt = Some(call.prompt.clone());
+        let verdict = worn.instance.run(|store, instance| {
+            self.route
+                .load(&mut *store, instance)?
+                .call_decide(&mut *store, &call.summary, &call.candidates)
+        })?;
+        let verdict = verdict::check(verdict.map_err(Fault::Guest)?, &call.candidates)?;
+        worn.instance.host().prompt = None;
+        self.shelf.park(worn, &self.engine);
+        Ok(verdict)
+    }
+
+    fn observe(&self, indices: &outcome::GuestIndices, ended: &Ended) -> Result<(), Fault> {
+        let mut worn = self.instance(Inputs {
+            now_ms: ended.now_ms,
+            seed: 0,
+        })?;
+        worn.instance
+            .run(|store, instance| indices.load(&mut *store, instance)?.call_observe(&mut *store, ended))?;
+        self.shelf.park(worn, &self.engine);
+        Ok(())
+    }
+
+    /// A configured instance: a kept one, or a new one.
+    fn instance(&self, inputs: Inputs) -> Result<Worn, Fault> {
+        let deadline_ms = self.blueprint.limits.call_ms;
+        if let Some(mut worn) = self.shelf.take() {
+            worn.instance.renew(inputs, deadline_ms);
+            return Ok(worn);
+        }
+        let mut instance = self.blueprint.start(inputs, deadline_ms)?;
+        if let Some((indices, config_json)) = &self.configure {
+            configure(indices, &mut instance, config_json)?.map_err(Fault::NotConfigured)?;
+        }
+        instance.host().state = self.state.clone();
+        Ok(Worn::new(instance))
+    }
+
+    /// Checks the types of the hooks that calls will use, so that a wrong one is an error at load.
+    fn probe(&self) -> Result<(), LoadError> {
+        let mut instance = self
+            .blueprint
+            .start(Inputs::default(), self.blueprint.limits.configure_ms)?;
+        let (store, guest) = instance.parts();
+        self.route.load(&mut *store, guest).map_err(load::mismatch)?;
+        if let Some(outcome) = &self.outcome {
+            outcome.load(&mut *store, guest).map_err(load::mismatch)?;
+        }
+        Ok(())
+    }
+
+    fn account<T>(&self, began: Moment, outcome: &Result<T, Fault>) {
+        self.counters.record(began.elapsed(), outcome);
+        self.lane.note(outcome);
+    }
+}
+
+/// The outer error is a fault, the inner one the plugin's own.
+fn configure(
+    indices: &configure::GuestIndices,
+    instance: &mut Instance,
+    config_json: &str,
+) -> Result<Result<Vec<String>, String>, Fault> {
+    instance.run(|store, guest| indices.load(&mut *store, guest)?.call_load(&mut *store, config_json))
+}
+
+fn schema(blueprint: &Blueprint, indices: &configure::GuestIndices) -> Result<String, LoadError> {
+    let mut instance = blueprint.start(Inputs::default(), blueprint.limits.configure_ms)?;
+    Ok(instance.run(|store, guest| indices.load(&mut *store, guest)?.call_schema(&mut *store))?)
+}

@@ -1,0 +1,121 @@
+//! What a policy may decide. A verdict that breaks a rule is refused whole, so that no half of a plan is ever carried
+//! out; texts for people are cut instead.
+
+use serde::de::IgnoredAny;
+
+use super::fault::Fault;
+use super::words::{Candidate, Edit, Plan, Rejection, Verdict};
+
+const STEPS: usize = 64;
+const EDITS: usize = 32;
+const LABELS: usize = 32;
+const LABEL_BYTES: usize = 256;
+const POINTER_BYTES: usize = 1 << 10;
+const TEXT_BYTES: usize = 1 << 10;
+const CODE_BYTES: usize = 64;
+/// Answered where a policy rejects with a status that is no rejection.
+const FORBIDDEN: u16 = 403;
+
+/// Holds a verdict to the rules and to the candidates that were offered.
+pub(super) fn check(verdict: Verdict, candidates: &[Candidate]) -> Result<Verdict, Fault> {
+    match verdict {
+        Verdict::Pass => Ok(Verdict::Pass),
+        Verdict::Plan(plan) => check_plan(plan, candidates).map(Verdict::Plan),
+        Verdict::Reject(rejection) => check_rejection(rejection).map(Verdict::Reject),
+    }
+    .map_err(Fault::InvalidOutput)
+}
+
+fn check_plan(mut plan: Plan, candidates: &[Candidate]) -> Result<Plan, String> {
+    check_steps(&plan, candidates)?;
+    at_most("edits", plan.edits.len(), EDITS)?;
+    plan.edits.iter().try_for_each(check_edit)?;
+    at_most("labels", plan.labels.len(), LABELS)?;
+    plan.labels.iter().try_for_each(check_label)?;
+    plan.reason = for_people(&plan.reason);
+    Ok(plan)
+}
+
+fn check_steps(plan: &Plan, candidates: &[Candidate]) -> Result<(), String> {
+    at_most("steps", plan.steps.len(), STEPS)?;
+    for (index, step) in plan.steps.iter().enumerate() {
+        let name = &step.candidate;
+        if !candidates.iter().any(|candidate| candidate.id == *name) {
+            return Err(format!(
+                "step {} names `{}`, which was not offered",
+                index + 1,
+                shown(name)
+            ));
+        }
+        if plan.steps[..index].iter().any(|earlier| earlier.candidate == *name) {
+            return Err(format!("step {} names `{}` again", index + 1, shown(name)));
+        }
+    }
+    Ok(())
+}
+
+/// The host chose the model and knows whether the answer is streamed; a policy that could change either would undo
+/// what the host checked.
+fn check_edit(edit: &Edit) -> Result<(), String> {
+    let Edit { pointer, value } = edit;
+    if !is_pointer(pointer) {
+        return Err(format!(
+            "`{}` is not a JSON pointer to a part of the request",
+            shown(pointer)
+        ));
+    }
+    if let Some(field @ ("model" | "stream")) = pointer.split('/').nth(1) {
+        return Err(format!("`/{field}` is the host's and cannot be edited"));
+    }
+    if !value.is_empty() && serde_json::from_str::<IgnoredAny>(value).is_err() {
+        return Err(format!("the value for `{}` is not JSON", shown(pointer)));
+    }
+    Ok(())
+}
+
+/// RFC 6901, without the pointer to the whole document.
+fn is_pointer(pointer: &str) -> bool {
+    let escapes_are_whole = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    pointer.starts_with('/') && pointer.len() <= POINTER_BYTES && escapes_are_whole
+}
+
+fn check_label((key, value): &(String, String)) -> Result<(), String> {
+    let is_fit = |text: &str| text.len() <= LABEL_BYTES && !text.chars().any(char::is_control);
+    if key.is_empty() || !is_fit(key) || !is_fit(value) {
+        return Err(format!("label `{}` is empty, too long or not printable", shown(key)));
+    }
+    Ok(())
+}
+
+fn check_rejection(mut rejection: Rejection) -> Result<Rejection, String> {
+    let code = &rejection.code;
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if code.len() > CODE_BYTES || !code.chars().all(is_word) {
+        return Err(format!(
+            "`{}` is no error code: letters, digits, `_`, `-` and `.`, up to {CODE_BYTES}",
+            shown(code)
+        ));
+    }
+    if !(400..=599).contains(&rejection.status) {
+        rejection.status = FORBIDDEN;
+    }
+    rejection.message = for_people(&rejection.message);
+    Ok(rejection)
+}
+
+fn at_most(what: &str, count: usize, limit: usize) -> Result<(), String> {
+    match count > limit {
+        true => Err(format!("{count} {what}; the limit is {limit}")),
+        false => Ok(()),
+    }
+}
+
+/// One line of bounded length.
+fn for_people(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT_BYTES)].replace(char::is_control, " ")
+}
+
+/// What a guest wrote, for use inside an error text.
+fn shown(text: &str) -> String {
+    text[..text.floor_char_boundary(80)].escape_debug().to_string()
+}

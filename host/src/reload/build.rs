@@ -1,0 +1,403 @@
+//! A generation out of a configuration and files: plugins are loaded, or taken over from the running generation where
+//! nothing about them has changed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
+use serde::Serialize;
+
+use super::files::{Content, Contents};
+use crate::app::App;
+use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig};
+use crate::generation::{Alive, Generation, LoadedPolicy, Model, Provider, Remote, Way};
+use crate::plugins::words::{Authentication, Dialects, Framing, Operation};
+use crate::plugins::{Adapter, AdapterSpec, Digest, Limits, PluginSource, Policy, PolicySpec};
+use crate::upstream::{Endpoint, TlsRoots, Upstream};
+
+include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
+
+/// Why a part of a generation could not be made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    /// The plugin, or `config`.
+    pub plugin: String,
+    /// Of the bytes at fault.
+    #[serde(serialize_with = "as_text")]
+    pub digest: Option<Digest>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+fn as_text<S: serde::Serializer>(digest: &Option<Digest>, serializer: S) -> Result<S::Ok, S::Error> {
+    digest.map(|digest| digest.to_string()).serialize(serializer)
+}
+
+impl Problem {
+    /// The configuration itself.
+    pub fn config(error: &crate::config::ConfigError) -> Self {
+        Self {
+            plugin: "config".to_owned(),
+            digest: None,
+            message: error.to_string(),
+        }
+    }
+}
+
+/// A generation, and what to remember of it.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) generation: Generation,
+    pub(super) files: Vec<ServedFile>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// A plugin's file in service.
+#[derive(Debug)]
+pub(super) struct ServedFile {
+    pub(super) path: PathBuf,
+    pub(super) digest: Digest,
+    pub(super) bytes: Arc<[u8]>,
+}
+
+/// Makes a generation, or names everything that is wrong.
+pub(super) fn build(
+    app: &App,
+    config: &Config,
+    contents: &Contents,
+    running: Option<&Generation>,
+    number: u64,
+) -> Result<Built, Vec<Problem>> {
+    let mut builder = Builder {
+        app,
+        config,
+        contents,
+        running,
+        adapters: BTreeMap::new(),
+        problems: Vec::new(),
+    };
+    let policies = builder.policies();
+    let providers = builder.providers();
+    if !builder.problems.is_empty() {
+        return Err(builder.problems);
+    }
+    let mut warnings = config.warnings.clone();
+    for (name, policy) in &policies {
+        warnings.extend(
+            policy
+                .policy
+                .warnings()
+                .iter()
+                .map(|warning| format!("policies.{name}: {warning}")),
+        );
+    }
+    let model = |(id, model): (&String, &crate::config::ModelConfig)| {
+        let provider = providers.get(&model.provider)?;
+        Some((
+            id.clone(),
+            Arc::new(Model::new(id, model, provider.clone(), app.health.of(id), &app.meter)),
+        ))
+    };
+    let models = config.models.iter().filter_map(model).collect();
+    let alive = Alive::one_more(&app.alive);
+    let generation = Generation::new(
+        number,
+        config.clone(),
+        providers,
+        models,
+        policies,
+        app.meter.clone(),
+        alive,
+    );
+    Ok(Built {
+        generation,
+        files: served(contents),
+        warnings,
+    })
+}
+
+fn served(contents: &Contents) -> Vec<ServedFile> {
+    let file = |(path, content): (&PathBuf, &Content)| match content {
+        Content::Bytes { bytes, digest, .. } => Some(ServedFile {
+            path: path.clone(),
+            digest: *digest,
+            bytes: bytes.clone(),
+        }),
+        Content::Unreadable(_) => None,
+    };
+    contents.iter().filter_map(file).collect()
+}
+
+struct Builder<'a> {
+    app: &'a App,
+    config: &'a Config,
+    contents: &'a Contents,
+    running: Option<&'a Generation>,
+    /// Several providers may share an adapter.
+    adapters: BTreeMap<String, Adapter>,
+    problems: Vec<Problem>,
+}
+
+impl Builder<'_> {
+    fn policies(&mut self) -> BTreeMap<String, LoadedPolicy> {
+        let config = self.config;
+        let mut policies = BTreeMap::new();
+        for (name, policy) in &config.policies {
+            match self.policy(name, policy) {
+                Ok(loaded) => {
+                    policies.insert(name.clone(), loaded);
+                }
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+        policies
+    }
+
+    fn policy(&self, name: &str, config: &PolicyConfig) -> Result<LoadedPolicy, Problem> {
+        let source = self.source(name, "policy", &config.component)?;
+        let digest = source.digest;
+        if let Some(known) = self.known_policy(name, config, digest) {
+            return Ok(LoadedPolicy {
+                policy: known,
+                on_fault: config.on_fault,
+            });
+        }
+        let spec = PolicySpec {
+            source,
+            config_json: config.config.to_string(),
+            grants: config.grants.clone(),
+            instances: config.instances,
+            limits: config.limits.clone(),
+        };
+        let loaded = Policy::load(&self.app.engine, spec, &self.app.state);
+        let policy = loaded.map_err(|error| problem(name, Some(digest), &error))?;
+        Ok(LoadedPolicy {
+            policy,
+            on_fault: config.on_fault,
+        })
+    }
+
+    /// The running policy of this name, where nothing that it was loaded with has changed.
+    fn known_policy(&self, name: &str, config: &PolicyConfig, digest: Digest) -> Option<Policy> {
+        let running = self.running?;
+        let old = running.config.policies.get(name)?;
+        let is_same = old.config == config.config
+            && old.grants == config.grants
+            && old.instances == config.instances
+            && old.limits == config.limits;
+        let known = running
+            .policies
+            .get(name)
+            .filter(|known| is_same && known.policy.digest() == digest)?;
+        Some(known.policy.clone())
+    }
+
+    fn providers(&mut self) -> BTreeMap<String, Arc<Provider>> {
+        let config = self.config;
+        let mut providers = BTreeMap::new();
+        for (name, provider) in &config.providers {
+            match self.provider(name, provider) {
+                Ok(ready) => {
+                    providers.insert(name.clone(), Arc::new(ready));
+                }
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+        providers
+    }
+
+    fn provider(&mut self, name: &str, config: &ProviderConfig) -> Result<Provider, Problem> {
+        let way = match &config.adapter {
+            None => Way::Simulated(config.simulated.clone()),
+            Some(component) => Way::Remote(Box::new(self.remote(name, config, component)?)),
+        };
+        Ok(Provider {
+            name: name.to_owned(),
+            way,
+            allow_any_model: config.allow_any_model,
+            settings: config.settings.clone(),
+        })
+    }
+
+    fn remote(&mut self, name: &str, config: &ProviderConfig, component: &ComponentRef) -> Result<Remote, Problem> {
+        let adapter = self.adapter(component)?;
+        let digest = adapter.digest();
+        let wrong = |message: String| problem(name, Some(digest), &message);
+        let profile = adapter.profile().clone();
+        if profile.framing != Framing::ServerSentEvents {
+            return Err(wrong(
+                "the adapter's stream framing is not offered by this version of the gateway".to_owned(),
+            ));
+        }
+        let base = config.base_url.clone().or(profile.base_url);
+        let base = base.ok_or_else(|| wrong(format!("[providers.{name}] needs a base_url")))?;
+        let endpoint = Endpoint::parse(&base).map_err(|reason| wrong(format!("base_url: {reason}")))?;
+        let (headers, query) = credentials(name, config, &profile.authentication, &profile.headers, &endpoint)?;
+        let speaks_openai = profile.speaks.contains(Dialects::OPENAI_CHAT);
+        let chat = profile
+            .paths
+            .into_iter()
+            .find(|(operation, _)| *operation == Operation::Chat);
+        let usual = || "/chat/completions".to_owned();
+        Ok(Remote {
+            upstream: self.upstream(name, config, endpoint).map_err(wrong)?,
+            adapter,
+            headers,
+            credential: config.api_key.clone(),
+            query,
+            openai_chat: speaks_openai.then(|| chat.map_or_else(usual, |(_, path)| path)),
+        })
+    }
+
+    /// The running connections, where they lead to the same place under the same key.
+    fn upstream(&self, name: &str, config: &ProviderConfig, endpoint: Endpoint) -> Result<Arc<Upstream>, String> {
+        let known = self.running.and_then(|running| {
+            let old = running.config.providers.get(name)?;
+            let is_same = old.api_key == config.api_key
+                && old.ca_file == config.ca_file
+                && old.connect_timeout == config.connect_timeout;
+            match &running.providers.get(name)?.way {
+                Way::Remote(remote) if is_same && *remote.upstream.endpoint() == endpoint => {
+                    Some(remote.upstream.clone())
+                }
+                _ => None,
+            }
+        });
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let roots = TlsRoots::new(config.ca_file.as_deref())?;
+        Ok(Upstream::new(endpoint, &roots, config.connect_timeout))
+    }
+
+    fn adapter(&mut self, component: &ComponentRef) -> Result<Adapter, Problem> {
+        let name = match component {
+            ComponentRef::BuiltIn(name) => name.clone(),
+            ComponentRef::File { path, .. } => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        };
+        let source = self.source(&name, "adapter", component)?;
+        let digest = source.digest;
+        let key = format!("{name}@{digest}");
+        if let Some(known) = self.adapters.get(&key).or_else(|| self.known_adapter(&name, digest)) {
+            let known = known.clone();
+            self.adapters.insert(key, known.clone());
+            return Ok(known);
+        }
+        let spec = AdapterSpec {
+            source,
+            limits: Limits::adapter(),
+        };
+        let loaded = Adapter::load(&self.app.engine, spec).map_err(|error| problem(&name, Some(digest), &error))?;
+        self.adapters.insert(key, loaded.clone());
+        Ok(loaded)
+    }
+
+    fn known_adapter(&self, name: &str, digest: Digest) -> Option<&Adapter> {
+        let providers = self.running?.providers.values();
+        let adapters = providers.filter_map(|provider| match &provider.way {
+            Way::Remote(remote) => Some(&remote.adapter),
+            Way::Simulated(_) => None,
+        });
+        adapters
+            .into_iter()
+            .find(|adapter| adapter.name() == name && adapter.digest() == digest)
+    }
+
+    fn source(&self, name: &str, kind: &str, component: &ComponentRef) -> Result<PluginSource, Problem> {
+        match component {
+            ComponentRef::BuiltIn(wanted) => built_in(name, kind, wanted),
+            ComponentRef::File { path, sha256 } => self.file(name, path, sha256.as_deref()),
+        }
+    }
+
+    fn file(&self, name: &str, path: &Path, pin: Option<&str>) -> Result<PluginSource, Problem> {
+        match self.contents.get(path) {
+            Some(Content::Bytes { bytes, digest, .. }) => {
+                if let Some(pin) = pin.filter(|pin| **pin != digest.to_string()) {
+                    let message = format!("{} has the digest {digest}, but is pinned to {pin}", path.display());
+                    return Err(problem(name, Some(*digest), &message));
+                }
+                Ok(PluginSource {
+                    name: name.to_owned(),
+                    bytes: bytes.clone(),
+                    digest: *digest,
+                })
+            }
+            Some(Content::Unreadable(reason)) => Err(problem(name, None, reason)),
+            None => Err(problem(name, None, &format!("{} was not read", path.display()))),
+        }
+    }
+}
+
+fn built_in(name: &str, kind: &str, wanted: &str) -> Result<PluginSource, Problem> {
+    let of_kind = || BUILTIN.iter().filter(|(own, _, _)| *own == kind);
+    if let Some((_, _, bytes)) = of_kind().find(|(_, own, _)| *own == wanted) {
+        return Ok(PluginSource::new(name, *bytes));
+    }
+    let names: Vec<&str> = of_kind().map(|(_, own, _)| *own).collect();
+    let near = crate::config::reader::suggestion(wanted, names.iter().copied());
+    let simulated = if kind == "adapter" { ", simulated" } else { "" };
+    let message = format!(
+        "there is no built-in {kind} `{wanted}`{near} there are {}{simulated}; a file's name ends in .wasm",
+        names.join(", ")
+    );
+    Err(problem(name, None, &message))
+}
+
+/// The headers of every call, or the query parameter, by what the adapter says of the provider.
+fn credentials(
+    name: &str,
+    config: &ProviderConfig,
+    authentication: &Authentication,
+    fixed: &[(String, String)],
+    endpoint: &Endpoint,
+) -> Result<(HeaderMap, Option<(String, crate::config::Secret)>), Problem> {
+    let mut headers = HeaderMap::new();
+    let mut put = |header: &str, value: &str, is_secret: bool| {
+        let pair = (HeaderName::try_from(header), HeaderValue::try_from(value));
+        let (Ok(header_name), Ok(mut value)) = pair else {
+            let message = format!("[providers.{name}] the header `{header}` or its value cannot be sent");
+            return Err(problem(name, None, &message));
+        };
+        value.set_sensitive(is_secret);
+        headers.insert(header_name, value);
+        Ok(())
+    };
+    put(HOST.as_str(), endpoint.authority(), false)?;
+    put(CONTENT_TYPE.as_str(), "application/json", false)?;
+    put(
+        USER_AGENT.as_str(),
+        concat!("pointsman/", env!("CARGO_PKG_VERSION")),
+        false,
+    )?;
+    for (header, value) in fixed {
+        put(header, value, false)?;
+    }
+    let mut query = None;
+    if let Some(key) = &config.api_key {
+        match authentication {
+            Authentication::Bearer => put(AUTHORIZATION.as_str(), &format!("Bearer {}", key.reveal()), true)?,
+            Authentication::Header(header) => put(header, key.reveal(), true)?,
+            Authentication::Query(parameter) => query = Some((parameter.clone(), key.clone())),
+            Authentication::None => {}
+            Authentication::AwsSigv4(_) | Authentication::GoogleOauth(_) => {
+                let message = "the adapter's way of authentication is not offered by this version of the gateway";
+                return Err(problem(name, None, &message));
+            }
+        }
+    }
+    for (header, value) in &config.headers {
+        put(header, value.reveal(), true)?;
+    }
+    Ok((headers, query))
+}
+
+fn problem(plugin: &str, digest: Option<Digest>, message: &impl ToString) -> Problem {
+    Problem {
+        plugin: plugin.to_owned(),
+        digest,
+        message: message.to_string(),
+    }
+}

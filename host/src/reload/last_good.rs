@@ -1,0 +1,113 @@
+//! The bytes that were last in service, kept on disk, so that a restart survives a plugin's file that is broken or gone.
+//! What lies here is WebAssembly, never native code, and goes through all the checks of a load again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::build::ServedFile;
+use super::files::{Content, Contents};
+use super::{Problem, files};
+use crate::config::Config;
+use crate::plugins::Digest;
+
+/// The directory, and which digest each path had.
+#[derive(Debug)]
+pub(super) struct LastGood {
+    directory: PathBuf,
+    digests: BTreeMap<PathBuf, String>,
+}
+
+const INDEX: &str = "index.json";
+
+impl LastGood {
+    pub(super) fn open(store: &Path) -> Self {
+        let directory = store.join("last-good");
+        let index = std::fs::read(directory.join(INDEX)).ok();
+        let digests = index
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_default();
+        Self { directory, digests }
+    }
+
+    /// Keeps what is in service now, and nothing else.
+    pub(super) fn keep(&mut self, files: &[ServedFile]) {
+        let digests: BTreeMap<PathBuf, String> = files
+            .iter()
+            .map(|file| (file.path.clone(), file.digest.to_string()))
+            .collect();
+        if digests == self.digests {
+            return;
+        }
+        if let Err(error) = self.write(files, &digests) {
+            let directory = self.directory.display();
+            tracing::warn!(%error, %directory, "the plugins in service could not be kept for the next start");
+        }
+        self.digests = digests;
+    }
+
+    fn write(&self, files: &[ServedFile], digests: &BTreeMap<PathBuf, String>) -> std::io::Result<()> {
+        crate::plugins::create_private(&self.directory)?;
+        for file in files {
+            let path = self.path(&file.digest.to_string());
+            if !path.exists() {
+                replace(&path, &file.bytes)?;
+            }
+        }
+        replace(&self.directory.join(INDEX), &serde_json::to_vec_pretty(digests)?)?;
+        for entry in std::fs::read_dir(&self.directory)?.flatten() {
+            let path = entry.path();
+            let is_kept = path
+                .file_stem()
+                .is_some_and(|stem| digests.values().any(|digest| stem == digest.as_str()));
+            if path.extension().is_some_and(|extension| extension == "wasm") && !is_kept {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The contents with the last good version of every file that has a problem; `None` where that mends nothing.
+    pub(super) fn substitute(&self, config: &Config, contents: &Contents, problems: &[Problem]) -> Option<Contents> {
+        let mut substituted = contents.clone();
+        let mut has_changed = false;
+        for path in files::paths(config) {
+            let current = contents.get(path)?;
+            let is_bad = match current {
+                Content::Unreadable(_) => true,
+                Content::Bytes { digest, .. } => problems.iter().any(|problem| problem.digest == Some(*digest)),
+            };
+            let Some(bytes) = is_bad.then(|| self.read(path)).flatten() else {
+                continue;
+            };
+            let digest = Digest::of(&bytes);
+            has_changed = true;
+            substituted.insert(
+                path.clone(),
+                Content::Bytes {
+                    bytes: bytes.into(),
+                    digest,
+                    is_orphan: false,
+                },
+            );
+        }
+        has_changed.then_some(substituted)
+    }
+
+    /// The kept bytes of a path, if they are still what they were.
+    fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        let digest = self.digests.get(path)?;
+        let bytes = std::fs::read(self.path(digest)).ok()?;
+        (Digest::of(&bytes).to_string() == *digest).then_some(bytes)
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        self.directory.join(format!("{digest}.wasm"))
+    }
+}
+
+/// Written beside and renamed, so that a crash leaves the old one or the new one.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, bytes)?;
+    std::fs::rename(beside, path)
+}

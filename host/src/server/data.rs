@@ -1,0 +1,211 @@
+//! The data listener: what clients call. The outer function owns id, clock, log and the shape of errors; the inner ones are
+//! straight lines that end in an answer or an error.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+
+use super::{Service, head, intake};
+use crate::app::App;
+use crate::body::Body;
+use crate::error::ApiError;
+use crate::generation::Generation;
+use crate::json::{Document, Limits};
+use crate::pipeline::{self, Answer, Call};
+use crate::surfaces::chat::{self, Ask};
+use crate::surfaces::models;
+
+/// Answers clients.
+#[derive(Debug)]
+pub struct Data {
+    /// What it serves with.
+    pub app: Arc<App>,
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-pointsman-request-id");
+const SDK_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+
+impl Service for Data {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let received = Instant::now();
+        let (head, body) = request.into_parts();
+        let id = head::request_id(&head.headers);
+        let Some(generation) = self.app.generation() else {
+            return Response::new(Body::whole(""));
+        };
+        let has_access_log = generation.config.server.access_log;
+        let line = has_access_log.then(|| format!("{} {}", head.method, head.uri.path()));
+        let route = route(&head.method, head.uri.path());
+        let served = AssertUnwindSafe(self.serve(route, head, body, id.clone(), received, generation))
+            .catch_unwind()
+            .await;
+        let served = served.unwrap_or_else(|_| Err(ApiError::internal("a request panicked")));
+        let response = respond(served, &id, &self.app);
+        if let Some(line) = line {
+            tracing::info!(request_id = %id, status = response.status().as_u16(), us = received.elapsed().as_micros(), "{line}");
+        }
+        response
+    }
+}
+
+/// What a path leads to.
+enum Endpoint {
+    Chat,
+    Models,
+    Model(String),
+    /// Another method than this one is wanted.
+    WrongMethod(&'static str),
+    Unknown,
+}
+
+/// The table of endpoints.
+fn route(method: &Method, path: &str) -> Endpoint {
+    let wants = |wanted: Method, name, endpoint| {
+        if *method == wanted {
+            endpoint
+        } else {
+            Endpoint::WrongMethod(name)
+        }
+    };
+    match path {
+        "/v1/chat/completions" => wants(Method::POST, "POST", Endpoint::Chat),
+        "/v1/models" => wants(Method::GET, "GET", Endpoint::Models),
+        _ => match path.strip_prefix("/v1/models/") {
+            Some(id) if !id.is_empty() => {
+                let id = percent_encoding::percent_decode_str(id)
+                    .decode_utf8_lossy()
+                    .into_owned();
+                wants(Method::GET, "GET", Endpoint::Model(id))
+            }
+            _ => Endpoint::Unknown,
+        },
+    }
+}
+
+impl Data {
+    async fn serve(
+        &self,
+        endpoint: Endpoint,
+        head: Parts,
+        body: Incoming,
+        id: Arc<str>,
+        received: Instant,
+        generation: Arc<Generation>,
+    ) -> Result<Answer, ApiError> {
+        head::check(&head, &generation.config.server)?;
+        match endpoint {
+            Endpoint::Chat => {
+                let call = read_chat(head, body, id, received, &generation).await?;
+                pipeline::run(generation, call, &self.app.meter).await
+            }
+            Endpoint::Models => Ok(json(&models::list(&generation))),
+            Endpoint::Model(id) => models::one(&generation, &id)
+                .map(|model| json(&model))
+                .ok_or_else(|| ApiError::unknown_model(&id)),
+            Endpoint::WrongMethod(wanted) => {
+                let message = format!("{} is not for this path; use {wanted}", head.method);
+                Err(ApiError::refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).with_allow(wanted))
+            }
+            Endpoint::Unknown => Err(ApiError::unknown_path(&head.method, head.uri.path())),
+        }
+    }
+}
+
+async fn read_chat(
+    head: Parts,
+    body: Incoming,
+    id: Arc<str>,
+    received: Instant,
+    generation: &Generation,
+) -> Result<Arc<Call>, ApiError> {
+    let limits = &generation.config.server;
+    head::check_body(&head.headers, limits)?;
+    chat::check_content_type(&head.headers)?;
+    let text = intake::read(body, limits).await?;
+    let document = Document::parse(
+        text,
+        Limits {
+            depth: limits.json_depth,
+        },
+    );
+    let document = document.map_err(|error| ApiError::invalid("invalid_json", format!("the request body: {error}")))?;
+    let ask = Ask::read(&document)?;
+    let now_ms = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64);
+    let policy_headers = limits.policy_headers.clone();
+    let seed = Call::seed_of(&id);
+    Ok(Arc::new(Call {
+        id,
+        received,
+        now_ms,
+        seed,
+        headers: head.headers,
+        document,
+        ask,
+        policy_headers,
+    }))
+}
+
+fn json(value: &serde_json::Value) -> Answer {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Answer {
+        headers,
+        body: Body::whole(value.to_string()),
+    }
+}
+
+fn respond(served: Result<Answer, ApiError>, id: &str, app: &App) -> Response<Body> {
+    let mut response = match served {
+        Ok(Answer { headers, body }) => {
+            let mut response = Response::new(body);
+            *response.headers_mut() = headers;
+            response
+        }
+        Err(error) => refuse(&error, id, app),
+    };
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+        response.headers_mut().insert(SDK_REQUEST_ID, id);
+    }
+    response
+}
+
+/// An error in OpenAI's shape, with what steers the caller's SDK.
+fn refuse(error: &ApiError, id: &str, app: &App) -> Response<Body> {
+    let status = error.status.as_u16();
+    app.meter.request("", status);
+    if status >= 500 {
+        tracing::warn!(request_id = %id, status, code = %error.code, detail = error.detail, "{}", error.message);
+    } else {
+        tracing::debug!(request_id = %id, status, code = %error.code, detail = error.detail, "{}", error.message);
+    }
+    let mut response = Response::new(Body::whole(error.to_json(id)));
+    *response.status_mut() = error.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(allow) = error.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if let Some(delay) = error.retry_after {
+        // Whole seconds, rounded up: too early would be refused again.
+        headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_millis().div_ceil(1000) as u64));
+        headers.insert(RETRY_AFTER_MS, HeaderValue::from(delay.as_millis() as u64));
+    }
+    if let Some(should_retry) = error.should_retry {
+        headers.insert(
+            SHOULD_RETRY,
+            HeaderValue::from_static(if should_retry { "true" } else { "false" }),
+        );
+    }
+    response
+}

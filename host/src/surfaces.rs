@@ -1,0 +1,4 @@
+//! The APIs that clients speak. Each reads a request into what the pipeline needs to know of it and nothing more.
+
+pub mod chat;
+pub mod models;

@@ -1,0 +1,291 @@
+//! `POST /v1/chat/completions`: what is checked of a request and read from it in one walk over its messages.
+//! Fields that the gateway does not know are the provider's business and pass.
+
+use hyper::header::CONTENT_TYPE;
+
+use crate::error::ApiError;
+use crate::json::{Document, Kind, Value};
+
+/// What a chat request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// As the client named it.
+    pub model: String,
+    /// Whether the answer is streamed.
+    pub is_stream: bool,
+    /// Whether the client wants to see the usage of a streamed answer.
+    pub wants_usage: bool,
+    /// How many messages.
+    pub messages: u32,
+    /// Bytes of all text, as written.
+    pub text_bytes: u64,
+    /// How many images.
+    pub images: u32,
+    /// Bytes of the tools' declarations.
+    pub tools_bytes: u64,
+    /// Whether JSON is asked for.
+    pub wants_structured_output: bool,
+    /// The most tokens of output, as the client asked.
+    pub max_output_tokens: Option<u32>,
+    /// How many answers.
+    pub choices: u32,
+}
+
+/// What an image is counted as where nothing better is known.
+const IMAGE_TOKENS: u64 = 1_000;
+
+impl Ask {
+    /// Reads a request; the error names the field that is wrong.
+    pub fn read(document: &Document) -> Result<Self, ApiError> {
+        let body = document.root();
+        if body.kind() != Kind::Object {
+            return Err(ApiError::invalid(
+                "invalid_type",
+                "the request body must be a JSON object",
+            ));
+        }
+        let mut ask = Self {
+            model: model(body)?,
+            is_stream: flag(body, "stream")?.unwrap_or(false),
+            wants_usage: wants_usage(body)?,
+            messages: 0,
+            text_bytes: 0,
+            images: 0,
+            tools_bytes: tools(body)?,
+            wants_structured_output: wants_structured_output(body)?,
+            max_output_tokens: count(body, "max_completion_tokens")?.or(count(body, "max_tokens")?),
+            choices: count(body, "n")?.unwrap_or(1),
+        };
+        let messages = body.field("messages").ok_or_else(|| missing("messages"))?;
+        if messages.kind() != Kind::Array {
+            return Err(wrong_type("messages", "an array of messages"));
+        }
+        for (index, message) in messages.elements().enumerate() {
+            ask.message(index, message)?;
+        }
+        if ask.messages == 0 {
+            return Err(
+                ApiError::invalid("invalid_value", "`messages` must hold at least one message").with_param("messages"),
+            );
+        }
+        Ok(ask)
+    }
+
+    /// Tokens of input, estimated: four bytes a token, four tokens around each message.
+    pub fn estimated_input_tokens(&self) -> u32 {
+        let text = (self.text_bytes + self.tools_bytes).div_ceil(4);
+        let tokens = text + 4 * u64::from(self.messages) + IMAGE_TOKENS * u64::from(self.images);
+        u32::try_from(tokens).unwrap_or(u32::MAX)
+    }
+
+    /// The most tokens that the input can be: no tokenizer makes more tokens than there are bytes.
+    pub fn most_input_tokens(&self) -> u64 {
+        self.text_bytes + self.tools_bytes + 16 * u64::from(self.messages) + 4 * IMAGE_TOKENS * u64::from(self.images)
+    }
+
+    fn message(&mut self, index: usize, message: Value<'_>) -> Result<(), ApiError> {
+        if message.kind() != Kind::Object {
+            return Err(wrong_type(&format!("messages[{index}]"), "an object"));
+        }
+        if message.get("role").is_none_or(|role| role.kind() != Kind::String) {
+            return Err(wrong_type(&format!("messages[{index}].role"), "a string"));
+        }
+        self.messages += 1;
+        let Some(content) = message.field("content") else {
+            return Ok(());
+        };
+        match content.kind() {
+            Kind::String => self.text_bytes += content.str_len() as u64,
+            Kind::Array => content.elements().for_each(|part| self.part(part)),
+            _ => {
+                return Err(wrong_type(
+                    &format!("messages[{index}].content"),
+                    "a string or an array of parts",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, part: Value<'_>) {
+        let kind = part.get("type").and_then(|kind| kind.as_str());
+        if kind.is_some_and(|kind| kind.contains("image")) {
+            self.images += 1;
+        }
+        self.text_bytes += part.field("text").map_or(0, |text| text.str_len() as u64);
+    }
+}
+
+/// Refuses a body that says that it is something else.
+pub fn check_content_type(headers: &hyper::HeaderMap) -> Result<(), ApiError> {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let essence = value
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    let is_json = essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json");
+    if is_json {
+        return Ok(());
+    }
+    let message = format!(
+        "the content type `{}` is not accepted; send application/json",
+        crate::error::printable(essence, 60)
+    );
+    Err(ApiError::refused(
+        hyper::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        message,
+    ))
+}
+
+fn model(body: Value<'_>) -> Result<String, ApiError> {
+    let value = body.field("model").ok_or_else(|| missing("model"))?;
+    let model = value.as_str().ok_or_else(|| wrong_type("model", "a string"))?;
+    if model.is_empty() {
+        return Err(ApiError::invalid(
+            "invalid_value",
+            "`model` is empty; GET /v1/models lists the names there are",
+        )
+        .with_param("model"));
+    }
+    Ok(model.into_owned())
+}
+
+fn wants_usage(body: Value<'_>) -> Result<bool, ApiError> {
+    let Some(options) = body.field("stream_options") else {
+        return Ok(false);
+    };
+    if options.kind() != Kind::Object {
+        return Err(wrong_type("stream_options", "an object"));
+    }
+    Ok(flag(options, "include_usage")?.unwrap_or(false))
+}
+
+fn wants_structured_output(body: Value<'_>) -> Result<bool, ApiError> {
+    let Some(format) = body.field("response_format") else {
+        return Ok(false);
+    };
+    if format.kind() != Kind::Object {
+        return Err(wrong_type("response_format", "an object"));
+    }
+    Ok(format
+        .get("type")
+        .is_some_and(|kind| kind.is("json_schema") || kind.is("json_object")))
+}
+
+/// The bytes of all declarations; none for an empty list, which asks for nothing.
+fn tools(body: Value<'_>) -> Result<u64, ApiError> {
+    let Some(tools) = body.field("tools") else { return Ok(0) };
+    if tools.kind() != Kind::Array {
+        return Err(wrong_type("tools", "an array"));
+    }
+    Ok(tools.elements().map(|tool| tool.raw().len() as u64).sum())
+}
+
+fn flag(object: Value<'_>, key: &str) -> Result<Option<bool>, ApiError> {
+    object
+        .field(key)
+        .map(|value| value.as_bool().ok_or_else(|| wrong_type(key, "true or false")))
+        .transpose()
+}
+
+fn count(object: Value<'_>, key: &str) -> Result<Option<u32>, ApiError> {
+    let read = |value: Value<'_>| {
+        let count = value.as_u64().filter(|count| *count > 0);
+        count
+            .map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+            .ok_or_else(|| wrong_type(key, "a positive whole number"))
+    };
+    object.field(key).map(read).transpose()
+}
+
+fn missing(field: &str) -> ApiError {
+    ApiError::invalid("missing_required_parameter", format!("`{field}` is missing")).with_param(field)
+}
+
+fn wrong_type(field: &str, expected: &str) -> ApiError {
+    ApiError::invalid("invalid_type", format!("`{field}` must be {expected}")).with_param(field)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::json::Limits;
+
+    fn read(body: &str) -> Result<Ask, String> {
+        let document = Document::parse(Bytes::copy_from_slice(body.as_bytes()), Limits::default()).unwrap();
+        Ask::read(&document).map_err(|error| format!("{} [{}]", error.message, error.param.unwrap_or_default()))
+    }
+
+    #[test]
+    fn a_request_is_read_in_one_walk() {
+        let ask = read(
+            r#"{"model":"auto","stream":true,"stream_options":{"include_usage":true},"max_tokens":5,"tools":[{"type":"function"}],
+            "response_format":{"type":"json_object"},"messages":[{"role":"system","content":"four"},
+            {"role":"user","content":[{"type":"text","text":"12345678"},{"type":"image_url","image_url":{"url":"https://x/y"}}]},
+            {"role":"assistant","content":null,"tool_calls":[]}],"unknown":{"kept":1}}"#,
+        )
+        .unwrap();
+        assert!(ask.is_stream && ask.wants_usage && ask.wants_structured_output);
+        assert_eq!(
+            (ask.messages, ask.text_bytes, ask.images, ask.max_output_tokens),
+            (3, 12, 1, Some(5))
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (body, expected) in [
+            ("[]", "the request body must be a JSON object []"),
+            ("{}", "`model` is missing [model]"),
+            (r#"{"model":null}"#, "`model` is missing [model]"),
+            (r#"{"model":7}"#, "`model` must be a string [model]"),
+            (
+                r#"{"model":""}"#,
+                "`model` is empty; GET /v1/models lists the names there are [model]",
+            ),
+            (r#"{"model":"m"}"#, "`messages` is missing [messages]"),
+            (
+                r#"{"model":"m","messages":"hi"}"#,
+                "`messages` must be an array of messages [messages]",
+            ),
+            (
+                r#"{"model":"m","messages":[]}"#,
+                "`messages` must hold at least one message [messages]",
+            ),
+            (
+                r#"{"model":"m","messages":["hi"]}"#,
+                "`messages[0]` must be an object [messages[0]]",
+            ),
+            (
+                r#"{"model":"m","messages":[{"content":"x"}]}"#,
+                "`messages[0].role` must be a string [messages[0].role]",
+            ),
+            (
+                r#"{"model":"m","messages":[{"role":"user","content":5}]}"#,
+                "`messages[0].content` must be a string or an array of parts [messages[0].content]",
+            ),
+            (
+                r#"{"model":"m","stream":"yes","messages":[{"role":"user"}]}"#,
+                "`stream` must be true or false [stream]",
+            ),
+            (
+                r#"{"model":"m","max_tokens":-1,"messages":[{"role":"user"}]}"#,
+                "`max_tokens` must be a positive whole number [max_tokens]",
+            ),
+            (
+                r#"{"model":"m","tools":{},"messages":[{"role":"user"}]}"#,
+                "`tools` must be an array [tools]",
+            ),
+        ] {
+            assert_eq!(read(body), Err(expected.to_owned()), "{body}");
+        }
+    }
+}

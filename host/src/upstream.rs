@@ -1,0 +1,198 @@
+//! The way to a provider: one [`Upstream`] per provider and key, with its connections kept for the next request.
+//!
+//! HTTP/1.1 connections are driven by the request that uses them, not by a task of their own: nothing has to be woken to
+//! hand a chunk on, what one read brought is handed on together, and dropping a request closes its connection at once.
+//! HTTP/2 connections are shared, so each has a task. This module knows nothing of plugins.
+
+mod connect;
+pub mod health;
+mod link;
+pub mod simulated;
+pub mod sse;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+pub use connect::{Endpoint, TlsRoots};
+use http_body_util::Full;
+use hyper::client::conn::http2;
+use hyper::{HeaderMap, Request, Response};
+pub use link::UpstreamBody;
+use link::{Idle, Link};
+use thiserror::Error;
+
+/// A body that is sent.
+pub type Outgoing = Full<Bytes>;
+
+/// Connections to one provider under one key.
+pub struct Upstream {
+    endpoint: Endpoint,
+    tls: Option<tokio_rustls::TlsConnector>,
+    connect_timeout: Duration,
+    idle: Mutex<Vec<Idle>>,
+    shared: Mutex<Option<http2::SendRequest<Outgoing>>>,
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Upstream({})", self.endpoint)
+    }
+}
+
+/// Why no answer came. The texts name hosts and are for the log.
+#[derive(Debug, Error)]
+pub enum UpstreamError {
+    /// No connection; nothing was sent.
+    #[error("cannot connect to {endpoint}: {reason}")]
+    Connect {
+        /// Whereto.
+        endpoint: String,
+        /// Why not.
+        reason: String,
+    },
+    /// No connection in time; nothing was sent.
+    #[error("no connection to {endpoint} within {} ms", within.as_millis())]
+    ConnectTimeout {
+        /// Whereto.
+        endpoint: String,
+        /// The limit.
+        within: Duration,
+    },
+    /// The connection broke after the request may have been sent.
+    #[error("the connection to {endpoint} broke: {reason}")]
+    Broken {
+        /// With whom.
+        endpoint: String,
+        /// How.
+        reason: String,
+    },
+    /// An answer larger than it may be.
+    #[error("an answer of over {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// How many unused connections are kept per provider, and for how long.
+const IDLE_MOST: usize = 256;
+const IDLE_TIME: Duration = Duration::from_secs(55);
+
+impl Upstream {
+    /// Prepares the way; connects to nothing yet.
+    pub fn new(endpoint: Endpoint, roots: &TlsRoots, connect_timeout: Duration) -> Arc<Self> {
+        let tls = endpoint.is_tls.then(|| roots.connector());
+        Arc::new(Self {
+            endpoint,
+            tls,
+            connect_timeout,
+            idle: Mutex::default(),
+            shared: Mutex::default(),
+        })
+    }
+
+    /// Where it leads.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Sends a request for `path` (with query) below the endpoint's own prefix and waits for the head of the answer.
+    /// Dropping the future, or the answer's body, closes the connection.
+    pub async fn send(
+        self: &Arc<Self>,
+        method: hyper::Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.headers_mut() = headers;
+        *request.uri_mut() = self.endpoint.uri(path).map_err(|error| self.broken(error))?;
+        if let Some(sender) = self.shared() {
+            return self.send_shared(sender, request).await;
+        }
+        let mut request = request;
+        while let Some(idle) = self.take_idle() {
+            match idle.link.send(request, self).await {
+                Ok(response) => return Ok(response),
+                // The provider closed a kept connection before anything was sent on it: another one will do.
+                Err((error, None)) => return Err(self.broken(error)),
+                Err((_, Some(unsent))) => request = unsent,
+            }
+        }
+        match connect::connect(&self.endpoint, self.tls.as_ref(), self.connect_timeout).await? {
+            connect::Connection::Http1(stream) => {
+                let link = Link::new(stream).await.map_err(|error| self.broken(error))?;
+                link.send(request, self).await.map_err(|(error, _)| self.broken(error))
+            }
+            connect::Connection::Http2(sender) => {
+                *lock(&self.shared) = Some(sender.clone());
+                self.send_shared(sender, request).await
+            }
+        }
+    }
+
+    async fn send_shared(
+        self: &Arc<Self>,
+        mut sender: http2::SendRequest<Outgoing>,
+        mut request: Request<Outgoing>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        // HTTP/2 carries the host in the URI.
+        request.headers_mut().remove(hyper::header::HOST);
+        *request.uri_mut() = self
+            .endpoint
+            .absolute(request.uri())
+            .map_err(|error| self.broken(error))?;
+        sender.ready().await.map_err(|error| self.broken(error))?;
+        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
+        Ok(response.map(UpstreamBody::shared))
+    }
+
+    /// The shared connection, while it takes requests.
+    fn shared(&self) -> Option<http2::SendRequest<Outgoing>> {
+        let mut shared = lock(&self.shared);
+        if shared.as_ref().is_some_and(http2::SendRequest::is_closed) {
+            *shared = None;
+        }
+        shared.clone()
+    }
+
+    /// The connection that was used last: the one least likely to have been closed.
+    fn take_idle(&self) -> Option<Idle> {
+        let mut idle = lock(&self.idle);
+        // All below one that is too old are older still.
+        if idle.last().is_some_and(|last| last.since.elapsed() > IDLE_TIME) {
+            idle.clear();
+        }
+        idle.pop()
+    }
+
+    fn park(&self, link: Link) {
+        let mut idle = lock(&self.idle);
+        if idle.len() < IDLE_MOST {
+            idle.push(Idle {
+                link,
+                since: std::time::Instant::now(),
+            });
+        }
+    }
+
+    /// Closes connections that nobody has used for a while. Called by the sweep.
+    pub fn close_old(&self) {
+        lock(&self.idle).retain(|idle| idle.since.elapsed() <= IDLE_TIME);
+    }
+
+    fn broken(&self, reason: impl std::fmt::Display) -> UpstreamError {
+        UpstreamError::Broken {
+            endpoint: self.endpoint.to_string(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Held for a few instructions only, never across an await; a panic elsewhere leaves a list of connections intact.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

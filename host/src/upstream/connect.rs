@@ -1,0 +1,207 @@
+//! From a base URL to a connection: names, TCP, TLS and the choice of the HTTP version.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
+
+use super::{Outgoing, UpstreamError};
+
+/// Scheme, host, port and path prefix of a provider: what its key is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Whether the scheme is https.
+    pub is_tls: bool,
+    host: String,
+    port: u16,
+    /// Without a slash at its end.
+    prefix: String,
+    authority: String,
+}
+
+impl Endpoint {
+    /// Reads a base URL.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let uri: Uri = url.parse().map_err(|error| format!("not a URL: {error}"))?;
+        let is_tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err("the scheme must be http or https".to_owned()),
+        };
+        let authority = uri.authority().ok_or("a URL needs a host")?;
+        if authority.as_str().contains('@') || uri.query().is_some() {
+            return Err("a base URL has no user and no query".to_owned());
+        }
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let prefix = uri.path().trim_end_matches('/').to_owned();
+        Ok(Self {
+            is_tls,
+            host,
+            port,
+            prefix,
+            authority: authority.as_str().to_owned(),
+        })
+    }
+
+    /// The value of the Host header.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Path and query of a request below the prefix.
+    pub(super) fn uri(&self, path: &str) -> Result<Uri, hyper::http::uri::InvalidUri> {
+        if self.prefix.is_empty() {
+            path.parse()
+        } else {
+            format!("{}{path}", self.prefix).parse()
+        }
+    }
+
+    /// The same with scheme and host, as HTTP/2 wants it.
+    pub(super) fn absolute(&self, uri: &Uri) -> Result<Uri, hyper::http::Error> {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        Uri::builder()
+            .scheme(scheme)
+            .authority(self.authority.as_str())
+            .path_and_query(path)
+            .build()
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(formatter, "{scheme}://{}{}", self.authority, self.prefix)
+    }
+}
+
+/// Whom TLS trusts.
+#[derive(Debug, Clone)]
+pub struct TlsRoots(Arc<ClientConfig>);
+
+impl TlsRoots {
+    /// Mozilla's roots, and those in a PEM file.
+    pub fn new(ca_file: Option<&std::path::Path>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        if let Some(path) = ca_file {
+            let unreadable =
+                |error: &dyn fmt::Display| format!("cannot read certificates from {}: {error}", path.display());
+            let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?;
+            let mut count = 0;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| unreadable(&error))?;
+                roots.add(certificate).map_err(|error| unreadable(&error))?;
+                count += 1;
+            }
+            if count == 0 {
+                return Err(format!("{} holds no certificate", path.display()));
+            }
+        }
+        let mut config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(config)))
+    }
+
+    pub(super) fn connector(&self) -> TlsConnector {
+        TlsConnector::from(self.0.clone())
+    }
+}
+
+/// Bytes both ways.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+pub(super) type Io = TokioIo<Box<dyn Stream>>;
+
+pub(super) enum Connection {
+    Http1(Io),
+    Http2(http2::SendRequest<Outgoing>),
+}
+
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    tls: Option<&TlsConnector>,
+    within: Duration,
+) -> Result<Connection, UpstreamError> {
+    let opened = tokio::time::timeout(within, open(endpoint, tls)).await;
+    let failed = |reason: String| UpstreamError::Connect {
+        endpoint: endpoint.to_string(),
+        reason,
+    };
+    opened
+        .map_err(|_| UpstreamError::ConnectTimeout {
+            endpoint: endpoint.to_string(),
+            within,
+        })?
+        .map_err(failed)
+}
+
+async fn open(endpoint: &Endpoint, tls: Option<&TlsConnector>) -> Result<Connection, String> {
+    let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
+        .await
+        .map_err(|error| error.to_string())?;
+    // A request is written whole; waiting to fill a packet only delays it.
+    tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+    let Some(connector) = tls else {
+        return Ok(Connection::Http1(TokioIo::new(Box::new(tcp))));
+    };
+    let name = ServerName::try_from(endpoint.host.clone()).map_err(|error| error.to_string())?;
+    let stream = connector
+        .connect(name, tcp)
+        .await
+        .map_err(|error| format!("TLS: {error}"))?;
+    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Ok(Connection::Http1(TokioIo::new(Box::new(stream))));
+    }
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_while_idle(false);
+    let (sender, driver) = builder
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
+    // The connection is shared by requests, so it cannot be driven by one of them.
+    tokio::spawn(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(%error, "an HTTP/2 connection to a provider ended");
+        }
+    });
+    Ok(Connection::Http2(sender))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_taken_apart() {
+        let endpoint = Endpoint::parse("https://api.example.com/v1/").unwrap();
+        assert_eq!(
+            endpoint.uri("/chat/completions").unwrap().to_string(),
+            "/v1/chat/completions"
+        );
+        assert_eq!(endpoint.authority(), "api.example.com");
+        let absolute = endpoint.absolute(&endpoint.uri("/models?x=1").unwrap()).unwrap();
+        assert_eq!(absolute.to_string(), "https://api.example.com/v1/models?x=1");
+        assert_eq!(Endpoint::parse("http://[::1]:9").unwrap().host, "::1");
+        for url in ["ftp://x", "nonsense", "http://user:key@x", "https://x/?key=1", "/v1"] {
+            assert!(Endpoint::parse(url).is_err(), "{url}");
+        }
+    }
+}

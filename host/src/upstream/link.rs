@@ -1,0 +1,218 @@
+//! One HTTP/1.1 connection, driven by whoever uses it, and the body of an answer.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+
+use super::connect::Io;
+use super::{Outgoing, Upstream, UpstreamError};
+
+/// An unused connection.
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) link: Link,
+    pub(super) since: Instant,
+}
+
+/// A connection and the future that moves its bytes.
+pub(super) struct Link {
+    sender: http1::SendRequest<Outgoing>,
+    connection: Pin<Box<http1::Connection<Io, Outgoing>>>,
+    is_over: bool,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Link")
+            .field("is_over", &self.is_over)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    pub(super) async fn new(stream: Io) -> hyper::Result<Self> {
+        let (sender, connection) = http1::handshake(stream).await?;
+        Ok(Self {
+            sender,
+            connection: Box::pin(connection),
+            is_over: false,
+        })
+    }
+
+    /// Moves bytes as far as they go now.
+    fn drive(&mut self, context: &mut Context<'_>) {
+        if !self.is_over {
+            self.is_over = self.connection.as_mut().poll(context).is_ready();
+        }
+    }
+
+    /// Sends a request. A failure gives the request back where nothing of it was sent.
+    pub(super) async fn send(
+        mut self,
+        request: Request<Outgoing>,
+        home: &Arc<Upstream>,
+    ) -> Result<Response<UpstreamBody>, (hyper::Error, Option<Request<Outgoing>>)> {
+        // A kept connection that was closed meanwhile shows here, before anything is written to it.
+        poll_fn(|context| {
+            self.drive(context);
+            Poll::Ready(())
+        })
+        .await;
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let response = poll_fn(|context| {
+            if let Poll::Ready(response) = answer.as_mut().poll(context) {
+                return Poll::Ready(response);
+            }
+            if !self.is_over {
+                self.is_over = self.connection.as_mut().poll(context).is_ready();
+            }
+            answer.as_mut().poll(context)
+        })
+        .await;
+        match response {
+            Ok(response) => Ok(response.map(|body| UpstreamBody::owned(body, self, home.clone()))),
+            Err(mut error) => {
+                let unsent = error.take_message();
+                Err((error.into_error(), unsent))
+            }
+        }
+    }
+}
+
+/// The body of a provider's answer. Dropping it before its end closes the connection, or resets the stream.
+#[derive(Debug)]
+pub struct UpstreamBody {
+    incoming: Incoming,
+    /// The connection, where this answer has it to itself, and where it goes afterwards.
+    own: Option<(Link, Arc<Upstream>)>,
+    is_ended: bool,
+}
+
+/// How long the end of a body's framing may lag behind its last bytes.
+const FRAMING_TIME: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// How much of what is ready is taken at once.
+const AT_ONCE: usize = 64 << 10;
+
+impl UpstreamBody {
+    pub(super) fn shared(incoming: Incoming) -> Self {
+        Self {
+            incoming,
+            own: None,
+            is_ended: false,
+        }
+    }
+
+    fn owned(incoming: Incoming, link: Link, home: Arc<Upstream>) -> Self {
+        Self {
+            incoming,
+            own: Some((link, home)),
+            is_ended: false,
+        }
+    }
+
+    /// Waits for bytes and appends all that are there, so that what came together goes on together. `false` at the end.
+    pub async fn read(&mut self, into: &mut BytesMut) -> Result<bool, UpstreamError> {
+        poll_fn(|context| self.poll_read(into, context)).await
+    }
+
+    fn poll_read(&mut self, into: &mut BytesMut, context: &mut Context<'_>) -> Poll<Result<bool, UpstreamError>> {
+        let before = into.len();
+        while !self.is_ended && into.len() - before < AT_ONCE {
+            match self.poll_data(context) {
+                Poll::Ready(Ok(Some(data))) => into.extend_from_slice(&data),
+                Poll::Ready(Ok(None)) => self.end(context),
+                // What came before the break is handed on first; the break shows at the next read.
+                Poll::Ready(Err(error)) if into.len() == before => return Poll::Ready(Err(error)),
+                Poll::Ready(Err(_)) | Poll::Pending => break,
+            }
+        }
+        match into.len() > before {
+            true => Poll::Ready(Ok(true)),
+            false if self.is_ended => Poll::Ready(Ok(false)),
+            false => Poll::Pending,
+        }
+    }
+
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, UpstreamError>> {
+        loop {
+            let frame = match &mut self.own {
+                None => Pin::new(&mut self.incoming).poll_frame(context),
+                Some((link, _)) => {
+                    // Only driving the connection brings data, so only the connection needs to know whom to wake.
+                    let mut nobody = Context::from_waker(Waker::noop());
+                    match Pin::new(&mut self.incoming).poll_frame(&mut nobody) {
+                        Poll::Pending => {
+                            link.drive(context);
+                            Pin::new(&mut self.incoming).poll_frame(&mut nobody)
+                        }
+                        ready => ready,
+                    }
+                }
+            };
+            return match frame {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(None) => Poll::Ready(Ok(None)),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => Poll::Ready(Ok(Some(data))),
+                    // Trailers say nothing that the gateway uses.
+                    Err(_) => continue,
+                },
+                Poll::Ready(Some(Err(error))) => {
+                    let endpoint = self
+                        .own
+                        .as_ref()
+                        .map_or_else(String::new, |(_, home)| home.endpoint().to_string());
+                    Poll::Ready(Err(UpstreamError::Broken {
+                        endpoint,
+                        reason: error.to_string(),
+                    }))
+                }
+            };
+        }
+    }
+
+    /// The body is whole: the connection can serve the next request.
+    fn end(&mut self, context: &mut Context<'_>) {
+        self.is_ended = true;
+        if let Some((mut link, home)) = self.own.take() {
+            link.drive(context);
+            if !link.is_over && link.sender.is_ready() {
+                home.park(link);
+            }
+        }
+    }
+
+    /// Lets go of a body of which only the end of its framing is left. Usually that came with the last bytes, and the
+    /// connection is kept; else somebody waits for it a moment.
+    pub fn finish(mut self) {
+        let mut rest = BytesMut::new();
+        let mut nobody = Context::from_waker(Waker::noop());
+        if self.poll_read(&mut rest, &mut nobody).is_pending() {
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(FRAMING_TIME, self.read(&mut rest)).await;
+            });
+        }
+    }
+
+    /// Reads to the end, at most this many bytes.
+    pub async fn collect(mut self, limit: usize) -> Result<Bytes, UpstreamError> {
+        let hint = self.incoming.size_hint().lower().min(limit as u64) as usize;
+        let mut whole = BytesMut::with_capacity(hint);
+        while self.read(&mut whole).await? {
+            if whole.len() > limit {
+                return Err(UpstreamError::TooLarge { limit });
+            }
+        }
+        Ok(whole.freeze())
+    }
+}

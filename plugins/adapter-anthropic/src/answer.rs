@@ -1,4 +1,4 @@
-//! The canonical answer, whole (`Completion`) and in pieces (`Piece`).
+//! The canonical answer, whole (`Completion`) and in `Pieces`.
 //!
 //! Signed thinking travels beside its text: `message.thinking_blocks` is a list of `{"type": "thinking", "thinking",
 //! "signature"}` and `{"type": "redacted_thinking", "data"}`, each as the provider gave it; in a stream each block comes
@@ -6,6 +6,7 @@
 //! when it keeps the message as it came) lets the model go on where it was; `conversation.rs` reads it.
 
 use crate::usage::Counts;
+use pointsman_plugin::{Failure, Kind};
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -67,15 +68,49 @@ pub(crate) struct FunctionCall<'a> {
     pub(crate) arguments: &'a str,
 }
 
+/// What all pieces of one answer have in common.
 #[derive(Serialize)]
-pub(crate) struct Piece<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) object: &'static str,
-    pub(crate) created: u64,
-    pub(crate) model: &'a str,
-    pub(crate) choices: &'a [PieceChoice<'a>],
+struct Head<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+}
+
+/// What differs from piece to piece.
+#[derive(Serialize)]
+struct Tail<'a> {
+    choices: &'a [PieceChoice<'a>],
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) usage: Option<Counts>,
+    usage: Option<Counts>,
+}
+
+/// The pieces of one answer. The head is written once and copied, since there may be thousands of pieces.
+pub(crate) struct Pieces {
+    head: Vec<u8>,
+}
+
+impl Pieces {
+    pub(crate) fn of(id: &str, model: &str, created: u64) -> Result<Self, Failure> {
+        let head = Head {
+            id,
+            object: "chat.completion.chunk",
+            created,
+            model,
+        };
+        let mut head = serde_json::to_vec(&head).map_err(|error| unwritable(&error))?;
+        // One object out of two: the brace that closes the head and the one that opens the tail become a comma.
+        head.pop();
+        Ok(Pieces { head })
+    }
+
+    pub(crate) fn write(&self, choices: &[PieceChoice], usage: Option<Counts>) -> Result<Vec<u8>, Failure> {
+        let mut data = Vec::with_capacity(self.head.len() + 160);
+        data.extend_from_slice(&self.head);
+        serde_json::to_writer(&mut data, &Tail { choices, usage }).map_err(|error| unwritable(&error))?;
+        data[self.head.len()] = b',';
+        Ok(data)
+    }
 }
 
 #[derive(Serialize)]
@@ -147,4 +182,8 @@ impl Finish {
             _ => Finish::Stop,
         }
     }
+}
+
+pub(crate) fn unwritable(error: &serde_json::Error) -> Failure {
+    Failure::new(Kind::Upstream, format!("the answer cannot be written: {error}"))
 }

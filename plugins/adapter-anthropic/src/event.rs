@@ -29,7 +29,7 @@ pub(crate) struct Incoming<'a> {
     #[serde(borrow)]
     pub(crate) content_block: Option<Block<'a>>,
     #[serde(borrow)]
-    pub(crate) delta: Option<Pieces<'a>>,
+    pub(crate) delta: Option<Change<'a>>,
     #[serde(borrow)]
     pub(crate) usage: Option<Raw<'a>>,
     #[serde(borrow)]
@@ -38,7 +38,7 @@ pub(crate) struct Incoming<'a> {
 
 /// The members of all kinds of deltas; the delta of a whole message has no kind.
 #[derive(Deserialize)]
-pub(crate) struct Pieces<'a> {
+pub(crate) struct Change<'a> {
     #[serde(borrow, rename = "type", default)]
     pub(crate) kind: Cow<'a, str>,
     #[serde(borrow)]

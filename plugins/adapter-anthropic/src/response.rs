@@ -1,6 +1,6 @@
 //! A whole answer: the provider's content blocks become one message.
 
-use crate::answer::{Choice, Completion, Finish, FunctionCall, Message, ThinkingBlock, ToolCall};
+use crate::answer::{self, Choice, Completion, Finish, FunctionCall, Message, ThinkingBlock, ToolCall};
 use crate::chat::{Raw, Text};
 use crate::usage::Reported;
 use pointsman_plugin::{Answer, Failure, Kind, Target};
@@ -76,7 +76,7 @@ pub(crate) fn decode(target: &Target, body: &[u8]) -> Result<Answer, Failure> {
         }],
         usage: reported.counts(),
     };
-    let body = serde_json::to_vec(&completion).map_err(|error| unreadable(&error))?;
+    let body = serde_json::to_vec(&completion).map_err(|error| answer::unwritable(&error))?;
     Ok(Answer {
         body,
         usage: reported.billed(),

@@ -1,19 +1,21 @@
 //! A streamed answer. The provider numbers blocks of every kind; here only calls are numbered, from 0, and a block's text
 //! is passed on as it comes. The closing event is `message_stop`: a stream that ends without it is broken.
 
-use crate::answer::{Delta, Finish, FunctionDelta, IndexedThinking, Piece, PieceChoice, ThinkingBlock, ToolDelta};
+use crate::answer::{Delta, Finish, FunctionDelta, IndexedThinking, PieceChoice, Pieces, ThinkingBlock, ToolDelta};
 use crate::chat::Text;
 use crate::errors;
-use crate::event::{self, Pieces};
-use crate::response::{Block, Response, StopDetails, arguments, string, unreadable};
+use crate::event::{self, Change};
+use crate::response::{Block, Response, StopDetails, arguments, string};
 use crate::usage::Reported;
 use pointsman_plugin::{AdapterStream, Chunk, Event, Failure, Kind, Operation, Target};
 
 /// One answer under way.
 pub struct Stream {
+    /// For what the answer lacks.
     id: String,
     model: String,
     created: u64,
+    pieces: Pieces,
     stage: Stage,
     /// Open blocks by the provider's number; there is rarely more than one.
     open: Vec<(u64, Open)>,
@@ -23,7 +25,7 @@ pub struct Stream {
     reported: Reported,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Waiting,
     Started,
@@ -47,10 +49,12 @@ enum Open {
 
 impl AdapterStream for Stream {
     fn begin(_: Operation, target: &Target) -> Result<Self, Failure> {
+        let created = target.now_ms / 1000;
         Ok(Stream {
             id: target.request_id.clone(),
             model: target.model.clone(),
-            created: target.now_ms / 1000,
+            created,
+            pieces: Pieces::of(&target.request_id, &target.model, created)?,
             stage: Stage::Waiting,
             open: Vec::new(),
             calls: 0,
@@ -126,12 +130,9 @@ impl Stream {
             .update(message.usage.map(Reported::read).unwrap_or_default());
         if self.stage == Stage::Waiting {
             self.stage = Stage::Started;
-            self.id = message
-                .id
-                .map_or_else(|| std::mem::take(&mut self.id), |id| id.0.into_owned());
-            self.model = message
-                .model
-                .map_or_else(|| std::mem::take(&mut self.model), |model| model.0.into_owned());
+            let id = message.id.as_ref().map_or(&*self.id, |id| &id.0);
+            let model = message.model.as_ref().map_or(&*self.model, |model| &model.0);
+            self.pieces = Pieces::of(id, model, self.created)?;
             self.send(
                 Delta {
                     role: Some("assistant"),
@@ -214,7 +215,7 @@ impl Stream {
         }
     }
 
-    fn add(&mut self, number: u64, delta: Pieces, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
+    fn add(&mut self, number: u64, delta: Change, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
         if delta.kind == "text_delta" {
             return self.say(&string(delta.text)?, chunks);
         }
@@ -315,7 +316,7 @@ impl Stream {
         self.end(Some(Text("".into())), None, chunks)?;
         self.stage = Stage::Stopped;
         if let Some(usage) = self.reported.billed() {
-            let data = self.write(&[], self.reported.counts())?;
+            let data = self.pieces.write(&[], self.reported.counts())?;
             chunks.push(Chunk {
                 data,
                 usage: Some(usage),
@@ -379,24 +380,10 @@ impl Stream {
             finish_reason,
         };
         chunks.push(Chunk {
-            data: self.write(&[choice], None)?,
+            data: self.pieces.write(&[choice], None)?,
             usage: None,
         });
         Ok(())
-    }
-
-    fn write(&self, choices: &[PieceChoice], usage: Option<crate::usage::Counts>) -> Result<Vec<u8>, Failure> {
-        let piece = Piece {
-            id: &self.id,
-            object: "chat.completion.chunk",
-            created: self.created,
-            model: &self.model,
-            choices,
-            usage,
-        };
-        let mut data = Vec::with_capacity(256);
-        serde_json::to_writer(&mut data, &piece).map_err(|error| unreadable(&error))?;
-        Ok(data)
     }
 }
 

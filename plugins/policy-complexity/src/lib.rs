@@ -1,9 +1,10 @@
 //! Routes by how hard a prompt looks: a score, thresholds that make tiers of it, and models for each tier.
 //!
 //! The scores are known heuristics, offered by name; they look at words and lengths alone, and are guesses. What can be
-//! configured is in `config.rs`, the scores are in `score.rs`.
+//! configured is in `config.rs`, the scores are in `score.rs`, their terms in `lists.rs`.
 
 mod config;
+mod lists;
 mod score;
 
 use std::collections::BTreeMap;

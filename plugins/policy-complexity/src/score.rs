@@ -4,144 +4,10 @@ use std::ops::Range;
 
 use pointsman_plugin::terms::{Matching, Terms};
 
-use crate::config::{Config, Score, Weights};
-
-const TECHNICAL: &[&str] = &[
-    "algorithm",
-    "optimize",
-    "architecture",
-    "implement",
-    "debug",
-    "refactor",
-];
-
-const CODING: &[&str] = &[
-    "code",
-    "programming",
-    "python",
-    "javascript",
-    "function",
-    "debug",
-    "algorithm",
-    "database",
-    "api",
-    "deploy",
-    "refactor",
-];
-const COMPLEX: &[&str] = &[
-    "analyze",
-    "compare",
-    "evaluate",
-    "strateg",
-    "complex",
-    "advanced",
-    "research",
-    "synthesis",
-];
-const CREATIVE: &[&str] = &["write", "story", "creative", "poem", "script", "ad"];
-
-const CODE: &[&str] = &[
-    "```",
-    "function",
-    "class",
-    "method",
-    "code",
-    "python",
-    "javascript",
-    "typescript",
-    "java",
-    "rust",
-    "golang",
-    "c++",
-    "sql",
-    "api",
-    "bug",
-    "debug",
-    "compile",
-    "compiler error",
-    "refactor",
-    "regex",
-    "exception",
-    "stack trace",
-    "unit test",
-    "database",
-    "dockerfile",
-    "git",
-    "json",
-    "async",
-    "endpoint",
-    "script",
-];
-const REASONING: &[&str] = &[
-    "step by step",
-    "step-by-step",
-    "think through",
-    "reason through",
-    "think carefully",
-    "chain of thought",
-    "show your work",
-    "show your reasoning",
-    "prove",
-    "proof",
-    "derive",
-    "deduce",
-    "justify",
-    "explain why",
-    "pros and cons",
-    "trade-offs",
-    "logically",
-];
-const ENGINEERING: &[&str] = &[
-    "algorithm",
-    "architecture",
-    "distributed",
-    "concurrency",
-    "latency",
-    "throughput",
-    "scalability",
-    "optimization",
-    "complexity",
-    "consensus",
-    "encryption",
-    "protocol",
-    "kubernetes",
-    "microservices",
-    "replication",
-    "transaction",
-    "neural network",
-    "machine learning",
-    "transformer",
-    "gradient",
-    "compiler",
-    "kernel",
-    "theorem",
-    "integral",
-    "matrix",
-    "eigenvalue",
-    "probability",
-    "differential equation",
-    "regression",
-    "statistics",
-];
-const SIMPLE: &[&str] = &[
-    "what is",
-    "what are",
-    "who is",
-    "who was",
-    "when is",
-    "when was",
-    "where is",
-    "define",
-    "definition of",
-    "meaning of",
-    "how do you spell",
-    "capital of",
-    "translate",
-    "hello",
-    "hi",
-    "thanks",
-    "thank you",
-];
+use crate::{
+    config::{Config, Score, Weights},
+    lists,
+};
 
 /// What a text was measured to be.
 pub(crate) struct Measured {
@@ -157,11 +23,11 @@ pub(crate) enum Scorer {
         thresholds: [f64; 3],
     },
     Indicators {
-        lists: Lists<3>,
+        lists: Glossary<3>,
         lengths: [usize; 2],
     },
     SevenSignals {
-        lists: Lists<4>,
+        lists: Glossary<4>,
         thresholds: [f64; 3],
         tokens: [usize; 2],
         weights: Weights,
@@ -169,7 +35,7 @@ pub(crate) enum Scorer {
 }
 
 /// Several lists of terms that are looked for in one pass.
-pub(crate) struct Lists<const N: usize> {
+pub(crate) struct Glossary<const N: usize> {
     terms: Terms,
     ranges: [Range<usize>; N],
 }
@@ -190,32 +56,33 @@ impl Scorer {
             whole_words: whole_words.unwrap_or(score != Score::Indicators),
             ignore_case: true,
         };
-        let list = |given: Option<Vec<String>>, own: &[&str]| {
-            given.unwrap_or_else(|| own.iter().map(|&term| term.into()).collect())
-        };
+        let list = |given: Option<Vec<String>>, own: &str| given.unwrap_or_else(|| lists::terms(own));
         Ok(match score {
             Score::Density => Scorer::Density {
-                technical: named("technical", Terms::new(&list(terms.technical, TECHNICAL), matching))?,
+                technical: named(
+                    "technical",
+                    Terms::new(&list(terms.technical, lists::TECHNICAL), matching),
+                )?,
                 thresholds: thresholds.unwrap_or([0.3, 0.6, 0.8]),
             },
             Score::Indicators => Scorer::Indicators {
-                lists: Lists::new(
+                lists: Glossary::new(
                     [
-                        ("coding", list(terms.coding, CODING)),
-                        ("complex", list(terms.complex, COMPLEX)),
-                        ("creative", list(terms.creative, CREATIVE)),
+                        ("coding", list(terms.coding, lists::CODING)),
+                        ("complex", list(terms.complex, lists::COMPLEX)),
+                        ("creative", list(terms.creative, lists::CREATIVE)),
                     ],
                     matching,
                 )?,
                 lengths,
             },
             Score::SevenSignals => Scorer::SevenSignals {
-                lists: Lists::new(
+                lists: Glossary::new(
                     [
-                        ("code", list(terms.code, CODE)),
-                        ("reasoning", list(terms.reasoning, REASONING)),
-                        ("technical", list(terms.technical, ENGINEERING)),
-                        ("simple", list(terms.simple, SIMPLE)),
+                        ("code", list(terms.code, lists::CODE)),
+                        ("reasoning", list(terms.reasoning, lists::REASONING)),
+                        ("technical", list(terms.technical, lists::ENGINEERING)),
+                        ("simple", list(terms.simple, lists::SIMPLE)),
                     ],
                     matching,
                 )?,
@@ -252,7 +119,7 @@ fn density(text: &str, technical: &Terms, thresholds: &[f64; 3]) -> Measured {
     }
 }
 
-fn indicators(text: &str, lists: &Lists<3>, [moderate, complex]: [usize; 2]) -> Measured {
+fn indicators(text: &str, lists: &Glossary<3>, [moderate, complex]: [usize; 2]) -> Measured {
     let [coding, complexity, creative] = lists.distinct_in(text);
     let length = text.chars().count();
     let tier = if coding > 0 {
@@ -273,7 +140,7 @@ fn indicators(text: &str, lists: &Lists<3>, [moderate, complex]: [usize; 2]) -> 
 
 fn seven_signals(
     text: &str,
-    lists: &Lists<4>,
+    lists: &Glossary<4>,
     thresholds: &[f64; 3],
     tokens: [usize; 2],
     weights: &Weights,
@@ -360,7 +227,7 @@ fn named(name: &str, terms: Result<Terms, String>) -> Result<Terms, String> {
     terms.map_err(|error| format!("`terms.{name}`: {error}"))
 }
 
-impl<const N: usize> Lists<N> {
+impl<const N: usize> Glossary<N> {
     fn new(lists: [(&str, Vec<String>); N], matching: Matching) -> Result<Self, String> {
         let mut all: Vec<String> = Vec::new();
         let mut ranges = std::array::from_fn(|_| 0..0);
@@ -373,7 +240,7 @@ impl<const N: usize> Lists<N> {
             *range = all.len()..all.len() + list.len();
             all.extend(list);
         }
-        Ok(Lists {
+        Ok(Glossary {
             terms: Terms::new(&all, matching)?,
             ranges,
         })

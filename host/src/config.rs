@@ -277,7 +277,9 @@ fn store(section: Section<'_>, base: &Path) -> PathBuf {
         .string("path")
         .map_or_else(|| "pointsman-data".to_owned(), |(path, _)| path);
     section.finish();
-    base.join(path)
+    let path = base.join(path);
+    // Wherever the process goes later, its store stays where it was.
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 fn reload(section: Section<'_>) -> ReloadConfig {

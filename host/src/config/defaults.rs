@@ -38,7 +38,7 @@ pub fn text(variable: impl Fn(&str) -> Option<String>) -> String {
     for candidate in candidates {
         let _ = writeln!(text, "    \"{candidate}\",");
     }
-    text.push_str("]\npolicies = [\"keyword\", \"complexity\"]\n");
+    text.push_str("]\npolicies = [\"complexity\", \"keyword\"]\n");
     text
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn send(
     config: &SimulatedConfig,
     waited: &mut Duration,
 ) -> Result<Reply, Failure> {
-    let model = &attempt.step.model.upstream;
+    let model = &attempt.step.model.id;
     let target = Target {
         model,
         request_id: &attempt.call.id,

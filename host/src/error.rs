@@ -157,6 +157,15 @@ impl ApiError {
         Self::new(status, kind, code, message)
     }
 
+    /// Nothing is in service yet: 503.
+    pub fn not_ready() -> Self {
+        Self::busy(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not_ready",
+            "the gateway is still starting; try again in a moment",
+        )
+    }
+
     /// A fault of the gateway's own: 500.
     pub fn internal(detail: impl Into<String>) -> Self {
         let message = "the gateway failed on this request; the log has the reason";

@@ -24,8 +24,6 @@ pub(super) enum Content {
         bytes: Arc<[u8]>,
         /// Of the bytes.
         digest: Digest,
-        /// The file is gone; this is what it held.
-        is_orphan: bool,
     },
     /// Nothing that can be read.
     Unreadable(String),
@@ -101,7 +99,7 @@ impl Files {
         let known = self.known.get(path);
         let stamp = match stamp(path) {
             Ok(stamp) => stamp,
-            Err(reason) => return known.map_or(Content::Unreadable(reason), |(_, content)| content.orphaned()),
+            Err(reason) => return known.map_or(Content::Unreadable(reason), |(_, content)| content.clone()),
         };
         if let Some((_, content)) = known.filter(|(known, _)| *known == stamp) {
             return content.clone();
@@ -112,25 +110,11 @@ impl Files {
                 let content = Content::Bytes {
                     bytes: bytes.into(),
                     digest,
-                    is_orphan: false,
                 };
                 self.known.insert(path.to_owned(), (stamp, content.clone()));
                 content
             }
             Err(reason) => Content::Unreadable(reason),
-        }
-    }
-}
-
-impl Content {
-    fn orphaned(&self) -> Self {
-        match self {
-            Self::Bytes { bytes, digest, .. } => Self::Bytes {
-                bytes: bytes.clone(),
-                digest: *digest,
-                is_orphan: true,
-            },
-            Self::Unreadable(reason) => Self::Unreadable(reason.clone()),
         }
     }
 }

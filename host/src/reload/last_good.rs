@@ -86,7 +86,6 @@ impl LastGood {
                 Content::Bytes {
                     bytes: bytes.into(),
                     digest,
-                    is_orphan: false,
                 },
             );
         }

@@ -39,7 +39,7 @@ impl Service for Data {
         let (head, body) = request.into_parts();
         let id = head::request_id(&head.headers);
         let Some(generation) = self.app.generation() else {
-            return Response::new(Body::whole(""));
+            return refuse(&ApiError::not_ready(), &id, &self.app);
         };
         let has_access_log = generation.config.server.access_log;
         let line = has_access_log.then(|| format!("{} {}", head.method, head.uri.path()));

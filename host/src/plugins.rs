@@ -32,6 +32,9 @@ mod verdict;
 mod warm;
 mod wasi;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::adapter::{Adapter, AdapterError, AdapterSpec};
 pub use self::digest::Digest;
 pub(crate) use self::engine::create_private;
@@ -84,7 +87,7 @@ impl PluginSource {
     }
 }
 
-/// What a plugin's policy is when it fails: a fault costs its call, and this says what the call then means.
+/// What a policy's fault means for the request. A setting of the route's, carried out by whoever asked the policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFault {
     /// The request is refused: a policy that cannot be asked must not mean "allow".

@@ -123,6 +123,8 @@ fn pool(slots: u32) -> InstanceAllocationStrategy {
         .total_memories(slots.saturating_mul(2))
         .total_core_instances(slots.saturating_mul(4))
         .total_tables(slots.saturating_mul(2))
+        // Stacks are for asynchronous calls, of which there are none.
+        .total_stacks(0)
         .max_memories_per_component(8)
         .max_tables_per_component(16)
         .max_core_instances_per_component(64)

@@ -119,3 +119,122 @@ fn for_people(text: &str) -> String {
 fn shown(text: &str) -> String {
     text[..text.floor_char_boundary(80)].escape_debug().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::tests::candidate;
+    use crate::plugins::words::Step;
+
+    fn candidates(ids: &[&str]) -> Vec<Candidate> {
+        ids.iter().map(|id| candidate(id)).collect()
+    }
+
+    fn plan(steps: &[&str]) -> Plan {
+        let step = |id: &&str| Step {
+            candidate: id.to_string(),
+            first_token_timeout_ms: None,
+            timeout_ms: None,
+            hedge_after_ms: None,
+        };
+        Plan {
+            steps: steps.iter().map(step).collect(),
+            edits: vec![],
+            labels: vec![],
+            reason: String::new(),
+        }
+    }
+
+    fn refusal(plan: Plan) -> String {
+        match check(Verdict::Plan(plan), &candidates(&["a", "b"])) {
+            Err(Fault::InvalidOutput(why)) => why,
+            other => panic!("it was taken: {other:?}"),
+        }
+    }
+
+    fn edited(pointer: &str, value: &str) -> Plan {
+        Plan {
+            edits: vec![Edit {
+                pointer: pointer.into(),
+                value: value.into(),
+            }],
+            ..plan(&[])
+        }
+    }
+
+    #[test]
+    fn a_plan_may_order_and_leave_out_what_was_offered() {
+        assert!(check(Verdict::Plan(plan(&["b", "a"])), &candidates(&["a", "b"])).is_ok());
+        assert_eq!(refusal(plan(&["a", "c"])), "step 2 names `c`, which was not offered");
+        assert_eq!(refusal(plan(&["a", "b", "a"])), "step 3 names `a` again");
+    }
+
+    #[test]
+    fn edits_are_valid_pointers_and_json_and_leave_the_hosts_fields_alone() {
+        for (pointer, value) in [
+            ("/temperature", "0.5"),
+            ("/metadata/a~1b", ""),
+            ("/messages/0/content", "\"x\""),
+        ] {
+            assert!(
+                check(Verdict::Plan(edited(pointer, value)), &[]).is_ok(),
+                "{pointer} was refused"
+            );
+        }
+        for pointer in ["", "temperature", "/a~2", "/a~", "/model", "/model/x", "/stream"] {
+            refusal(edited(pointer, "1"));
+        }
+        assert_eq!(refusal(edited("/top_p", "{")), "the value for `/top_p` is not JSON");
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let label = ("k".to_string(), "v".to_string());
+        assert_eq!(
+            refusal(Plan {
+                labels: vec![label; 33],
+                ..plan(&[])
+            }),
+            "33 labels; the limit is 32"
+        );
+        assert_eq!(
+            refusal(Plan {
+                edits: vec![edited("/a", "1").edits.remove(0); 33],
+                ..plan(&[])
+            }),
+            "33 edits; the limit is 32"
+        );
+        refusal(Plan {
+            labels: vec![("k\n".into(), "v".into())],
+            ..plan(&[])
+        });
+    }
+
+    #[test]
+    fn a_reason_is_one_line_cut_on_a_characters_edge() {
+        let reason = format!("a\r\n{}", "ä".repeat(1000));
+        let Ok(Verdict::Plan(plan)) = check(Verdict::Plan(Plan { reason, ..plan(&[]) }), &[]) else {
+            panic!("refused")
+        };
+        assert!(plan.reason.starts_with("a  ä") && plan.reason.len() == 1023);
+    }
+
+    #[test]
+    fn a_rejection_with_another_status_is_a_403() {
+        let rejection = |status, code: &str| {
+            Verdict::Reject(Rejection {
+                status,
+                code: code.into(),
+                message: "no".into(),
+                retry_after_ms: None,
+            })
+        };
+        for (given, answered) in [(200, 403), (400, 400), (599, 599), (600, 403)] {
+            let Ok(Verdict::Reject(checked)) = check(rejection(given, "no"), &[]) else {
+                panic!("refused")
+            };
+            assert_eq!(checked.status, answered);
+        }
+        assert!(check(rejection(400, "a b"), &[]).is_err());
+    }
+}

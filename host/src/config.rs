@@ -93,8 +93,12 @@ pub struct ReloadConfig {
 pub struct PluginsConfig {
     /// Instances at one time, over all plugins.
     pub slots: u32,
-    /// What one plugin may use unless its own settings say otherwise.
+    /// A guest's own stack.
+    pub stack_bytes: usize,
+    /// What one policy may use unless its own settings say otherwise.
     pub limits: Limits,
+    /// What one adapter may use.
+    pub adapter_limits: Limits,
 }
 
 impl PluginsConfig {
@@ -103,6 +107,7 @@ impl PluginsConfig {
         EngineConfig {
             cache_dir: Some(store.join("cache")),
             slots: self.slots,
+            stack_bytes: self.stack_bytes,
         }
     }
 }
@@ -292,9 +297,12 @@ fn reload(section: Section<'_>) -> ReloadConfig {
 }
 
 fn plugins(section: &Section<'_>) -> PluginsConfig {
-    let slots = section.number("slots", 1..=20_000).unwrap_or(1_000) as u32;
-    let limits = policies::limits(&section.section("limits"), Limits::default());
-    let config = PluginsConfig { slots, limits };
+    let config = PluginsConfig {
+        slots: section.number("slots", 1..=20_000).unwrap_or(1_000) as u32,
+        stack_bytes: section.number("stack_bytes", 64 << 10..=1 << 20).unwrap_or(512 << 10) as usize,
+        limits: policies::limits(&section.section("limits"), Limits::default()),
+        adapter_limits: policies::limits(&section.section("adapter_limits"), Limits::adapter()),
+    };
     section.finish_ref();
     config
 }

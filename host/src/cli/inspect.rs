@@ -22,6 +22,7 @@ pub(super) fn run(options: &Options) -> Result<(), String> {
     let config = EngineConfig {
         cache_dir: None,
         slots: 1,
+        ..EngineConfig::default()
     };
     let engine = Engine::new(&config).map_err(|error| format!("the plugin engine: {error:#}"))?;
     let inspection = plugins::inspect(&engine, &bytes).map_err(|error| format!("{file}: {error}"))?;

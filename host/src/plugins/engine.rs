@@ -23,6 +23,8 @@ pub struct EngineConfig {
     pub cache_dir: Option<PathBuf>,
     /// Instances that may live at once: calls under way, streams under way and warm instances together.
     pub slots: u32,
+    /// How deep a guest's own stack may get. Calls run on the worker's stack, which has 2 MiB.
+    pub stack_bytes: usize,
 }
 
 impl Default for EngineConfig {
@@ -30,6 +32,7 @@ impl Default for EngineConfig {
         EngineConfig {
             cache_dir: None,
             slots: 1000,
+            stack_bytes: 512 << 10,
         }
     }
 }
@@ -52,13 +55,13 @@ impl Engine {
         if let Some(dir) = cache_dir {
             create_private(dir).with_context(|| format!("cannot use the plugin cache `{}`", dir.display()))?;
         }
-        let pooling = wasmtime::Engine::new(settings(cache_dir)?.allocation_strategy(pool(config.slots)));
+        let pooling = wasmtime::Engine::new(settings(config)?.allocation_strategy(pool(config.slots)));
         let is_pooling = pooling.is_ok();
         let wasm = match pooling {
             Ok(engine) => engine,
             Err(error) => {
                 warn!("plugins run without a pool of instances, which is slower: {error:#}");
-                wasmtime::Engine::new(&settings(cache_dir)?)
+                wasmtime::Engine::new(&settings(config)?)
                     .map_err(|error| anyhow!("cannot set up the plugin engine: {error:#}"))?
             }
         };
@@ -98,14 +101,15 @@ impl Engine {
     }
 }
 
-fn settings(cache_dir: Option<&Path>) -> anyhow::Result<Config> {
+fn settings(engine: &EngineConfig) -> anyhow::Result<Config> {
     let mut config = Config::new();
     config.epoch_interruption(true);
+    config.max_wasm_stack(engine.stack_bytes);
     // The contract is synchronous; the machinery for asynchronous components costs every call.
     config.concurrency_support(false);
     // Results must not depend on the processor: decisions are replayed elsewhere.
     config.wasm_relaxed_simd(false);
-    if let Some(dir) = cache_dir {
+    if let Some(dir) = &engine.cache_dir {
         let mut cache = CacheConfig::new();
         cache.with_directory(dir.join("compiled"));
         let cache =

@@ -32,6 +32,7 @@ fn engine() -> Engine {
     Engine::new(&EngineConfig {
         cache_dir: None,
         slots: 16,
+        ..EngineConfig::default()
     })
     .unwrap()
 }
@@ -562,6 +563,7 @@ async fn a_kept_snapshot_answers_as_the_first_one_did_and_a_damaged_one_is_made_
         let engine = Engine::new(&EngineConfig {
             cache_dir: Some(dir.clone()),
             slots: 16,
+            ..EngineConfig::default()
         })
         .unwrap();
         let policy = Policy::load(&engine, spec(guest.clone()), &StateStore::default()).unwrap();
@@ -583,6 +585,7 @@ async fn a_plugin_whose_instances_are_all_taken_says_so() {
     let engine = Engine::new(&EngineConfig {
         cache_dir: None,
         slots: 4,
+        ..EngineConfig::default()
     })
     .unwrap();
     let spec = AdapterSpec {

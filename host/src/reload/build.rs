@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig};
 use crate::generation::{Alive, Generation, LoadedPolicy, Model, Provider, Remote, Way};
 use crate::plugins::words::{Authentication, Dialects, Framing, Operation};
-use crate::plugins::{Adapter, AdapterSpec, Digest, Limits, PluginSource, Policy, PolicySpec};
+use crate::plugins::{Adapter, AdapterSpec, Digest, PluginSource, Policy, PolicySpec};
 use crate::upstream::{Endpoint, TlsRoots, Upstream};
 
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
@@ -287,7 +287,7 @@ impl Builder<'_> {
         }
         let spec = AdapterSpec {
             source,
-            limits: Limits::adapter(),
+            limits: self.config.plugins.adapter_limits.clone(),
         };
         let loaded = Adapter::load(&self.app.engine, spec).map_err(|error| problem(&name, Some(digest), &error))?;
         self.adapters.insert(key, loaded.clone());

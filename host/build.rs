@@ -22,7 +22,7 @@ fn main() -> Result<()> {
 fn table(built: &[BuiltPlugin]) -> Result<String> {
     let mut table = String::from(
         "/// The plugins in the box: kind (`policy` or `adapter`), name, component.\n\
-         pub static BUILTIN: &[(&str, &str, &[u8])] = &[\n",
+         static BUILTIN: &[(&str, &str, &[u8])] = &[\n",
     );
     for BuiltPlugin { plugin, path, .. } in built {
         let path = path

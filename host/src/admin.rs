@@ -14,7 +14,7 @@ use crate::body::Body;
 use crate::config::ComponentRef;
 use crate::generation::{Generation, Way};
 use crate::plugins::{Counters, Digest};
-use crate::reload::Trigger;
+use crate::reports::Trigger;
 use crate::server::Service;
 
 /// Answers operators.

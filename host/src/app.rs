@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::generation::Generation;
 use crate::plugins::{Engine, StateStore};
-use crate::reload::Status;
+use crate::reports::{Handle, Status};
 use crate::telemetry::Meter;
 use crate::upstream::health::Registry;
 
@@ -28,7 +28,7 @@ pub struct App {
     /// How the last reload went.
     pub reloads: Status,
     /// Asks the reloader to look.
-    pub reloader: OnceLock<crate::reload::Handle>,
+    pub reloader: OnceLock<Handle>,
     draining: AtomicBool,
 }
 

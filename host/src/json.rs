@@ -7,6 +7,7 @@
 
 mod edit;
 mod parse;
+mod text;
 
 use std::borrow::Cow;
 
@@ -110,7 +111,7 @@ impl<'a> Value<'a> {
         (node.kind == Kind::String).then(|| {
             let inner = self.document.str(node.start + 1, node.end - 1);
             if node.escaped {
-                Cow::Owned(parse::unescape(inner))
+                Cow::Owned(text::unescape(inner))
             } else {
                 Cow::Borrowed(inner)
             }

@@ -7,7 +7,6 @@
 mod build;
 mod files;
 mod last_good;
-mod status;
 mod trial;
 mod watch;
 
@@ -21,34 +20,11 @@ use tokio::sync::oneshot;
 use crate::app::App;
 use crate::config::{Config, Source};
 use crate::plugins::Digest;
+use crate::reports::{Handle, Problem, Report, Trigger};
 use build::Built;
-pub use build::{BUILTIN, Problem};
 use files::Files;
 use last_good::LastGood;
-pub use status::{Report, Status, Trouble};
 use watch::Watch;
-
-/// Why a reload is asked for.
-#[derive(Debug)]
-pub enum Trigger {
-    /// A file may have changed.
-    Files,
-    /// SIGHUP.
-    Signal,
-    /// `POST /admin/reload`; gets the report.
-    Admin(oneshot::Sender<Report>),
-}
-
-/// Asks the reload thread to look.
-#[derive(Debug, Clone)]
-pub struct Handle(mpsc::Sender<Trigger>);
-
-impl Handle {
-    /// Asks; a thread that has ended has no more to do.
-    pub fn ask(&self, trigger: Trigger) {
-        let _ = self.0.send(trigger);
-    }
-}
 
 /// Turns files into generations.
 #[derive(Debug)]
@@ -111,8 +87,7 @@ impl Reloader {
 
     /// Watches from now on, on a thread of its own.
     pub fn watch(mut self) -> std::io::Result<()> {
-        let (sender, receiver) = mpsc::channel();
-        let handle = Handle(sender);
+        let (handle, receiver) = Handle::new();
         self.watch = Watch::start(handle.clone());
         if let Some(generation) = self.app.generation() {
             self.watch.set(self.watched(&generation.config));

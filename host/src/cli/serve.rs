@@ -11,7 +11,8 @@ use crate::app::App;
 use crate::config::Source;
 use crate::generation::Generation;
 use crate::plugins::Engine;
-use crate::reload::{self, Problem, Reloader, Trigger};
+use crate::reload::{self, Reloader};
+use crate::reports::{Problem, Trigger};
 use crate::server::{self, data::Data};
 
 pub(super) async fn run(named: Option<&Path>) -> Result<(), String> {

@@ -5,46 +5,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
-use serde::Serialize;
-
 use super::files::{Content, Contents};
 use crate::app::App;
 use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig};
 use crate::generation::{Alive, Generation, LoadedPolicy, Model, Provider, Remote, Way};
 use crate::plugins::words::{Authentication, Dialects, Framing, Operation};
 use crate::plugins::{Adapter, AdapterSpec, Digest, PluginSource, Policy, PolicySpec};
+use crate::reports::Problem;
 use crate::upstream::{Endpoint, TlsRoots, Upstream};
+use hyper::HeaderMap;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
 
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
-
-/// Why a part of a generation could not be made.
-#[derive(Debug, Clone, Serialize)]
-pub struct Problem {
-    /// The plugin, or `config`.
-    pub plugin: String,
-    /// Of the bytes at fault.
-    #[serde(serialize_with = "as_text")]
-    pub digest: Option<Digest>,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-fn as_text<S: serde::Serializer>(digest: &Option<Digest>, serializer: S) -> Result<S::Ok, S::Error> {
-    digest.map(|digest| digest.to_string()).serialize(serializer)
-}
-
-impl Problem {
-    /// The configuration itself.
-    pub fn config(error: &crate::config::ConfigError) -> Self {
-        Self {
-            plugin: "config".to_owned(),
-            digest: None,
-            message: error.to_string(),
-        }
-    }
-}
 
 /// A generation, and what to remember of it.
 #[derive(Debug)]

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::build::ServedFile;
+use super::files;
 use super::files::{Content, Contents};
-use super::{Problem, files};
 use crate::config::Config;
 use crate::plugins::Digest;
+use crate::reports::Problem;
 
 /// The directory, and which digest each path had.
 #[derive(Debug)]

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::Problem;
 use crate::config::{Expectation, PolicyTest, RouteConfig};
 use crate::generation::{Generation, LoadedPolicy, Route};
 use crate::json::{Document, Limits};
 use crate::pipeline::{Call, decide};
+use crate::reports::Problem;
 use crate::surfaces::chat::Ask;
 
 /// Runs every trial of a generation.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{Handle, Trigger};
+use crate::reports::{Handle, Trigger};
 
 /// The directories that are watched.
 #[derive(Debug, Default)]

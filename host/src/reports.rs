@@ -1,12 +1,70 @@
-//! How reloads went: what the admin API tells.
+//! How reloads are asked for and how they went: what the admin API and the reload thread say to each other.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::Problem;
+use tokio::sync::oneshot;
+
+use crate::plugins::Digest;
+
+/// Why a reload is asked for.
+#[derive(Debug)]
+pub enum Trigger {
+    /// A file may have changed.
+    Files,
+    /// SIGHUP.
+    Signal,
+    /// `POST /admin/reload`; gets the report.
+    Admin(oneshot::Sender<Report>),
+}
+
+/// Asks the reload thread to look.
+#[derive(Debug, Clone)]
+pub struct Handle(mpsc::Sender<Trigger>);
+
+impl Handle {
+    /// A handle, and where its triggers come out.
+    pub fn new() -> (Self, mpsc::Receiver<Trigger>) {
+        let (sender, receiver) = mpsc::channel();
+        (Self(sender), receiver)
+    }
+
+    /// Asks; a thread that has ended has no more to do.
+    pub fn ask(&self, trigger: Trigger) {
+        let _ = self.0.send(trigger);
+    }
+}
+
+/// Why a part of a generation could not be made.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    /// The plugin, or `config`.
+    pub plugin: String,
+    /// Of the bytes at fault.
+    #[serde(serialize_with = "as_text")]
+    pub digest: Option<Digest>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+fn as_text<S: serde::Serializer>(digest: &Option<Digest>, serializer: S) -> Result<S::Ok, S::Error> {
+    digest.map(|digest| digest.to_string()).serialize(serializer)
+}
+
+impl Problem {
+    /// The configuration itself.
+    pub fn config(error: &crate::config::ConfigError) -> Self {
+        Self {
+            plugin: "config".to_owned(),
+            digest: None,
+            message: error.to_string(),
+        }
+    }
+}
 
 /// One reload.
 #[derive(Debug, Clone, Serialize)]
@@ -24,7 +82,8 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn success(cause: &'static str, generation: u64) -> Self {
+    /// A reload that put something in service.
+    pub fn success(cause: &'static str, generation: u64) -> Self {
         Self {
             cause,
             outcome: "success",
@@ -34,7 +93,8 @@ impl Report {
         }
     }
 
-    pub(super) fn failure(cause: &'static str, generation: u64, problems: &[Problem]) -> Self {
+    /// A reload that could not.
+    pub fn failure(cause: &'static str, generation: u64, problems: &[Problem]) -> Self {
         Self {
             cause,
             outcome: "failure",
@@ -78,12 +138,13 @@ impl Status {
         self.lock().trouble.clone()
     }
 
-    pub(super) fn set(&self, report: Report) {
+    /// Remembers a reload.
+    pub fn set(&self, report: Report) {
         self.lock().last = Some(report);
     }
 
     /// Nothing new; what was wrong still is.
-    pub(super) fn unchanged(&self, cause: &'static str, generation: u64) -> Report {
+    pub fn unchanged(&self, cause: &'static str, generation: u64) -> Report {
         let problems: Vec<Problem> = self
             .lock()
             .trouble
@@ -104,7 +165,8 @@ impl Status {
         }
     }
 
-    pub(super) fn note_trouble(&self, problems: &[Problem]) {
+    /// Remembers what is not in service.
+    pub fn note_trouble(&self, problems: &[Problem]) {
         let trouble = problems.iter().map(|problem| {
             let digest = problem.digest.map(|digest| digest.to_string());
             (
@@ -119,7 +181,8 @@ impl Status {
         self.lock().trouble.extend(trouble);
     }
 
-    pub(super) fn clear_trouble(&self) -> Vec<String> {
+    /// All is in service; gives the names of what was not.
+    pub fn clear_trouble(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().trouble).into_keys().collect()
     }
 

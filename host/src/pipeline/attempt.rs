@@ -152,30 +152,15 @@ pub(super) async fn walk<'a>(
 ) -> Result<Served<'a>, ApiError> {
     let most = (decision.retries as usize).saturating_add(1).min(decision.steps.len());
     let steps = &decision.steps[..most];
-    let document = decision.document(call);
-    let mut running: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send + '_>>> = FuturesUnordered::new();
-    let mut next = 0;
+    let mut race = Race {
+        call,
+        document: decision.document(call),
+        steps,
+        started: 0,
+        running: FuturesUnordered::new(),
+    };
     let mut last = None;
-    loop {
-        if running.is_empty() {
-            let Some(step) = steps.get(next) else { break };
-            running.push(Box::pin(take(call, document, step, next)));
-            next += 1;
-        }
-        // The step that was started last says when the one after it may start beside it.
-        let hedge = steps[next - 1].hedge_after.filter(|_| next < steps.len());
-        let ended = match hedge {
-            None => running.next().await,
-            Some(after) => match tokio::time::timeout(after, running.next()).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    running.push(Box::pin(take(call, document, &steps[next], next)));
-                    next += 1;
-                    continue;
-                }
-            },
-        };
-        let Some(outcome) = ended else { continue };
+    while let Some(outcome) = race.next().await {
         let step = &steps[outcome.index];
         account.waited(outcome.waited);
         match outcome.result {
@@ -195,6 +180,49 @@ pub(super) async fn walk<'a>(
     }
     let failure = last.unwrap_or_else(|| Failure::upstream("no step was taken"));
     Err(failure.into_error(account.attempts()))
+}
+
+/// Steps under way: one, unless a policy asked for hedging.
+struct Race<'a> {
+    call: &'a Call,
+    document: &'a Document,
+    steps: &'a [Step],
+    started: usize,
+    running: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>>,
+}
+
+impl Race<'_> {
+    /// How the next step to end went; `None` when there is none left. Dropping the race cancels what is under way.
+    async fn next(&mut self) -> Option<Outcome> {
+        loop {
+            if self.running.is_empty() {
+                let step = self.steps.get(self.started)?;
+                let index = self.started;
+                self.started += 1;
+                if self.may_hedge(step) {
+                    self.running.push(Box::pin(take(self.call, self.document, step, index)));
+                } else {
+                    // The usual case needs neither a box nor a race.
+                    return Some(take(self.call, self.document, step, index).await);
+                }
+            }
+            // The step that was started last says when the one after it may start beside it.
+            let latest = &self.steps[self.started - 1];
+            let Some(after) = latest.hedge_after.filter(|_| self.may_hedge(latest)) else {
+                return self.running.next().await;
+            };
+            if let Ok(ended) = tokio::time::timeout(after, self.running.next()).await {
+                return ended;
+            }
+            let (index, step) = (self.started, &self.steps[self.started]);
+            self.started += 1;
+            self.running.push(Box::pin(take(self.call, self.document, step, index)));
+        }
+    }
+
+    fn may_hedge(&self, step: &Step) -> bool {
+        step.hedge_after.is_some() && self.started < self.steps.len()
+    }
 }
 
 /// Takes one step, within its time.
@@ -239,11 +267,13 @@ impl Attempt<'_> {
     }
 }
 
-/// One event with this data.
-fn write_event(out: &mut BytesMut, data: &[u8]) {
-    out.reserve(data.len() + 8);
+/// One event whose data is these parts, joined.
+fn write_event(out: &mut BytesMut, parts: &[&[u8]]) {
+    out.reserve(parts.iter().map(|part| part.len()).sum::<usize>() + 8);
     out.extend_from_slice(b"data: ");
-    out.extend_from_slice(data);
+    for part in parts {
+        out.extend_from_slice(part);
+    }
     out.extend_from_slice(b"\n\n");
 }
 

@@ -145,11 +145,12 @@ fn session(call: &Call) -> String {
         .find(|message| role_is(*message, "user"))
         .map(text)
         .unwrap_or_default();
-    let beginnings = [system.as_bytes(), first.as_bytes()];
-    let bytes = beginnings
-        .iter()
-        .flat_map(|text| text[..text.len().min(PREFIX_BYTES)].iter());
-    format!("prefix-{:016x}", super::fnv(bytes.copied()))
+    let (system, first) = (system.as_bytes(), first.as_bytes());
+    let prefix = [
+        &system[..system.len().min(PREFIX_BYTES)],
+        &first[..first.len().min(PREFIX_BYTES)],
+    ];
+    format!("prefix-{:016x}", super::hash(&prefix))
 }
 
 /// A request's content, for as long as its policies run.

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -154,11 +154,18 @@ fn has_resident_slots() -> bool {
 /// Deadlines are counted in these.
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
-/// Advances the epoch until the engine is gone.
+/// Advances the epoch by the time that has passed, until the engine is gone. Sleeping takes longer than asked, on a busy
+/// machine much longer, and a deadline is a time all the same.
 fn tick(engine: EngineWeak) -> io::Result<()> {
+    let began = Instant::now();
     let run = move || {
+        let mut ticks = 0;
         while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
+            let due = began.elapsed().as_nanos() / TICK.as_nanos();
+            for _ in ticks..due {
+                engine.increment_epoch();
+            }
+            ticks = due;
             drop(engine);
             thread::sleep(TICK);
         }

@@ -25,47 +25,49 @@ pub(super) enum Content {
         /// Of the bytes.
         digest: Digest,
     },
+    /// More bytes than a component may have. They are not kept.
+    TooLarge {
+        /// How many.
+        size: u64,
+        /// How many may be.
+        limit: u64,
+        /// Of the bytes.
+        digest: Digest,
+    },
     /// Nothing that can be read.
     Unreadable(String),
-}
-
-impl Content {
-    /// Whether every plugin of the running generation that comes from here has these bytes. Unused ones count as such.
-    pub(super) fn is_in_service(&self, running: &Generation) -> bool {
-        match self {
-            Self::Unreadable(_) => false,
-            Self::Bytes { digest, .. } => {
-                let policies = running.policies.values().map(|policy| policy.policy.digest());
-                let adapters = running.providers.values().filter_map(|provider| match &provider.way {
-                    Way::Remote(remote) => Some(remote.adapter.digest()),
-                    Way::Simulated(_) => None,
-                });
-                policies.chain(adapters).any(|known| known == *digest)
-            }
-        }
-    }
 }
 
 impl fmt::Display for Content {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bytes { digest, .. } => write!(formatter, "{digest}"),
+            Self::Bytes { digest, .. } | Self::TooLarge { digest, .. } => write!(formatter, "{digest}"),
             Self::Unreadable(reason) => formatter.write_str(reason),
         }
     }
 }
 
-/// The paths that a configuration names.
-pub(super) fn paths(config: &Config) -> impl Iterator<Item = &PathBuf> {
-    let adapters = config
-        .providers
-        .values()
-        .filter_map(|provider| provider.adapter.as_ref());
-    let components = config.policies.values().map(|policy| &policy.component).chain(adapters);
-    components.filter_map(|component| match component {
-        ComponentRef::File { path, .. } => Some(path),
-        ComponentRef::BuiltIn(_) => None,
-    })
+/// What the paths hold, in a form that is small and can be compared.
+pub(super) fn digests(contents: &Contents) -> BTreeMap<PathBuf, String> {
+    contents
+        .iter()
+        .map(|(path, content)| (path.clone(), content.to_string()))
+        .collect()
+}
+
+/// The paths that a configuration names, each with the most bytes that somebody who uses it may have.
+pub(super) fn named(config: &Config) -> BTreeMap<&PathBuf, u64> {
+    let policies = config.policies.values().map(|policy| (&policy.component, &policy.limits));
+    let adapters = config.providers.values().filter_map(|provider| provider.adapter.as_ref());
+    let adapters = adapters.map(|component| (component, &config.plugins.adapter_limits));
+    let mut named = BTreeMap::new();
+    for (component, limits) in policies.chain(adapters) {
+        if let ComponentRef::File { path, .. } = component {
+            let most = named.entry(path).or_default();
+            *most = limits.component_bytes.try_into().unwrap_or(u64::MAX).max(*most);
+        }
+    }
+    named
 }
 
 /// What was read, and the stamps that it had.
@@ -74,8 +76,8 @@ pub(super) struct Files {
     known: BTreeMap<PathBuf, (Stamp, Content)>,
 }
 
-/// Larger files are not read at all.
-const FILE_BYTES: u64 = 256 << 20;
+/// Of larger files not even the digest is taken.
+const FILE_BYTES: u64 = 1 << 30;
 /// How long a file must keep its stamp to count as written.
 const SETTLED: Duration = Duration::from_millis(50);
 /// How long to wait for that.
@@ -85,11 +87,8 @@ impl Files {
     /// The content of every file that a configuration names. A file that is gone counts as what it held.
     pub(super) fn read(&mut self, config: &Config) -> Contents {
         let mut contents = Contents::new();
-        for path in paths(config) {
-            if !contents.contains_key(path) {
-                let content = self.content(path);
-                contents.insert(path.clone(), content);
-            }
+        for (path, limit) in named(config) {
+            contents.insert(path.clone(), self.content(path, limit));
         }
         self.known.retain(|path, _| contents.contains_key(path));
         contents

@@ -125,6 +125,9 @@ pub(super) fn usage(usage: Value<'_>) -> Option<Usage> {
     })
 }
 
+/// How every chunk but the last ends where usage was asked for: its last member, since the closing brace is the chunk's.
+const NO_USAGE_YET: &[u8] = b",\"usage\":null}";
+
 /// A streamed answer.
 #[derive(Debug)]
 pub struct Stream {
@@ -186,8 +189,16 @@ impl Stream {
         }
         // A key cannot hide from this search: inside a string its quotes would be escaped.
         let says = |key: &[u8]| memmem::find(&data, key).is_some();
-        if !says(b"\"usage\"") && !says(b"\"error\"") {
+        let may_fail = says(b"\"error\"");
+        if !may_fail && !says(b"\"usage\"") {
             out.extend_from_slice(event.raw());
+            return Ok(());
+        }
+        if !may_fail
+            && !self.visibility.shows_usage
+            && let Some(rest) = data.strip_suffix(NO_USAGE_YET)
+        {
+            super::write_event(out, &[rest, b"}"]);
             return Ok(());
         }
         let chunk = Document::parse(Bytes::copy_from_slice(&data), LIMITS)
@@ -206,7 +217,7 @@ impl Stream {
                     value: value.as_deref(),
                 }];
                 let text = chunk.with(&edits).map_err(|error| Failure::fault(&error.to_string()))?;
-                super::write_event(out, &text);
+                super::write_event(out, &[&text]);
             }
         }
         Ok(())

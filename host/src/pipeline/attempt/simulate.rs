@@ -113,7 +113,7 @@ impl Stream {
         // Without a pace everything is there at once, as it would be in one read from a fast provider.
         let at_once = if self.pace.is_zero() { self.chunks.len() } else { 1 };
         for chunk in self.chunks.drain(..at_once.min(self.chunks.len())) {
-            super::write_event(out, &chunk);
+            super::write_event(out, &[&chunk]);
         }
         Ok(!self.chunks.is_empty())
     }

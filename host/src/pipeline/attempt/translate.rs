@@ -136,7 +136,7 @@ impl Stream {
             let used = chunk.usage.map(billed);
             self.usage = used.or(self.usage);
             match used {
-                None => super::write_event(out, &chunk.data),
+                None => super::write_event(out, &[&chunk.data]),
                 Some(usage) => self.write_usage(chunk.data.into(), &usage, out)?,
             }
         }
@@ -168,7 +168,7 @@ impl Stream {
         let text = chunk
             .with(edit.as_slice())
             .map_err(|error| Failure::fault(&error.to_string()))?;
-        super::write_event(out, &text);
+        super::write_event(out, &[&text]);
         Ok(())
     }
 }

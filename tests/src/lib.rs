@@ -5,13 +5,16 @@
 
 pub mod answer;
 pub mod client;
+pub mod config;
 pub mod events;
 pub mod gateway;
 pub mod guests;
 pub mod provider;
+pub mod tls;
 
 pub use answer::{Answer, End, Gate};
 pub use client::{Client, Reply};
-pub use events::{Event, EventStream};
-pub use gateway::Gateway;
-pub use provider::{FakeProvider, Received};
+pub use events::{Ending, Event, EventStream};
+pub use gateway::{Gateway, Home};
+pub use provider::{FakeProvider, Outcome, Received};
+pub use tls::Authority;

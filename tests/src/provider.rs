@@ -19,15 +19,19 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::answer::Answer;
+use crate::client::patiently;
 use body::ScriptedBody;
-use wire::{Breaker, Wire};
+use wire::{Breaker, Stream, Wire};
 
 /// A scripted provider; it is gone when this is dropped, with all its connections.
 #[derive(Debug)]
 pub struct FakeProvider {
     address: SocketAddr,
+    is_tls: bool,
     shared: Arc<Shared>,
     _accepting: JoinSet<()>,
 }
@@ -45,6 +49,10 @@ pub struct Received {
     pub body: Bytes,
     /// Which connection it came on, counted from 0.
     pub connection: usize,
+    /// Whether it came over HTTP/2.
+    pub is_http2: bool,
+    /// How many pieces of its answer have been handed to the connection.
+    pub pieces: usize,
     /// How its answer went.
     pub outcome: Outcome,
 }
@@ -79,20 +87,35 @@ impl Received {
 struct Shared {
     script: Mutex<HashMap<String, VecDeque<Answer>>>,
     journal: watch::Sender<Vec<Received>>,
+    /// How often all connections were to be closed.
+    hang_ups: watch::Sender<usize>,
+    /// Connections that are open.
+    open: watch::Sender<usize>,
 }
 
 impl FakeProvider {
     /// A provider that knows no path yet: it answers 404 to everything.
     pub async fn start() -> FakeProvider {
+        FakeProvider::listen(None).await
+    }
+
+    /// The same over TLS; see [`Authority::server`](crate::Authority::server).
+    pub async fn start_tls(server: Arc<ServerConfig>) -> FakeProvider {
+        FakeProvider::listen(Some(server.into())).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>) -> FakeProvider {
+        let is_tls = tls.is_some();
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("no port for the fake provider");
         let address = listener.local_addr().expect("the fake provider has no address");
         let shared = Arc::new(Shared::default());
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, Arc::clone(&shared)));
+        accepting.spawn(accept(listener, tls, Arc::clone(&shared)));
         FakeProvider {
             address,
+            is_tls,
             shared,
             _accepting: accepting,
         }
@@ -110,9 +133,24 @@ impl FakeProvider {
         self.shared.script().insert(path.into(), answers.into_iter().collect());
     }
 
-    /// `http://127.0.0.1:PORT`
+    /// `http://127.0.0.1:PORT`, or `https`
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes all connections in good order, as a provider does that has kept them long enough, and waits until it has.
+    pub async fn hang_up(&self) {
+        self.shared.hang_ups.send_modify(|count| *count += 1);
+        let mut open = self.shared.open.subscribe();
+        patiently(open.wait_for(|open| *open == 0))
+            .await
+            .expect("the provider is gone");
     }
 
     /// Everything received so far, in the order of arrival.
@@ -129,10 +167,8 @@ impl FakeProvider {
 
     /// Waits until the journal is as wanted.
     pub async fn until(&self, wanted: impl FnMut(&Vec<Received>) -> bool) {
-        self.shared
-            .journal
-            .subscribe()
-            .wait_for(wanted)
+        let mut journal = self.shared.journal.subscribe();
+        patiently(journal.wait_for(wanted))
             .await
             .expect("the fake provider is gone");
     }
@@ -164,8 +200,16 @@ impl Shared {
     }
 
     fn record(&self, received: Received) -> usize {
-        self.journal.send_modify(|journal| journal.push(received));
-        self.journal.borrow().len() - 1
+        let mut index = 0;
+        self.journal.send_modify(|journal| {
+            index = journal.len();
+            journal.push(received);
+        });
+        index
+    }
+
+    fn sent_piece(&self, index: usize) {
+        self.journal.send_modify(|journal| journal[index].pieces += 1);
     }
 
     fn settle(&self, index: usize, outcome: Outcome) {
@@ -173,17 +217,34 @@ impl Shared {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     for number in 0.. {
         let Ok((stream, _)) = listener.accept().await else {
             return;
         };
-        connections.spawn(serve(stream, number, Arc::clone(&shared)));
+        shared.open.send_modify(|open| *open += 1);
+        let (tls, shared) = (tls.clone(), Arc::clone(&shared));
+        let mut hang_ups = shared.hang_ups.subscribe();
+        connections.spawn(async move {
+            tokio::select! {
+                () = serve(stream, tls, number, Arc::clone(&shared)) => {}
+                _ = hang_ups.changed() => {}
+            }
+            shared.open.send_modify(|open| *open -= 1);
+        });
     }
 }
 
-async fn serve(stream: TcpStream, connection: usize, shared: Arc<Shared>) {
+async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, connection: usize, shared: Arc<Shared>) {
+    let stream = match tls {
+        None => Stream::Plain(stream),
+        // Whoever does not like the certificate leaves here.
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => Stream::Tls(Box::new(stream)),
+            Err(_) => return,
+        },
+    };
     let breaker = Breaker::default();
     let wire = Wire::new(stream, breaker.clone());
     let service = service_fn(|request| respond(request, connection, Arc::clone(&shared), breaker.clone()));
@@ -212,6 +273,8 @@ async fn respond(
             .collect(),
         body,
         connection,
+        is_http2: head.version == hyper::Version::HTTP_2,
+        pieces: 0,
         outcome: Outcome::UnderWay,
     });
     let witness = body::Witness::new(shared, index);

@@ -76,8 +76,9 @@ impl Body for ScriptedBody {
         }
         let next = ready!(self.pieces.poll_recv(cx));
         self.is_unflushed = true;
-        if !matches!(next, Some(Ok(_))) {
-            self.witness.outcome = Outcome::Finished;
+        match &next {
+            Some(Ok(_)) => self.witness.shared.sent_piece(self.witness.index),
+            _ => self.witness.outcome = Outcome::Finished,
         }
         Poll::Ready(next.map(|piece| piece.map(Frame::data)))
     }

@@ -1,0 +1,67 @@
+//! Decides what its configuration says: for tests of what the gateway makes of a verdict.
+
+use pointsman_plugin::{Candidate, Edit, Plan, Policy, Rejection, Request, Step, Verdict, export_policy};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Config {
+    steps: Vec<Rung>,
+    /// Pointers and JSON texts.
+    edits: Vec<(String, String)>,
+    labels: Vec<(String, String)>,
+    reason: String,
+    /// Status, code and message.
+    reject: Option<(u16, String, String)>,
+    retry_after_ms: Option<u32>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Rung {
+    candidate: String,
+    first_token_timeout_ms: Option<u32>,
+    timeout_ms: Option<u32>,
+    hedge_after_ms: Option<u32>,
+}
+
+struct DecidesAsTold(Config);
+
+impl Policy for DecidesAsTold {
+    type Config = Config;
+
+    fn new(config: Config) -> Result<Self, String> {
+        Ok(DecidesAsTold(config))
+    }
+
+    fn decide(&self, _: &Request, _: &[Candidate]) -> Result<Verdict, String> {
+        let config = &self.0;
+        if let Some((status, code, message)) = &config.reject {
+            let rejection = Rejection::new(*status, code, message);
+            return Ok(Rejection {
+                retry_after_ms: config.retry_after_ms,
+                ..rejection
+            }
+            .into());
+        }
+        let step = |rung: &Rung| Step {
+            candidate: rung.candidate.clone(),
+            first_token_timeout_ms: rung.first_token_timeout_ms,
+            timeout_ms: rung.timeout_ms,
+            hedge_after_ms: rung.hedge_after_ms,
+        };
+        let edit = |(pointer, value): &(String, String)| Edit {
+            pointer: pointer.clone(),
+            value: value.clone(),
+        };
+        Ok(Verdict::Plan(Plan {
+            steps: config.steps.iter().map(step).collect(),
+            edits: config.edits.iter().map(edit).collect(),
+            labels: config.labels.clone(),
+            reason: config.reason.clone(),
+        }))
+    }
+}
+
+export_policy!(DecidesAsTold);

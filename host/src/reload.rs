@@ -10,6 +10,7 @@ mod last_good;
 mod trial;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -19,9 +20,9 @@ use tokio::sync::oneshot;
 
 use crate::app::App;
 use crate::config::{Config, Source};
-use crate::plugins::Digest;
 use crate::reports::{Handle, Problem, Report, Trigger};
 use build::Built;
+pub use build::built_in;
 use files::Files;
 use last_good::LastGood;
 use watch::Watch;
@@ -36,9 +37,27 @@ pub struct Reloader {
     last_good: LastGood,
     watch: Watch,
     runtime: tokio::runtime::Handle,
+    /// What the generation in service was made of.
+    in_service: Option<Inputs>,
     /// What could not be put in service, so that it is not tried again and again.
-    last_failed: Option<Digest>,
+    failed: Option<Failed>,
     number: u64,
+}
+
+/// What a generation is made of, in a form that can be kept and compared.
+#[derive(Debug, PartialEq)]
+struct Inputs {
+    config: Config,
+    digests: BTreeMap<PathBuf, String>,
+}
+
+/// What could not be put in service.
+#[derive(Debug, PartialEq)]
+enum Failed {
+    /// A configuration that cannot be read, by its mistakes.
+    Config(String),
+    /// Plugins that cannot be loaded, or that fail their tests.
+    Inputs(Inputs),
 }
 
 /// Puts one generation in service and leaves it at that: for commands that serve nothing. Keeps nothing on disk beside the
@@ -49,6 +68,15 @@ pub fn once(app: &App, config: &Config) -> Result<(), Vec<Problem>> {
     trial::run(&tokio::runtime::Handle::current(), &built.generation)?;
     app.swap(built.generation);
     Ok(())
+}
+
+impl Inputs {
+    fn of(config: Config, contents: &files::Contents) -> Self {
+        Self {
+            config,
+            digests: files::digests(contents),
+        }
+    }
 }
 
 impl Reloader {
@@ -63,12 +91,13 @@ impl Reloader {
             last_good,
             watch: Watch::default(),
             runtime: tokio::runtime::Handle::current(),
-            last_failed: None,
+            in_service: None,
+            failed: None,
             number: 0,
         };
         let contents = reloader.files.read(&config);
         match reloader.build(&config, &contents) {
-            Ok(built) => reloader.put_in_service(built),
+            Ok(built) => reloader.put_in_service(built, Inputs::of(config, &contents)),
             Err(problems) => {
                 let substituted = reloader.last_good.substitute(&config, &contents, &problems);
                 let Some(substituted) = substituted else {
@@ -77,8 +106,8 @@ impl Reloader {
                 let Ok(built) = reloader.build(&config, &substituted) else {
                     return Err(problems);
                 };
-                reloader.last_failed = Some(fingerprint(&config, &contents));
-                reloader.put_in_service(built);
+                reloader.put_in_service(built, Inputs::of(config.clone(), &substituted));
+                reloader.failed = Some(Failed::Inputs(Inputs::of(config, &contents)));
                 reloader.note_problems(&problems);
             }
         }
@@ -92,6 +121,8 @@ impl Reloader {
         if let Some(generation) = self.app.generation() {
             self.watch.set(self.watched(&generation.config));
         }
+        // Files may have changed since they were read for the first generation.
+        handle.ask(Trigger::Files);
         let _ = self.app.reloader.set(handle);
         let thread = std::thread::Builder::new().name("pointsman-reload".to_owned());
         thread.spawn(move || self.run(&receiver)).map(drop)
@@ -135,8 +166,8 @@ impl Reloader {
         let started = Instant::now();
         let report = match self.load() {
             Ok(None) => return self.app.reloads.unchanged(cause, self.number),
-            Ok(Some(built)) => {
-                self.put_in_service(built);
+            Ok(Some((built, inputs))) => {
+                self.put_in_service(built, inputs);
                 tracing::info!(
                     cause,
                     generation = self.number,
@@ -156,35 +187,53 @@ impl Reloader {
         report
     }
 
-    fn load(&mut self) -> Result<Option<Built>, Vec<Problem>> {
-        let source = Source::find(self.named.as_deref()).map_err(|error| vec![Problem::config(&error)])?;
-        let config = match source.load() {
-            Ok(config) => config,
-            Err(error) => {
-                let failed = Digest::of(source.text.as_bytes());
-                return if self.last_failed == Some(failed) {
-                    Ok(None)
-                } else {
-                    self.last_failed = Some(failed);
-                    Err(vec![Problem::config(&error)])
-                };
-            }
+    fn load(&mut self) -> Result<Option<(Built, Inputs)>, Vec<Problem>> {
+        let Some((config, contents)) = self.read()? else {
+            return Ok(None);
         };
-        let contents = self.files.read(&config);
-        let fingerprint = fingerprint(&config, &contents);
-        let is_in_service = self.app.generation().is_some_and(|running| {
-            running.config == config && contents.values().all(|content| content.is_in_service(&running))
-        });
-        if is_in_service {
+        let inputs = Inputs::of(config, &contents);
+        if self.in_service.as_ref() == Some(&inputs) {
             self.settle_trouble();
             return Ok(None);
         }
-        if self.last_failed == Some(fingerprint) {
+        if matches!(&self.failed, Some(Failed::Inputs(failed)) if *failed == inputs) {
             return Ok(None);
         }
-        let built = self.build(&config, &contents);
-        self.last_failed = built.is_err().then_some(fingerprint);
-        built.map(Some)
+        match self.build(&inputs.config, &contents) {
+            Ok(built) => Ok(Some((built, inputs))),
+            Err(problems) => {
+                self.failed = Some(Failed::Inputs(inputs));
+                Err(problems)
+            }
+        }
+    }
+
+    /// Configuration and files that belong together: where one changed while the others were read, all once more.
+    /// `None` for a configuration that has failed before.
+    fn read(&mut self) -> Result<Option<(Config, files::Contents)>, Vec<Problem>> {
+        loop {
+            let found = Source::find(self.named.as_deref()).and_then(|source| Ok((source.load()?, source)));
+            let (config, source) = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    let failed = Some(Failed::Config(error.to_string()));
+                    let is_known = self.failed == failed;
+                    self.failed = failed;
+                    return if is_known {
+                        Ok(None)
+                    } else {
+                        Err(vec![Problem::config(&error)])
+                    };
+                }
+            };
+            // Before the files are read, so that whatever changes after that is an event.
+            self.watch.set(self.watched(&config));
+            let contents = self.files.read(&config);
+            let is_the_same = Source::find(self.named.as_deref()).is_ok_and(|now| now == source);
+            if is_the_same && files::digests(&self.files.read(&config)) == files::digests(&contents) {
+                return Ok(Some((config, contents)));
+            }
+        }
     }
 
     fn build(&mut self, config: &Config, contents: &files::Contents) -> Result<Built, Vec<Problem>> {
@@ -194,21 +243,20 @@ impl Reloader {
         Ok(built)
     }
 
-    fn put_in_service(&mut self, built: Built) {
+    fn put_in_service(&mut self, built: Built, inputs: Inputs) {
         self.number = built.generation.number;
         for warning in &built.warnings {
             tracing::warn!("{warning}");
         }
-        self.last_failed = None;
+        self.in_service = Some(inputs);
         self.last_good.keep(&built.files);
-        self.watch.set(self.watched(&built.generation.config));
         self.app.swap(built.generation);
         self.settle_trouble();
     }
 
     /// The files are those in service: whatever was wrong is no more.
     fn settle_trouble(&mut self) {
-        self.last_failed = None;
+        self.failed = None;
         for plugin in self.app.reloads.clear_trouble() {
             self.app.meter.reload_failed(&plugin, false);
         }
@@ -224,11 +272,13 @@ impl Reloader {
             );
             self.app.meter.reload_failed(&problem.plugin, true);
         }
-        self.app.reloads.note_trouble(problems);
+        for settled in self.app.reloads.note_trouble(problems) {
+            self.app.meter.reload_failed(&settled, false);
+        }
     }
 
     fn watched(&self, config: &Config) -> Vec<PathBuf> {
-        let mut paths: Vec<PathBuf> = files::paths(config).cloned().collect();
+        let mut paths: Vec<PathBuf> = files::named(config).into_keys().cloned().collect();
         paths.push(self.named.clone().unwrap_or_else(|| PathBuf::from("pointsman.toml")));
         paths
     }
@@ -246,15 +296,6 @@ fn settle(triggers: &mpsc::Receiver<Trigger>, quiet: std::time::Duration) -> Vec
         }
     }
     asking
-}
-
-/// What was tried: the configuration with its secrets, and every file's bytes.
-fn fingerprint(config: &Config, contents: &files::Contents) -> Digest {
-    let digests: Vec<String> = contents
-        .iter()
-        .map(|(path, content)| format!("{}={content}", path.display()))
-        .collect();
-    Digest::of(format!("{:?}\n{}", config, digests.join("\n")).as_bytes())
 }
 
 /// Compiling must not take the cores from traffic.

@@ -39,6 +39,9 @@ impl Handle {
     }
 }
 
+/// How the configuration itself is called where plugins are named.
+const CONFIG: &str = "config";
+
 /// Why a part of a generation could not be made.
 #[derive(Debug, Clone, Serialize)]
 pub struct Problem {
@@ -59,7 +62,7 @@ impl Problem {
     /// The configuration itself.
     pub fn config(error: &crate::config::ConfigError) -> Self {
         Self {
-            plugin: "config".to_owned(),
+            plugin: CONFIG.to_owned(),
             digest: None,
             message: error.to_string(),
         }
@@ -165,20 +168,31 @@ impl Status {
         }
     }
 
-    /// Remembers what is not in service.
-    pub fn note_trouble(&self, problems: &[Problem]) {
-        let trouble = problems.iter().map(|problem| {
-            let digest = problem.digest.map(|digest| digest.to_string());
-            (
-                problem.plugin.clone(),
-                Trouble {
-                    digest,
-                    error: problem.message.clone(),
-                    at_ms: now_ms(),
-                },
-            )
-        });
-        self.lock().trouble.extend(trouble);
+    /// Remembers what is not in service, and returns the names of what was not and now is well. A configuration that
+    /// cannot be read says nothing about plugins: what was wrong with them still is.
+    pub fn note_trouble(&self, problems: &[Problem]) -> Vec<String> {
+        let mut inner = self.lock();
+        let before = std::mem::take(&mut inner.trouble);
+        for problem in problems {
+            let new = Trouble {
+                digest: problem.digest.map(|digest| digest.to_string()),
+                error: problem.message.clone(),
+                at_ms: now_ms(),
+            };
+            let known = before
+                .get(&problem.plugin)
+                .filter(|known| known.digest == new.digest && known.error == new.error);
+            inner
+                .trouble
+                .insert(problem.plugin.clone(), known.cloned().unwrap_or(new));
+        }
+        let is_config = inner.trouble.contains_key(CONFIG);
+        let (old, settled): (Vec<_>, Vec<_>) = before
+            .into_iter()
+            .filter(|(plugin, _)| !problems.iter().any(|problem| problem.plugin == *plugin))
+            .partition(|_| is_config);
+        inner.trouble.extend(old);
+        settled.into_iter().map(|(plugin, _)| plugin).collect()
     }
 
     /// All is in service; gives the names of what was not.

@@ -1,6 +1,7 @@
 //! What bytes are: their SHA-256, shown in hexadecimal, and cut to twelve places where people read it.
 
 use std::fmt;
+use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
 
@@ -22,6 +23,18 @@ impl Digest {
             hash.update(part);
         }
         Digest(hash.finalize().into())
+    }
+
+    /// The digest of all that is read here, which need not fit into memory.
+    pub fn of_reader(mut reader: impl Read) -> io::Result<Digest> {
+        let mut hash = Sha256::new();
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            match reader.read(&mut piece)? {
+                0 => return Ok(Digest(hash.finalize().into())),
+                read => hash.update(&piece[..read]),
+            }
+        }
     }
 
     /// The first twelve hexadecimal places: enough to tell versions apart in a log line or a header.

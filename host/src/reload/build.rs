@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::files::{Content, Contents};
 use crate::app::App;
-use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig};
+use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig, Secret};
 use crate::generation::{Alive, Generation, LoadedPolicy, Model, Provider, Remote, Way};
 use crate::plugins::words::{Authentication, Dialects, Framing, Operation};
 use crate::plugins::{Adapter, AdapterSpec, Digest, PluginSource, Policy, PolicySpec};
@@ -97,7 +97,7 @@ fn served(contents: &Contents) -> Vec<ServedFile> {
             digest: *digest,
             bytes: bytes.clone(),
         }),
-        Content::Unreadable(_) => None,
+        Content::TooLarge { .. } | Content::Unreadable(_) => None,
     };
     contents.iter().filter_map(file).collect()
 }
@@ -217,7 +217,7 @@ impl Builder<'_> {
             upstream: self.upstream(name, config, endpoint).map_err(wrong)?,
             adapter,
             headers,
-            credential: config.api_key.clone(),
+            secrets: secrets(config),
             query,
             openai_chat: speaks_openai.then(|| chat.map_or_else(usual, |(_, path)| path)),
         })
@@ -279,7 +279,7 @@ impl Builder<'_> {
 
     fn source(&self, name: &str, kind: &str, component: &ComponentRef) -> Result<PluginSource, Problem> {
         match component {
-            ComponentRef::BuiltIn(wanted) => built_in(name, kind, wanted),
+            ComponentRef::BuiltIn(wanted) => from_the_box(name, kind, wanted),
             ComponentRef::File { path, sha256 } => self.file(name, path, sha256.as_deref()),
         }
     }
@@ -297,16 +297,31 @@ impl Builder<'_> {
                     digest: *digest,
                 })
             }
+            Some(Content::TooLarge { size, limit, digest }) => {
+                let message = format!(
+                    "{} has {size} bytes; the limit is {limit} (component_bytes)",
+                    path.display()
+                );
+                Err(problem(name, Some(*digest), &message))
+            }
             Some(Content::Unreadable(reason)) => Err(problem(name, None, reason)),
             None => Err(problem(name, None, &format!("{} was not read", path.display()))),
         }
     }
 }
 
-fn built_in(name: &str, kind: &str, wanted: &str) -> Result<PluginSource, Problem> {
+/// A component that is in the binary.
+pub fn built_in(kind: &str, name: &str) -> Option<&'static [u8]> {
+    BUILTIN
+        .iter()
+        .find(|(own_kind, own_name, _)| *own_kind == kind && *own_name == name)
+        .map(|(_, _, bytes)| *bytes)
+}
+
+fn from_the_box(name: &str, kind: &str, wanted: &str) -> Result<PluginSource, Problem> {
     let of_kind = || BUILTIN.iter().filter(|(own, _, _)| *own == kind);
-    if let Some((_, _, bytes)) = of_kind().find(|(_, own, _)| *own == wanted) {
-        return Ok(PluginSource::new(name, *bytes));
+    if let Some(bytes) = built_in(kind, wanted) {
+        return Ok(PluginSource::new(name, bytes));
     }
     let names: Vec<&str> = of_kind().map(|(_, own, _)| *own).collect();
     let near = crate::config::reader::suggestion(wanted, names.iter().copied());
@@ -316,6 +331,15 @@ fn built_in(name: &str, kind: &str, wanted: &str) -> Result<PluginSource, Proble
         names.join(", ")
     );
     Err(problem(name, None, &message))
+}
+
+/// What must never be shown. Headers are a key's place as well; short values are versions and the like, and texts without
+/// their letters would be of no use.
+fn secrets(config: &ProviderConfig) -> Vec<Secret> {
+    let headers = config.headers.iter().map(|(_, value)| value);
+    let long = headers.filter(|value| value.reveal().len() >= 12);
+    let key = config.api_key.iter().filter(|key| !key.reveal().is_empty());
+    key.chain(long).cloned().collect()
 }
 
 /// The headers of every call, or the query parameter, by what the adapter says of the provider.

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::{ComponentRef, Config};
-use crate::generation::{Generation, Way};
 use crate::plugins::Digest;
 
 /// Files by their paths as the configuration gives them.
@@ -38,6 +37,13 @@ pub(super) enum Content {
     Unreadable(String),
 }
 
+impl Content {
+    /// Whether another limit would make nothing else of it.
+    fn holds_under(&self, wanted: u64) -> bool {
+        !matches!(self, Self::TooLarge { limit, .. } if *limit != wanted)
+    }
+}
+
 impl fmt::Display for Content {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,8 +63,14 @@ pub(super) fn digests(contents: &Contents) -> BTreeMap<PathBuf, String> {
 
 /// The paths that a configuration names, each with the most bytes that somebody who uses it may have.
 pub(super) fn named(config: &Config) -> BTreeMap<&PathBuf, u64> {
-    let policies = config.policies.values().map(|policy| (&policy.component, &policy.limits));
-    let adapters = config.providers.values().filter_map(|provider| provider.adapter.as_ref());
+    let policies = config
+        .policies
+        .values()
+        .map(|policy| (&policy.component, &policy.limits));
+    let adapters = config
+        .providers
+        .values()
+        .filter_map(|provider| provider.adapter.as_ref());
     let adapters = adapters.map(|component| (component, &config.plugins.adapter_limits));
     let mut named = BTreeMap::new();
     for (component, limits) in policies.chain(adapters) {
@@ -94,22 +106,17 @@ impl Files {
         contents
     }
 
-    fn content(&mut self, path: &Path) -> Content {
+    fn content(&mut self, path: &Path, limit: u64) -> Content {
         let known = self.known.get(path);
         let stamp = match stamp(path) {
             Ok(stamp) => stamp,
             Err(reason) => return known.map_or(Content::Unreadable(reason), |(_, content)| content.clone()),
         };
-        if let Some((_, content)) = known.filter(|(known, _)| *known == stamp) {
+        if let Some((_, content)) = known.filter(|(known, content)| *known == stamp && content.holds_under(limit)) {
             return content.clone();
         }
-        match settled(path, stamp) {
-            Ok((stamp, bytes)) => {
-                let digest = Digest::of(&bytes);
-                let content = Content::Bytes {
-                    bytes: bytes.into(),
-                    digest,
-                };
+        match settled(path, stamp, limit) {
+            Ok((stamp, content)) => {
                 self.known.insert(path.to_owned(), (stamp, content.clone()));
                 content
             }
@@ -149,22 +156,14 @@ impl Stamp {
 }
 
 /// Reads a file whose stamp stays the same before and after; one that is still being written is waited for.
-fn settled(path: &Path, mut before: Stamp) -> Result<(Stamp, Vec<u8>), String> {
+fn settled(path: &Path, mut before: Stamp, limit: u64) -> Result<(Stamp, Content), String> {
     let patience = Instant::now() + PATIENCE;
     loop {
         std::thread::sleep(SETTLED);
-        let now = stamp(path)?;
-        if now == before {
-            if now.size > FILE_BYTES {
-                return Err(format!(
-                    "{} has {} bytes; {FILE_BYTES} is the most that is read",
-                    path.display(),
-                    now.size
-                ));
-            }
-            let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        if stamp(path)? == before {
+            let content = read(path, before.size, limit)?;
             if stamp(path)? == before {
-                return Ok((before, bytes));
+                return Ok((before, content));
             }
         }
         if Instant::now() > patience {
@@ -172,4 +171,24 @@ fn settled(path: &Path, mut before: Stamp) -> Result<(Stamp, Vec<u8>), String> {
         }
         before = stamp(path)?;
     }
+}
+
+/// What a file of this size holds.
+fn read(path: &Path, size: u64, limit: u64) -> Result<Content, String> {
+    let unreadable = |error| format!("cannot read {}: {error}", path.display());
+    if size > FILE_BYTES {
+        return Err(format!(
+            "{} has {size} bytes; {FILE_BYTES} is the most that is read",
+            path.display()
+        ));
+    }
+    if size > limit {
+        let digest = File::open(path).and_then(Digest::of_reader).map_err(unreadable)?;
+        return Ok(Content::TooLarge { size, limit, digest });
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    Ok(Content::Bytes {
+        digest: Digest::of(&bytes),
+        bytes: bytes.into(),
+    })
 }

@@ -71,10 +71,10 @@ impl LastGood {
     pub(super) fn substitute(&self, config: &Config, contents: &Contents, problems: &[Problem]) -> Option<Contents> {
         let mut substituted = contents.clone();
         let mut has_changed = false;
-        for path in files::paths(config) {
+        for path in files::named(config).into_keys() {
             let current = contents.get(path)?;
             let is_bad = match current {
-                Content::Unreadable(_) => true,
+                Content::Unreadable(_) | Content::TooLarge { .. } => true,
                 Content::Bytes { digest, .. } => problems.iter().any(|problem| problem.digest == Some(*digest)),
             };
             let Some(bytes) = is_bad.then(|| self.read(path)).flatten() else {

@@ -16,6 +16,8 @@ use crate::reports::{Handle, Trigger};
 pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
     directories: BTreeSet<PathBuf>,
+    /// Those that could not be watched, so that it is said once.
+    unwatched: BTreeSet<PathBuf>,
     names: Arc<Mutex<BTreeSet<OsString>>>,
 }
 
@@ -38,6 +40,7 @@ impl Watch {
         Self {
             watcher: watcher.ok(),
             directories: BTreeSet::new(),
+            unwatched: BTreeSet::new(),
             names,
         }
     }
@@ -61,7 +64,8 @@ impl Watch {
         for gone in self.directories.difference(&directories) {
             let _ = watcher.unwatch(gone);
         }
-        let mut watched = BTreeSet::new();
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        let (mut watched, mut unwatched) = (BTreeSet::new(), BTreeSet::new());
         for directory in directories {
             // Watched anew each time: a directory that was replaced has the same name and another inode.
             let _ = watcher.unwatch(&directory);
@@ -70,12 +74,16 @@ impl Watch {
                     watched.insert(directory);
                 }
                 Err(error) => {
-                    tracing::warn!(directory = %directory.display(), %error, "no file events here; the sweep finds changes");
+                    if !self.unwatched.contains(&directory) {
+                        let directory = directory.display();
+                        tracing::warn!(%directory, %error, "no file events here; the sweep finds changes");
+                    }
+                    unwatched.insert(directory);
                 }
             }
         }
         self.directories = watched;
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        self.unwatched = unwatched;
     }
 }
 

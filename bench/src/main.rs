@@ -13,6 +13,7 @@ mod measure;
 mod mock;
 mod nginx;
 mod pacer;
+mod plugins;
 mod process;
 mod report;
 mod results;
@@ -40,6 +41,9 @@ const EXAMPLES: &str = "Examples:
 On a machine that has other work, as root, ahead of all of it:
   setsid -w sh -c 'echo -19 > /proc/self/autogroup && exec cargo xtask bench'";
 const REPORT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
+
+/// How often each plugin is called.
+const PLUGIN_CALLS: usize = 20_000;
 
 /// Measures Pointsman beside a bare hyper proxy and nginx.
 ///
@@ -81,6 +85,8 @@ enum Role {
         /// Where to forward to.
         upstream: SocketAddr,
     },
+    /// Measure only plugins, called in this process.
+    Plugins,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -88,6 +94,13 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     match arguments.role {
         Some(Role::Floor { listen, upstream }) => floor::serve(listen, upstream).await,
+        Some(Role::Plugins) => {
+            print!(
+                "{}",
+                plugins::section(&plugins::measure(PLUGIN_CALLS, &output_folder()?)?)
+            );
+            Ok(())
+        }
         None => measure(&arguments).await,
     }
 }
@@ -109,7 +122,15 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         measurements,
     };
 
-    let report = report::markdown(&results, &contenders, &missing);
+    let mut report = report::markdown(&results, &contenders, &missing);
+    if arguments.scenarios.is_empty() && arguments.only.is_empty() {
+        let calls = if arguments.quick {
+            PLUGIN_CALLS / 100
+        } else {
+            PLUGIN_CALLS
+        };
+        report.push_str(&plugins::section(&plugins::measure(calls, &output)?));
+    }
     println!("{report}");
     write(&output.join("results.json"), &serde_json::to_string_pretty(&results)?)?;
     if whole {

@@ -57,7 +57,7 @@ enum Failed {
     /// A configuration that cannot be read, by its mistakes.
     Config(String),
     /// Plugins that cannot be loaded, or that fail their tests.
-    Inputs(Inputs),
+    Inputs(Box<Inputs>),
 }
 
 /// Puts one generation in service and leaves it at that: for commands that serve nothing. Keeps nothing on disk beside the
@@ -107,7 +107,7 @@ impl Reloader {
                     return Err(problems);
                 };
                 reloader.put_in_service(built, Inputs::of(config.clone(), &substituted));
-                reloader.failed = Some(Failed::Inputs(Inputs::of(config, &contents)));
+                reloader.failed = Some(Failed::Inputs(Inputs::of(config, &contents).into()));
                 reloader.note_problems(&problems);
             }
         }
@@ -116,7 +116,7 @@ impl Reloader {
 
     /// Watches from now on, on a thread of its own.
     pub fn watch(mut self) -> std::io::Result<()> {
-        let (handle, receiver) = Handle::new();
+        let (handle, receiver) = Handle::channel();
         self.watch = Watch::start(handle.clone());
         if let Some(generation) = self.app.generation() {
             self.watch.set(self.watched(&generation.config));
@@ -196,13 +196,13 @@ impl Reloader {
             self.settle_trouble();
             return Ok(None);
         }
-        if matches!(&self.failed, Some(Failed::Inputs(failed)) if *failed == inputs) {
+        if matches!(&self.failed, Some(Failed::Inputs(failed)) if **failed == inputs) {
             return Ok(None);
         }
         match self.build(&inputs.config, &contents) {
             Ok(built) => Ok(Some((built, inputs))),
             Err(problems) => {
-                self.failed = Some(Failed::Inputs(inputs));
+                self.failed = Some(Failed::Inputs(inputs.into()));
                 Err(problems)
             }
         }

@@ -1,0 +1,344 @@
+//! Plugins without a gateway around them: what it takes to load one, and one call of each in the box. Called in this
+//! process, on one thread, with the engine as the gateway sets it up.
+
+use std::fmt::Write;
+use std::future::Future;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use bytes::Bytes;
+use pointsman::plugins::words::{Abilities, Candidate, Event, Health, Operation, Price, Summary, Surface, Target};
+use pointsman::plugins::{
+    Adapter, AdapterSpec, Call, Engine, EngineConfig, Grant, Instances, Limits, PluginSource, Policy, PolicySpec,
+    Prompt, StateStore,
+};
+use pointsman::reload::built_in;
+
+/// One figure and the most it may be.
+pub(crate) struct Row {
+    what: String,
+    p50: Duration,
+    p99: Duration,
+    goal: Option<Duration>,
+}
+
+const MICRO: fn(u64) -> Duration = Duration::from_micros;
+const WARM_UP: usize = 500;
+
+/// The policies in the box, each with a configuration such as people write.
+const POLICIES: [(&str, &str); 4] = [
+    (
+        "keyword",
+        r#"{"rules": [{"any": ["python", "function", "debug"], "label": "coding", "prefer": ["mock/large"]}]}"#,
+    ),
+    (
+        "complexity",
+        r#"{"score": "density", "tiers": {"simple": {"prefer": ["mock/small"]}}}"#,
+    ),
+    ("weighted", r#"{"sticky": "session"}"#),
+    ("budget", r#"{"limit_usd": 100, "period": "day"}"#),
+];
+
+/// Measures everything; `calls` is how often each call is made, `folder` is where caches may lie.
+pub(crate) fn measure(calls: usize, folder: &Path) -> Result<Vec<Row>> {
+    let mut rows = loading(folder)?;
+    let engine = engine(None)?;
+    for instances in [
+        Instances::Fresh,
+        Instances::Warm {
+            warm: 4,
+            max_calls: u32::MAX,
+            max_age: MICRO(u64::MAX / 2),
+        },
+    ] {
+        let (kind, goal) = if instances == Instances::Fresh {
+            ("fresh", MICRO(12))
+        } else {
+            ("warm", MICRO(6))
+        };
+        let policies = POLICIES
+            .iter()
+            .map(|(name, config)| policy(&engine, name, config, instances));
+        let policies = policies.collect::<Result<Vec<Policy>>>()?;
+        for (policy, (name, _)) in policies.iter().zip(POLICIES) {
+            let call = call();
+            let what = format!("{name}, one call, {kind}");
+            rows.push(timed(what, Some(goal), calls, || {
+                finish(policy.decide(&call)).map(drop)
+            })?);
+        }
+        if instances == Instances::Fresh {
+            let call = call();
+            let three = || {
+                policies[..3]
+                    .iter()
+                    .try_for_each(|policy| finish(policy.decide(&call)).map(drop))
+            };
+            rows.push(timed(
+                "a chain of three, fresh".to_owned(),
+                Some(MICRO(36)),
+                calls,
+                three,
+            )?);
+        }
+    }
+    rows.extend(adapters(&engine, calls)?);
+    Ok(rows)
+}
+
+/// The section of the report.
+pub(crate) fn section(rows: &[Row]) -> String {
+    let mut text =
+        "\n## Plugins, called in process\n\n| what | p50 | p99 | goal, p50 | |\n|---|---|---|---|---|\n".to_owned();
+    let micros = |duration: Duration| format!("{:.1} µs", duration.as_secs_f64() * 1e6);
+    for row in rows {
+        let goal = row
+            .goal
+            .map_or_else(|| "–".to_owned(), |goal| format!("≤ {}", micros(goal)));
+        let met = row
+            .goal
+            .map_or("", |goal| if row.p50 <= goal { "pass" } else { "**miss**" });
+        writeln!(
+            text,
+            "| {} | {} | {} | {goal} | {met} |",
+            row.what,
+            micros(row.p50),
+            micros(row.p99)
+        )
+        .ok();
+    }
+    text
+}
+
+/// Compiling and configuring one policy: from nothing, and with both caches warm.
+fn loading(folder: &Path) -> Result<Vec<Row>> {
+    let cache = folder.join("plugin-cache");
+    let _ = std::fs::remove_dir_all(&cache);
+    let (name, config) = POLICIES[0];
+    let load = |what: &str| {
+        let engine = engine(Some(&cache))?;
+        let began = Instant::now();
+        policy(&engine, name, config, Instances::Fresh)?;
+        let took = began.elapsed();
+        Ok::<Row, anyhow::Error>(Row {
+            what: what.to_owned(),
+            p50: took,
+            p99: took,
+            goal: None,
+        })
+    };
+    Ok(vec![
+        load("keyword: compile and configure, once")?,
+        load("keyword: load from the cache, once")?,
+    ])
+}
+
+fn adapters(engine: &Engine, calls: usize) -> Result<Vec<Row>> {
+    let source = source("adapter", "anthropic")?;
+    let adapter = Adapter::load(
+        engine,
+        AdapterSpec {
+            source,
+            limits: Limits::adapter(),
+        },
+    )?;
+    let target = target();
+    let request = Bytes::from(request(2048));
+    let encode = || finish(adapter.encode(Operation::Chat, &target, false, &request)).map(drop);
+    let encoded = timed(
+        "anthropic: encode a request of 2 KB".to_owned(),
+        Some(MICRO(60)),
+        calls,
+        encode,
+    )?;
+    let answer = Bytes::from_static(ANSWER.as_bytes());
+    let decode = || finish(adapter.decode(Operation::Chat, &target, &answer)).map(drop);
+    let decoded = timed("anthropic: decode an answer".to_owned(), None, calls, decode)?;
+    let mut stream = finish(adapter.stream(Operation::Chat, &target))?;
+    for event in BEGINNING {
+        finish(stream.push(vec![text_event(event)]))?;
+    }
+    let delta = text_event(DELTA);
+    let one = timed("anthropic: one stream event, alone".to_owned(), None, calls, || {
+        finish(stream.push(vec![delta.clone()])).map(drop)
+    })?;
+    let mut many = timed(String::new(), None, calls / 10, || {
+        finish(stream.push(vec![delta.clone(); 50])).map(drop)
+    })?;
+    many.what = "anthropic: one stream event, of 50 that came together".to_owned();
+    (many.p50, many.p99, many.goal) = (many.p50 / 50, many.p99 / 50, Some(MICRO(2)));
+    Ok(vec![encoded, decoded, one, many])
+}
+
+const ANSWER: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Trains run every ten minutes, and the last one leaves at midnight."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":20,"output_tokens":15}}"#;
+const BEGINNING: [&str; 2] = [
+    r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":20,"output_tokens":1}}}"#,
+    r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+];
+const DELTA: &str = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" midnight"}}"#;
+
+fn text_event(data: &str) -> Event {
+    Event {
+        name: None,
+        data: data.as_bytes().to_vec(),
+    }
+}
+
+fn engine(cache_dir: Option<&Path>) -> Result<Engine> {
+    Engine::new(&EngineConfig {
+        cache_dir: cache_dir.map(Path::to_owned),
+        ..EngineConfig::default()
+    })
+}
+
+fn policy(engine: &Engine, name: &str, config: &str, instances: Instances) -> Result<Policy> {
+    let spec = PolicySpec {
+        source: source("policy", name)?,
+        config_json: config.to_owned(),
+        grants: vec![Grant::State],
+        instances,
+        limits: Limits::default(),
+    };
+    Policy::load(engine, spec, &StateStore::default()).with_context(|| format!("loading {name}"))
+}
+
+fn source(kind: &str, name: &str) -> Result<PluginSource> {
+    let bytes = built_in(kind, name).ok_or_else(|| anyhow!("no built-in {kind} {name}"))?;
+    Ok(PluginSource::new(name, bytes))
+}
+
+/// Median and 99th percentile of so many calls, after some that do not count.
+fn timed(what: String, goal: Option<Duration>, calls: usize, mut one: impl FnMut() -> Result<()>) -> Result<Row> {
+    for _ in 0..WARM_UP.min(calls) {
+        one()?;
+    }
+    let mut times = Vec::with_capacity(calls);
+    for _ in 0..calls.max(1) {
+        let began = Instant::now();
+        one()?;
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    Ok(Row {
+        what,
+        goal,
+        p50: times[times.len() / 2],
+        p99: times[times.len() * 99 / 100],
+    })
+}
+
+/// Plugins without WASI answer at once, on this thread.
+fn finish<T, E: std::error::Error + Send + Sync + 'static>(call: impl Future<Output = Result<T, E>>) -> Result<T> {
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Ok(result?),
+        Poll::Pending => bail!("the plugin was not called on this thread"),
+    }
+}
+
+fn target() -> Target {
+    Target {
+        model: "claude-haiku-4-5".to_owned(),
+        settings: "{}".to_owned(),
+        max_output_tokens: Some(64_000),
+        request_id: "req-bench".to_owned(),
+        now_ms: 0,
+    }
+}
+
+fn request(bytes: usize) -> String {
+    let text = "When does the next train leave, and from which platform? ".repeat(bytes / 57);
+    serde_json::json!({"model": "auto", "max_tokens": 200, "messages": [
+        {"role": "system", "content": "You answer travellers."}, {"role": "user", "content": text}]})
+    .to_string()
+}
+
+/// The content of a request of 1 KB.
+struct Text(String);
+
+impl Prompt for Text {
+    fn role(&self, index: u32) -> Option<String> {
+        (index == 0).then(|| "user".to_owned())
+    }
+    fn text(&self, index: u32) -> Option<String> {
+        (index == 0).then(|| self.0.clone())
+    }
+    fn last_user_text(&self) -> String {
+        self.0.clone()
+    }
+    fn system_text(&self) -> String {
+        String::new()
+    }
+    fn all_text(&self, _: u32) -> String {
+        self.0.clone()
+    }
+    fn header(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn get(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+fn call() -> Call {
+    let text = "When does the next train leave, and from which platform? ".repeat(17);
+    let summary = Summary {
+        id: "req-bench".to_owned(),
+        route: "auto".to_owned(),
+        model: "auto".to_owned(),
+        surface: Surface::ChatCompletions,
+        key_id: "anonymous".to_owned(),
+        team: None,
+        labels: Vec::new(),
+        message_count: 1,
+        text_bytes: text.len() as u64,
+        estimated_input_tokens: 250,
+        max_output_tokens: None,
+        is_stream: false,
+        has_tools: false,
+        has_images: false,
+        wants_structured_output: false,
+        session: Some("prefix-0123456789abcdef".to_owned()),
+        now_ms: 1,
+        seed: 7,
+        extras: Vec::new(),
+    };
+    Call {
+        summary,
+        candidates: vec![candidate("large", 2_500), candidate("small", 150)],
+        prompt: Arc::new(Text(text)),
+    }
+}
+
+fn candidate(name: &str, price: u64) -> Candidate {
+    let price = price * 1_000_000;
+    Candidate {
+        id: format!("mock/{name}"),
+        provider: "mock".to_owned(),
+        tags: vec![name.to_owned()],
+        weight: 1,
+        price: Some(Price {
+            input: price,
+            cached_input: price / 2,
+            cache_write: price,
+            output: price * 4,
+        }),
+        estimated_cost: Some(price / 1_000),
+        ceiling_cost: Some(price / 100),
+        context_window: 128_000,
+        abilities: Abilities::empty(),
+        health: Health {
+            first_token_ms: Some(300),
+            total_ms: Some(900),
+            error_permille: 0,
+            in_flight: 3,
+            cooling_ms: None,
+            requests_left: None,
+            tokens_left: None,
+        },
+        extras: Vec::new(),
+    }
+}

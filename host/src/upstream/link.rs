@@ -25,15 +25,16 @@ pub(super) struct Idle {
 /// A connection and the future that moves its bytes.
 pub(super) struct Link {
     sender: http1::SendRequest<Outgoing>,
-    connection: Pin<Box<http1::Connection<Io, Outgoing>>>,
-    is_over: bool,
+    /// None once it is over. It is dropped then, because a request that is handed to a connection which nobody drives any
+    /// more would wait for ever.
+    connection: Option<Pin<Box<http1::Connection<Io, Outgoing>>>>,
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Link")
-            .field("is_over", &self.is_over)
+            .field("is_over", &self.is_over())
             .finish_non_exhaustive()
     }
 }
@@ -43,16 +44,17 @@ impl Link {
         let (sender, connection) = http1::handshake(stream).await?;
         Ok(Self {
             sender,
-            connection: Box::pin(connection),
-            is_over: false,
+            connection: Some(Box::pin(connection)),
         })
+    }
+
+    fn is_over(&self) -> bool {
+        self.connection.is_none()
     }
 
     /// Moves bytes as far as they go now.
     fn drive(&mut self, context: &mut Context<'_>) {
-        if !self.is_over {
-            self.is_over = self.connection.as_mut().poll(context).is_ready();
-        }
+        drive(&mut self.connection, context);
     }
 
     /// Sends a request. A failure gives the request back where nothing of it was sent.
@@ -72,9 +74,7 @@ impl Link {
             if let Poll::Ready(response) = answer.as_mut().poll(context) {
                 return Poll::Ready(response);
             }
-            if !self.is_over {
-                self.is_over = self.connection.as_mut().poll(context).is_ready();
-            }
+            drive(&mut self.connection, context);
             answer.as_mut().poll(context)
         })
         .await;
@@ -88,6 +88,15 @@ impl Link {
     }
 }
 
+fn drive(connection: &mut Option<Pin<Box<http1::Connection<Io, Outgoing>>>>, context: &mut Context<'_>) {
+    if connection
+        .as_mut()
+        .is_some_and(|connection| connection.as_mut().poll(context).is_ready())
+    {
+        *connection = None;
+    }
+}
+
 /// The body of a provider's answer. Dropping it before its end closes the connection, or resets the stream.
 #[derive(Debug)]
 pub struct UpstreamBody {
@@ -95,6 +104,8 @@ pub struct UpstreamBody {
     /// The connection, where this answer has it to itself, and where it goes afterwards.
     own: Option<(Link, Arc<Upstream>)>,
     is_ended: bool,
+    /// A break that came with bytes, kept until they have been handed on.
+    broken: Option<UpstreamError>,
 }
 
 /// How long the end of a body's framing may lag behind its last bytes.
@@ -109,6 +120,7 @@ impl UpstreamBody {
             incoming,
             own: None,
             is_ended: false,
+            broken: None,
         }
     }
 
@@ -117,6 +129,7 @@ impl UpstreamBody {
             incoming,
             own: Some((link, home)),
             is_ended: false,
+            broken: None,
         }
     }
 
@@ -126,14 +139,21 @@ impl UpstreamBody {
     }
 
     fn poll_read(&mut self, into: &mut BytesMut, context: &mut Context<'_>) -> Poll<Result<bool, UpstreamError>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Err(error));
+        }
         let before = into.len();
         while !self.is_ended && into.len() - before < AT_ONCE {
             match self.poll_data(context) {
                 Poll::Ready(Ok(Some(data))) => into.extend_from_slice(&data),
                 Poll::Ready(Ok(None)) => self.end(context),
-                // What came before the break is handed on first; the break shows at the next read.
                 Poll::Ready(Err(error)) if into.len() == before => return Poll::Ready(Err(error)),
-                Poll::Ready(Err(_)) | Poll::Pending => break,
+                // A body that broke once says afterwards that it has ended.
+                Poll::Ready(Err(error)) => {
+                    self.broken = Some(error);
+                    break;
+                }
+                Poll::Pending => break,
             }
         }
         match into.len() > before {
@@ -186,7 +206,7 @@ impl UpstreamBody {
         self.is_ended = true;
         if let Some((mut link, home)) = self.own.take() {
             link.drive(context);
-            if !link.is_over && link.sender.is_ready() {
+            if !link.is_over() && link.sender.is_ready() {
                 home.park(link);
             }
         }

@@ -85,8 +85,8 @@ pub struct Remote {
     pub upstream: Arc<Upstream>,
     /// The headers of every call, credential included: made once, attached by the host after the adapter has returned.
     pub headers: HeaderMap,
-    /// Kept out of every text that goes out.
-    pub credential: Option<crate::config::Secret>,
+    /// Kept out of every text that goes out or into the log.
+    pub secrets: Vec<crate::config::Secret>,
     /// A query parameter that carries the credential, for providers that want it there.
     pub query: Option<(String, crate::config::Secret)>,
     /// The path for chat completions where the provider speaks OpenAI's dialect as it is.
@@ -120,15 +120,21 @@ pub struct Model {
     pub meter: ModelMeter,
 }
 
-impl Remote {
-    /// A text of the provider's without the credential that it may quote.
-    pub fn redact<'t>(&self, text: &'t str) -> std::borrow::Cow<'t, str> {
-        match &self.credential {
-            Some(key) if !key.reveal().is_empty() && text.contains(key.reveal()) => {
-                text.replace(key.reveal(), "…").into()
+impl Provider {
+    /// A text of the provider's without the secrets that it may quote.
+    pub fn redact(&self, text: String) -> String {
+        let secrets = match &self.way {
+            Way::Remote(remote) => remote.secrets.as_slice(),
+            Way::Simulated(_) => &[],
+        };
+        let quoted = secrets.iter().map(crate::config::Secret::reveal);
+        quoted.fold(text, |text, secret| {
+            if text.contains(secret) {
+                text.replace(secret, "…")
+            } else {
+                text
             }
-            _ => text.into(),
-        }
+        })
     }
 }
 

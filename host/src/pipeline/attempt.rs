@@ -82,6 +82,15 @@ impl Source {
         }
     }
 
+    /// How much of the answer has come: comments, pings and halves of events are no progress.
+    pub fn progress(&self) -> u64 {
+        match self {
+            Self::Forward(stream) => stream.progress,
+            Self::Translate(stream) => stream.progress,
+            Self::Simulate(stream) => stream.progress,
+        }
+    }
+
     /// What was used, as far as it is known.
     pub fn usage(&self) -> Option<Usage> {
         match self {
@@ -238,10 +247,14 @@ async fn take(call: &Call, document: &Document, step: &Step, index: usize) -> Ou
         step.timeout
     };
     let result = match tokio::time::timeout(within, attempt.take(&mut waited)).await {
-        Ok(result) => result,
+        Ok(result) => result.map_err(|failure| failure.redacted(&step.model.provider)),
         Err(_) => Err(Failure::timed_out(within)),
     };
     let total = started.elapsed();
+    if result.is_err() {
+        // How much of it was the gateway's own is lost with the attempt; next to the waiting it is nothing.
+        waited = total;
+    }
     match &result {
         Ok(_) => step.model.health.first_token(total),
         Err(failure) if failure.is_the_providers() => step.model.health.failure(),
@@ -327,7 +340,7 @@ async fn send(
     let body = response.into_body().collect(ERROR_BYTES).await.unwrap_or_default();
     Err(
         match remote.adapter.explain(status, &headers, &body, &attempt.target()).await {
-            Ok(failure) => Failure::explained(failure, status, remote),
+            Ok(failure) => Failure::explained(failure, status),
             Err(fault) => Failure::fault(&fault.to_string()).with_status(status),
         },
     )

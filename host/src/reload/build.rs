@@ -323,11 +323,11 @@ fn from_the_box(name: &str, kind: &str, wanted: &str) -> Result<PluginSource, Pr
     if let Some(bytes) = built_in(kind, wanted) {
         return Ok(PluginSource::new(name, bytes));
     }
-    let names: Vec<&str> = of_kind().map(|(_, own, _)| *own).collect();
+    let simulated = (kind == "adapter").then_some("simulated");
+    let names: Vec<&str> = of_kind().map(|(_, own, _)| *own).chain(simulated).collect();
     let near = crate::config::reader::suggestion(wanted, names.iter().copied());
-    let simulated = if kind == "adapter" { ", simulated" } else { "" };
     let message = format!(
-        "there is no built-in {kind} `{wanted}`{near} there are {}{simulated}; a file's name ends in .wasm",
+        "there is no built-in {kind} `{wanted}`{near} (there are {}; the path of a file ends in .wasm)",
         names.join(", ")
     );
     Err(problem(name, None, &message))

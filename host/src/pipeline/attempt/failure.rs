@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 use crate::error::ApiError;
-use crate::generation::Remote;
+use crate::generation::Provider;
 use crate::plugins::AdapterError;
 use crate::plugins::words::{self, Kind};
 use crate::upstream::UpstreamError;
@@ -78,16 +78,16 @@ impl Failure {
     }
 
     /// The adapter's own words, or its fault.
-    pub fn adapter(error: AdapterError, remote: &Remote) -> Self {
+    pub fn adapter(error: AdapterError) -> Self {
         match error {
-            AdapterError::Failure(failure) => Self::explained(failure, 0, remote),
+            AdapterError::Failure(failure) => Self::explained(failure, 0),
             AdapterError::Fault(fault) => Self::fault(&fault.to_string()),
         }
     }
 
     /// The adapter's explanation of an error.
-    pub fn explained(failure: words::Failure, status: u16, remote: &Remote) -> Self {
-        let message = remote.redact(&failure.message).into_owned();
+    pub fn explained(failure: words::Failure, status: u16) -> Self {
+        let message = failure.message;
         let detail = failure
             .code
             .map_or_else(|| message.clone(), |code| format!("{code}: {message}"));
@@ -96,6 +96,15 @@ impl Failure {
             status,
             retry_after,
             ..Self::new(failure.kind, message, detail)
+        }
+    }
+
+    /// Without the provider's secrets, which its texts may quote.
+    pub fn redacted(self, provider: &Provider) -> Self {
+        Self {
+            message: provider.redact(self.message),
+            detail: provider.redact(self.detail),
+            ..self
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) async fn send(
         let mut stream = Stream::new(answer?, attempt.visibility());
         let mut events = BytesMut::new();
         let mut has_more = true;
-        while events.is_empty() && has_more {
+        while stream.progress == 0 && has_more {
             has_more = stream.next(&mut events).await?;
         }
         *waited += sent.elapsed();
@@ -135,6 +135,8 @@ pub struct Stream {
     splitter: Splitter,
     visibility: Visibility,
     pub(super) usage: Option<Usage>,
+    /// Events with data so far.
+    pub(super) progress: u64,
     is_closed: bool,
 }
 
@@ -145,6 +147,7 @@ impl Stream {
             splitter: Splitter::default(),
             visibility,
             usage: None,
+            progress: 0,
             is_closed: false,
         }
     }
@@ -183,6 +186,7 @@ impl Stream {
             out.extend_from_slice(event.raw());
             return Ok(());
         };
+        self.progress += 1;
         if &*data == b"[DONE]" {
             self.is_closed = true;
             return Ok(());

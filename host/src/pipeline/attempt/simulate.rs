@@ -33,6 +33,7 @@ pub(super) async fn send(
             chunks: visible(attempt, answer.chunks)?,
             pace: answer.pace,
             usage: answer.usage,
+            progress: 0,
         };
         let mut events = BytesMut::new();
         let has_more = stream.next(&mut events).await?;
@@ -103,6 +104,8 @@ pub struct Stream {
     chunks: VecDeque<Bytes>,
     pace: Duration,
     pub(super) usage: Option<Usage>,
+    /// Chunks so far.
+    pub(super) progress: u64,
 }
 
 impl Stream {
@@ -113,6 +116,7 @@ impl Stream {
         // Without a pace everything is there at once, as it would be in one read from a fast provider.
         let at_once = if self.pace.is_zero() { self.chunks.len() } else { 1 };
         for chunk in self.chunks.drain(..at_once.min(self.chunks.len())) {
+            self.progress += 1;
             super::write_event(out, &[&chunk]);
         }
         Ok(!self.chunks.is_empty())

@@ -16,13 +16,12 @@ use crate::upstream::sse::Splitter;
 pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Duration) -> Result<Reply, Failure> {
     let is_stream = attempt.call.ask.is_stream;
     let target = attempt.target();
-    let failed = |error: AdapterError| Failure::adapter(error, remote);
     let request = attempt.document.text();
     let outgoing = remote
         .adapter
         .encode(Operation::Chat, &target, is_stream, request)
         .await
-        .map_err(failed)?;
+        .map_err(Failure::adapter)?;
     let method = hyper::Method::from_bytes(outgoing.method.as_bytes());
     let method = method.map_err(|error| Failure::fault(&error.to_string()))?;
     let sent = Instant::now();
@@ -36,11 +35,15 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
     )
     .await;
     if is_stream {
-        let adapter = remote.adapter.stream(Operation::Chat, &target).await.map_err(failed)?;
+        let adapter = remote
+            .adapter
+            .stream(Operation::Chat, &target)
+            .await
+            .map_err(Failure::adapter)?;
         let mut stream = Stream::new(answer?, adapter, attempt.visibility());
         let mut events = BytesMut::new();
         let mut has_more = true;
-        while events.is_empty() && has_more {
+        while stream.progress == 0 && has_more {
             has_more = stream.next(&mut events).await?;
         }
         *waited += sent.elapsed();
@@ -59,7 +62,7 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
         .adapter
         .decode(Operation::Chat, &target, &body?)
         .await
-        .map_err(failed)?;
+        .map_err(Failure::adapter)?;
     Ok(Reply::Whole(Whole {
         body: answer.body.into(),
         usage: answer.usage.map(billed),
@@ -84,6 +87,8 @@ pub struct Stream {
     splitter: Splitter,
     visibility: Visibility,
     pub(super) usage: Option<Usage>,
+    /// Chunks so far.
+    pub(super) progress: u64,
 }
 
 impl Stream {
@@ -93,6 +98,7 @@ impl Stream {
             splitter: Splitter::default(),
             visibility,
             usage: None,
+            progress: 0,
         }
     }
 
@@ -133,6 +139,7 @@ impl Stream {
 
     fn write(&mut self, chunks: Vec<words::Chunk>, out: &mut BytesMut) -> Result<(), Failure> {
         for chunk in chunks {
+            self.progress += 1;
             let used = chunk.usage.map(billed);
             self.usage = used.or(self.usage);
             match used {

@@ -245,8 +245,8 @@ fn server(section: Section<'_>) -> ServerConfig {
     let config = ServerConfig {
         listen: address(&section, 8080),
         body_bytes: bytes("body_bytes", 10 << 20, 1 << 30),
-        header_bytes: bytes("header_bytes", 32 << 10, 1 << 20),
-        header_count: bytes("header_count", 100, 1000),
+        header_bytes: bytes("header_bytes", 32 << 10, 64 << 10),
+        header_count: bytes("header_count", 100, 100),
         json_depth: bytes("json_depth", 64, 512),
         policy_headers: section
             .strings("policy_headers")

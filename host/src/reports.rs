@@ -22,20 +22,24 @@ pub enum Trigger {
     Admin(oneshot::Sender<Report>),
 }
 
+/// Triggers that wait for the reload thread.
+const WAITING: usize = 256;
+
 /// Asks the reload thread to look.
 #[derive(Debug, Clone)]
-pub struct Handle(mpsc::Sender<Trigger>);
+pub struct Handle(mpsc::SyncSender<Trigger>);
 
 impl Handle {
     /// A handle, and where its triggers come out.
-    pub fn new() -> (Self, mpsc::Receiver<Trigger>) {
-        let (sender, receiver) = mpsc::channel();
+    pub fn channel() -> (Self, mpsc::Receiver<Trigger>) {
+        let (sender, receiver) = mpsc::sync_channel(WAITING);
         (Self(sender), receiver)
     }
 
-    /// Asks; a thread that has ended has no more to do.
+    /// Asks. Where that many are waiting already, the files will be looked at anyhow; a thread that has ended has no more
+    /// to do.
     pub fn ask(&self, trigger: Trigger) {
-        let _ = self.0.send(trigger);
+        let _ = self.0.try_send(trigger);
     }
 }
 

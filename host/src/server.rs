@@ -29,6 +29,8 @@ pub trait Service: Send + Sync + 'static {
 
 /// A head that is not complete by then is not waited for; also the longest that an unused connection is kept.
 const HEAD_TIME: Duration = Duration::from_secs(60);
+/// The most that a configuration may accept of a head: within it, errors have the shape that clients know.
+pub const HEAD_BYTES: u32 = 64 << 10;
 /// After an error of the listener itself, such as no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -77,6 +79,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        .max_header_list_size(HEAD_BYTES)
         .max_concurrent_streams(100)
         .keep_alive_interval(Duration::from_secs(30));
     builder

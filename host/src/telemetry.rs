@@ -98,9 +98,13 @@ pub struct ModelMeter {
 
 impl ModelMeter {
     /// An answer ended well.
-    pub fn served(&self, total: Duration, usage: Option<&Usage>, cost: Option<Nanodollars>) {
+    pub fn served(&self, total: Duration) {
         self.durations.observe(total.as_secs_f64());
         self.served.inc();
+    }
+
+    /// What an answer used, whole or not.
+    pub fn used(&self, usage: Option<&Usage>, cost: Option<Nanodollars>) {
         if let Some(usage) = usage {
             self.input.inc_by(usage.all_input());
             self.cached.inc_by(usage.cache_read);

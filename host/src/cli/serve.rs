@@ -24,7 +24,8 @@ pub(super) async fn run(named: Option<&Path>) -> Result<(), String> {
     let (server_config, admin_config) = (config.server.clone(), config.admin.clone());
     let data = server::bind(server_config.listen).await?;
     let admin = server::bind(admin_config.listen).await?;
-    let reloader = first(app.clone(), named, config).await?;
+    // The file that was found is the file that is watched: should it go, the last good configuration stays.
+    let reloader = first(app.clone(), source.path.as_deref(), config).await?;
     reloader
         .watch()
         .map_err(|error| format!("cannot start the reload thread: {error}"))?;

@@ -40,9 +40,13 @@ struct Splice<'a> {
 impl Document {
     /// The text with all changes made, each against the text as it is now. Costs one copy of the text.
     pub fn with(&self, edits: &[Edit<'_>]) -> Result<Vec<u8>, EditError> {
+        let removals = edits.iter().filter(|edit| edit.value.is_none());
+        let removed: Vec<u32> = removals
+            .filter_map(|edit| Some(self.pointer(edit.pointer)?.index))
+            .collect();
         let mut splices = Vec::with_capacity(edits.len());
         for edit in edits {
-            splices.extend(self.splice(edit)?);
+            splices.extend(self.splice(edit, &removed)?);
         }
         // Stable, so that several values added to one object keep their order.
         splices.sort_by_key(|splice| splice.range.start);
@@ -70,7 +74,7 @@ impl Document {
         Ok(text)
     }
 
-    fn splice<'a>(&self, edit: &Edit<'a>) -> Result<Option<Splice<'a>>, EditError> {
+    fn splice<'a>(&self, edit: &Edit<'a>, removed: &[u32]) -> Result<Option<Splice<'a>>, EditError> {
         let pointer = edit.pointer;
         let Some((parent, _)) = pointer.rsplit_once('/') else {
             return Err(EditError::Pointer(pointer.to_owned()));
@@ -90,7 +94,7 @@ impl Document {
         };
         match (parent.child(&token), edit.value) {
             (Some(old), Some(value)) => Ok(at(old.span(), String::new(), value)),
-            (Some(old), None) => Ok(at(self.removal(parent, old), String::new(), "")),
+            (Some(old), None) => Ok(at(self.removal(parent, old, removed), String::new(), "")),
             (None, None) => Ok(None),
             (None, Some(value)) => {
                 let end = parent.span().end - 1;
@@ -107,25 +111,24 @@ impl Document {
         }
     }
 
-    /// A value with its key and one of the commas beside it.
-    fn removal(&self, parent: Value<'_>, old: Value<'_>) -> Range<usize> {
-        let is_object = parent.kind() == Kind::Object;
-        let head = if is_object {
-            self.nodes[old.index as usize - 1].start as usize
-        } else {
-            old.span().start
+    /// A value with its key and a comma: the one before it where a sibling that stays is before it, else the one behind.
+    /// So the stretches of neighbours that go together touch, and do not overlap.
+    fn removal(&self, parent: Value<'_>, old: Value<'_>, removed: &[u32]) -> Range<usize> {
+        let step = if parent.kind() == Kind::Object { 1 } else { 0 };
+        let siblings: Vec<u32> = match parent.kind() {
+            Kind::Object => parent.members().map(|(_, value)| value.index).collect(),
+            _ => parent.elements().map(|value| value.index).collect(),
         };
-        let is_first = old.index == parent.index + 1 + u32::from(is_object);
-        let next = old.node().next;
-        if next < parent.node().next {
-            // The next sibling's text begins at its key or value.
-            head..self.nodes[next as usize].start as usize
-        } else if is_first {
-            head..old.span().end
-        } else {
-            let comma = self.text[..head].iter().rposition(|byte| *byte == b',').unwrap_or(head);
-            comma..old.span().end
+        let at = siblings
+            .iter()
+            .position(|index| *index == old.index)
+            .unwrap_or_default();
+        let head = |index: u32| self.nodes[(index - step) as usize].start as usize;
+        let end = |index: u32| self.nodes[index as usize].end as usize;
+        if siblings[..at].iter().any(|index| !removed.contains(index)) {
+            return end(siblings[at - 1])..end(old.index);
         }
+        head(old.index)..siblings.get(at + 1).map_or(end(old.index), |next| head(*next))
     }
 }
 
@@ -191,6 +194,26 @@ mod tests {
         );
         assert_eq!(edited(r#"{"a":1}"#, &[("/a", None)]).unwrap(), "{}");
         assert_eq!(edited("[1,2]", &[("/0", None)]).unwrap(), "[2]");
+    }
+
+    #[test]
+    fn any_members_may_go_together() {
+        let text = r#"{"a":1, "b":2 ,"c":3,"d":4}"#;
+        for removed in 0..16_u32 {
+            let gone = ["/a", "/b", "/c", "/d"]
+                .into_iter()
+                .enumerate()
+                .filter(|(n, _)| removed & (1 << n) != 0);
+            let edits: Vec<(&str, Option<&str>)> = gone.map(|(_, pointer)| (pointer, None)).collect();
+            let left = edited(text, &edits).unwrap();
+            let left: serde_json::Value = serde_json::from_str(&left).expect(&left);
+            assert_eq!(left.as_object().unwrap().len(), 4 - edits.len(), "{left}");
+            assert!(
+                edits.iter().all(|(pointer, _)| left.pointer(pointer).is_none()),
+                "{left}"
+            );
+        }
+        assert_eq!(edited("[1,2,3]", &[("/1", None), ("/2", None)]).unwrap(), "[1]");
     }
 
     #[test]

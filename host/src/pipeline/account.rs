@@ -25,7 +25,31 @@ pub(super) struct Account {
     served: Option<Serving>,
     /// Time spent on providers, which is not the gateway's own.
     waited: Duration,
-    has_ended_well: bool,
+    /// Whether policies were asked, and so want to hear how it ended.
+    is_decided: bool,
+    ending: Ending,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Not yet; where it stays so, the client has gone.
+    Open,
+    /// Whole.
+    Well,
+    /// Broken off by the provider or the adapter.
+    Broken,
+}
+
+impl Ending {
+    /// As metrics and policies name it; nothing for a good one.
+    fn error(self) -> Option<&'static str> {
+        match self {
+            Self::Open => Some("client_disconnected"),
+            Self::Well => None,
+            Self::Broken => Some("stream_broken"),
+        }
+    }
 }
 
 /// The attempt that answers.
@@ -49,12 +73,14 @@ impl Account {
             attempts: Vec::new(),
             served: None,
             waited: Duration::ZERO,
-            has_ended_well: false,
+            is_decided: false,
+            ending: Ending::Open,
         }
     }
 
     /// Notes a decision.
     pub(super) fn decided(&mut self, decided: Decided) -> Result<Decision, ApiError> {
+        self.is_decided = true;
         let decision = decided.outcome?;
         self.labels.clone_from(&decision.labels);
         Ok(decision)
@@ -104,7 +130,12 @@ impl Account {
 
     /// The answer is whole.
     pub(super) fn ended_well(&mut self) {
-        self.has_ended_well = true;
+        self.ending = Ending::Well;
+    }
+
+    /// The answer broke off.
+    pub(super) fn broke(&mut self) {
+        self.ending = Ending::Broken;
     }
 
     /// Attempts so far, the one that answers included.
@@ -137,43 +168,59 @@ impl Account {
 
     fn book(&mut self) {
         let cost = self.cost();
-        let Some(served) = self.served.take() else { return };
-        let total = served.since.elapsed();
-        if self.call.ask.is_stream {
-            served.model.meter.first_token(served.first_token);
+        let usage = self.served.as_ref().and_then(|served| served.usage).unwrap_or_default();
+        if let Some(served) = self.served.take() {
+            self.book_attempt(&served, cost);
         }
-        if self.has_ended_well {
-            served.model.health.success(total);
-            self.route.served.inc();
-        }
-        served.model.meter.served(total, served.usage.as_ref(), cost);
-        if self.route.policies.iter().any(|policy| policy.policy.has_outcome()) {
-            self.tell(&served, total, cost);
+        let wants_to_hear = self.route.policies.iter().any(|policy| policy.policy.has_outcome());
+        if self.is_decided && wants_to_hear {
+            self.tell(usage);
         }
     }
 
-    /// Tells the policies that want to know, off the request's path.
-    fn tell(&mut self, served: &Serving, total: Duration, cost: Option<Nanodollars>) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        let usage = served.usage.unwrap_or_default();
-        let mut attempts = std::mem::take(&mut self.attempts);
-        attempts.push(words::Attempt {
+    fn book_attempt(&mut self, served: &Serving, cost: Option<Nanodollars>) {
+        let total = served.since.elapsed();
+        let (health, meter) = (&served.model.health, &served.model.meter);
+        if self.call.ask.is_stream {
+            meter.first_token(served.first_token);
+        }
+        match self.ending {
+            Ending::Well => {
+                health.success(total);
+                meter.served(total);
+                self.route.served.inc();
+            }
+            Ending::Broken => health.failure(),
+            // That a client went away says nothing about the provider.
+            Ending::Open => {}
+        }
+        let error = self.ending.error();
+        if let Some(error) = error {
+            meter.failed(error);
+        }
+        meter.used(served.usage.as_ref(), cost);
+        self.attempts.push(words::Attempt {
             candidate: served.model.id.clone(),
             status: 200,
-            error: (!self.has_ended_well).then(|| "ended_early".to_owned()),
+            error: error.map(str::to_owned),
             first_token_ms: Some(milliseconds(served.first_token)),
             total_ms: milliseconds(total),
             cost: cost.map(|cost| cost.0),
         });
+    }
+
+    /// Tells the policies that want to know, off the request's path.
+    fn tell(&mut self, usage: Usage) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         let ended = words::Ended {
             request_id: self.call.id.to_string(),
             key_id: "anonymous".to_owned(),
             route: self.route.name.clone(),
             now_ms: self.call.now_ms + u64::from(milliseconds(self.call.received.elapsed())),
             labels: std::mem::take(&mut self.labels),
-            attempts,
+            attempts: std::mem::take(&mut self.attempts),
             input_tokens: usage.all_input(),
             output_tokens: usage.output,
             score: None,

@@ -168,21 +168,17 @@ impl<'a> Chain<'a> {
     }
 
     async fn ask(&mut self, policy: &LoadedPolicy) -> Result<(), ApiError> {
-        let said = match policy.policy.decide(&self.question).await {
-            Ok(Verdict::Pass) => Ok(Said::Pass),
-            Ok(Verdict::Plan(plan)) => Ok(self.follow(plan)),
+        let (said, outcome) = match policy.policy.decide(&self.question).await {
+            Ok(Verdict::Pass) => (Said::Pass, Ok(())),
+            Ok(Verdict::Plan(plan)) => (self.follow(plan), Ok(())),
             Ok(Verdict::Reject(no)) => {
                 let retry_after = no.retry_after_ms.map(|ms| Duration::from_millis(ms.into()));
-                Err((
+                (
                     Said::Reject,
-                    ApiError::rejected(no.status, no.code, no.message, retry_after),
-                ))
+                    Err(ApiError::rejected(no.status, no.code, no.message, retry_after)),
+                )
             }
-            Err(fault) => failed(policy, &fault),
-        };
-        let (said, error) = match said {
-            Ok(said) => (said, None),
-            Err((said, error)) => (said, Some(error)),
+            Err(fault) => (Said::Fault(fault.to_string()), failed(policy, &fault)),
         };
         let digest = policy.policy.digest().short();
         self.trace.push(Trace {
@@ -190,7 +186,7 @@ impl<'a> Chain<'a> {
             digest,
             said,
         });
-        error.map_or(Ok(()), Err)
+        outcome
     }
 
     /// Puts steps and candidates in the plan's order. The plugin boundary has seen to it that all were offered.
@@ -263,17 +259,20 @@ impl<'a> Chain<'a> {
     }
 }
 
-fn failed(policy: &LoadedPolicy, fault: &Fault) -> Result<Said, (Said, ApiError)> {
+/// What a policy's own failure means for the request.
+fn failed(policy: &LoadedPolicy, fault: &Fault) -> Result<(), ApiError> {
     let name = policy.policy.name();
-    let said = Said::Fault(fault.to_string());
     match policy.on_fault {
         OnFault::Skip => {
             tracing::warn!(policy = name, kind = fault.kind(), %fault, "a policy failed and was skipped");
-            Ok(said)
+            Ok(())
         }
-        OnFault::Deny => Err((said, ApiError::policy_unavailable(name, fault))),
+        OnFault::Deny => Err(ApiError::policy_unavailable(name, fault)),
     }
 }
+
+/// As deep as a request may be configured to be: what was accepted must not be refused because of an edit.
+const EDITED: Limits = Limits { depth: 512 };
 
 /// All policies' edits at once, each against the request as it came; what is there twice, the last policy decides.
 fn edit(document: &Document, edits: &[(String, String)]) -> Result<Option<Document>, ApiError> {
@@ -296,6 +295,6 @@ fn edit(document: &Document, edits: &[(String, String)]) -> Result<Option<Docume
     }
     let refused = |reason: String| ApiError::policy_unavailable("edits", format!("an edit cannot be made: {reason}"));
     let text = document.with(&last).map_err(|error| refused(error.to_string()))?;
-    let edited = Document::parse(Bytes::from(text), Limits::default()).map_err(|error| refused(error.to_string()))?;
+    let edited = Document::parse(Bytes::from(text), EDITED).map_err(|error| refused(error.to_string()))?;
     Ok(Some(edited))
 }

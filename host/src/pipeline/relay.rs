@@ -65,6 +65,7 @@ async fn relay(
                 };
             }
             Err(failure) => {
+                account.broke();
                 account.used(source.usage());
                 // The connection to the provider is of no more use.
                 drop(source);

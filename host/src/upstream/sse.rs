@@ -33,7 +33,7 @@ impl Splitter {
     }
 
     /// The next whole event with its closing blank line; `None` until more bytes come.
-    pub fn next(&mut self) -> Result<Option<Event>, TooLong> {
+    pub fn next_event(&mut self) -> Result<Option<Event>, TooLong> {
         if self.after_return && self.buffer.first() == Some(&b'\n') {
             self.buffer.advance(1);
         }
@@ -128,7 +128,7 @@ mod tests {
         let mut events = Vec::new();
         for piece in pieces {
             splitter.buffer().extend_from_slice(piece);
-            while let Some(event) = splitter.next().unwrap() {
+            while let Some(event) = splitter.next_event().unwrap() {
                 let data = event.data().map(|data| String::from_utf8_lossy(&data).into_owned());
                 if data.is_some() {
                     events.push((event.name().map(str::to_owned), data));
@@ -171,10 +171,10 @@ mod tests {
     fn what_no_blank_line_closed_is_no_event() {
         let mut splitter = Splitter::default();
         splitter.buffer().extend_from_slice(b"data: half\n");
-        assert_eq!(splitter.next(), Ok(None));
+        assert_eq!(splitter.next_event(), Ok(None));
         assert!(!splitter.is_empty());
         splitter.buffer().extend_from_slice(&vec![b'x'; EVENT_BYTES]);
-        assert_eq!(splitter.next(), Err(TooLong));
+        assert_eq!(splitter.next_event(), Err(TooLong));
     }
 
     proptest! {

@@ -160,7 +160,7 @@ impl Stream {
             .map_err(|error| Failure::cut(error.to_string()))?;
         while let Some(event) = self
             .splitter
-            .next()
+            .next_event()
             .map_err(|error| Failure::upstream(error.to_string()))?
         {
             if !self.is_closed {

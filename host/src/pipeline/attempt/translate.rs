@@ -113,7 +113,7 @@ impl Stream {
         let mut events = Vec::new();
         while let Some(event) = self
             .splitter
-            .next()
+            .next_event()
             .map_err(|error| Failure::upstream(error.to_string()))?
         {
             if let Some(data) = event.data() {

@@ -36,6 +36,8 @@ pub struct Reloader {
     files: Files,
     last_good: LastGood,
     watch: Watch,
+    handle: Handle,
+    triggers: mpsc::Receiver<Trigger>,
     runtime: tokio::runtime::Handle,
     /// What the generation in service was made of.
     in_service: Option<Inputs>,
@@ -84,17 +86,22 @@ impl Reloader {
     /// replaced by the version that was last in service, where there is one.
     pub fn first(app: Arc<App>, named: Option<PathBuf>, config: Config) -> Result<Self, Vec<Problem>> {
         let last_good = LastGood::open(&config.store);
+        let (handle, triggers) = Handle::channel();
         let mut reloader = Self {
             app,
             named,
             files: Files::default(),
             last_good,
-            watch: Watch::default(),
+            watch: Watch::start(handle.clone()),
+            handle,
+            triggers,
             runtime: tokio::runtime::Handle::current(),
             in_service: None,
             failed: None,
             number: 0,
         };
+        // Before the files are read, so that whatever changes after that is an event.
+        reloader.watch.set(reloader.watched(&config));
         let contents = reloader.files.read(&config);
         match reloader.build(&config, &contents) {
             Ok(built) => reloader.put_in_service(built, Inputs::of(config, &contents)),
@@ -114,28 +121,21 @@ impl Reloader {
         Ok(reloader)
     }
 
-    /// Watches from now on, on a thread of its own.
-    pub fn watch(mut self) -> std::io::Result<()> {
-        let (handle, receiver) = Handle::channel();
-        self.watch = Watch::start(handle.clone());
-        if let Some(generation) = self.app.generation() {
-            self.watch.set(self.watched(&generation.config));
-        }
-        // Files may have changed since they were read for the first generation.
-        handle.ask(Trigger::Files);
-        let _ = self.app.reloader.set(handle);
+    /// Looks after the files from now on, on a thread of its own.
+    pub fn start(self) -> std::io::Result<()> {
+        let _ = self.app.reloader.set(self.handle.clone());
         let thread = std::thread::Builder::new().name("pointsman-reload".to_owned());
-        thread.spawn(move || self.run(&receiver)).map(drop)
+        thread.spawn(move || self.run()).map(drop)
     }
 
     /// One task does everything in turn, so that nothing is loaded while something else is put in service.
-    fn run(mut self, triggers: &mpsc::Receiver<Trigger>) {
+    fn run(mut self) {
         lower_priority();
         loop {
             let Some(times) = self.app.generation().map(|generation| generation.config.reload.clone()) else {
                 return;
             };
-            let trigger = match triggers.recv_timeout(times.sweep) {
+            let trigger = match self.triggers.recv_timeout(times.sweep) {
                 Ok(trigger) => Some(trigger),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -148,7 +148,7 @@ impl Reloader {
             };
             let mut asking = Vec::new();
             if matches!(trigger, Some(Trigger::Files)) {
-                asking.extend(settle(triggers, times.debounce));
+                asking.extend(settle(&self.triggers, times.debounce));
             }
             if let Some(Trigger::Admin(sender)) = trigger {
                 asking.push(sender);

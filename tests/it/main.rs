@@ -2,4 +2,5 @@
 //! Each module is one part of what it promises; `tests/src` is what they are written with.
 
 mod contract;
+mod reload;
 mod tidy;

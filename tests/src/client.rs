@@ -1,5 +1,6 @@
 //! A client that hides nothing: plain HTTP/1.1 or HTTP/2 over hyper for what is well formed, a raw socket for what is not.
-//! Every request has a connection of its own, so that a test's requests cannot influence each other.
+//! Every request has a connection of its own, so that a test's requests cannot influence each other, unless the test asks
+//! for one that is [`Kept`].
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,6 +26,13 @@ pub struct Client {
     address: SocketAddr,
     headers: Vec<(String, String)>,
     is_http2: bool,
+}
+
+/// One connection over HTTP/1.1 that is kept for many requests, one after the other.
+#[derive(Debug)]
+pub struct Kept {
+    address: SocketAddr,
+    sender: http1::SendRequest<Full<Bytes>>,
 }
 
 /// A whole answer.
@@ -116,6 +124,17 @@ impl Client {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// A connection that is kept.
+    pub async fn keep(&self) -> Kept {
+        let io = TokioIo::new(self.connect().await);
+        let (sender, connection) = http1::handshake(io).await.expect("no connection");
+        tokio::spawn(connection);
+        Kept {
+            address: self.address,
+            sender,
+        }
+    }
+
     /// A connection with nothing sent on it.
     pub async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address)
@@ -161,6 +180,31 @@ impl Client {
             .parse()
             .expect("a path");
         sender.send_request(Request::from_parts(head, body)).await
+    }
+}
+
+impl Kept {
+    /// `POST /v1/chat/completions`; whatever goes wrong is a text.
+    pub async fn chat(&mut self, body: &Value) -> Result<Reply, String> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri("/v1/chat/completions")
+            .header("host", self.address.to_string())
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body.to_string())))
+            .expect("a request");
+        let exchange = async {
+            self.sender.ready().await?;
+            let (head, body) = self.sender.send_request(request).await?.into_parts();
+            Ok(Reply {
+                status: head.status.as_u16(),
+                headers: texts(&head.headers),
+                body: body.collect().await?.to_bytes(),
+            })
+        };
+        patiently(exchange)
+            .await
+            .map_err(|error: hyper::Error| format!("the connection broke: {error}"))
     }
 }
 

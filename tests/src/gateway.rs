@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,6 +17,9 @@ use crate::client::{Client, Reply};
 
 /// A debug build on a busy machine compiles its plugins in this time many times over.
 const START: Duration = Duration::from_secs(120);
+/// How long a test waits for what must come, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A running gateway.
 #[derive(Debug)]
@@ -104,6 +107,21 @@ impl Gateway {
             .expect("the gateway did not start")
     }
 
+    /// Where the data listener is, as clients name it: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.data)
+    }
+
+    /// Where the admin listener is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Whether the data listener takes connections.
+    pub async fn is_listening(&self) -> bool {
+        tokio::net::TcpStream::connect(self.data).await.is_ok()
+    }
+
     /// A client of the data listener.
     pub fn data(&self) -> Client {
         Client::new(self.data)
@@ -141,6 +159,40 @@ impl Gateway {
         reply.json()
     }
 
+    /// Waits until a document of the admin listener is as wanted, and returns it.
+    pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let shown = self.shows(path).await;
+            if wanted(&shown) {
+                return shown;
+            }
+            assert!(began.elapsed() < PATIENCE, "{path} stays as it is: {shown:#}");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until the log has a line with all of these, and returns that line.
+    pub async fn logged(&self, texts: &[&str]) -> String {
+        let began = Instant::now();
+        loop {
+            let log = self.log();
+            if let Some(line) = log.lines().find(|line| texts.iter().all(|text| line.contains(text))) {
+                return line.to_owned();
+            }
+            assert!(began.elapsed() < PATIENCE, "the log has no line with {texts:?}");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Bytes of memory that the process has; none where the system does not say.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kibibytes << 10)
+    }
+
     /// The value of a metric line, by its name and labels exactly as exposed; 0 where there is no such line.
     pub async fn metric(&self, series: &str) -> f64 {
         let text = self.admin().get("/metrics").await.text();
@@ -169,12 +221,21 @@ impl Gateway {
     }
 
     /// Asks the gateway to stop and waits until it has.
-    pub async fn stop(mut self) -> ExitStatus {
+    pub async fn stop(self) -> ExitStatus {
         self.signal(Signal::TERM);
-        tokio::task::spawn_blocking(move || self.child.wait())
-            .await
-            .expect("joining")
-            .expect("waiting for the gateway")
+        self.ended().await
+    }
+
+    /// Waits until the process has ended by itself.
+    pub async fn ended(mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the gateway cannot be asked") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the gateway does not end");
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }
 

@@ -73,6 +73,16 @@ pub fn component(name: &str) -> Vec<u8> {
     built.unwrap_or_else(|error| panic!("the guest `{name}` cannot be built: {error:#}"))
 }
 
+/// A build of the guest `says-its-version` that says this number, in four digits: `version 0007`.
+pub fn version(number: u32) -> Vec<u8> {
+    const MARK: &[u8] = b"version 0000";
+    let mut bytes = component("says-its-version");
+    let at = bytes.windows(MARK.len()).position(|window| window == MARK);
+    let at = at.expect("the guest does not say its version");
+    bytes[at..at + MARK.len()].copy_from_slice(format!("version {number:04}").as_bytes());
+    bytes
+}
+
 /// A guest in `wat/` as a core module, which is not a component.
 pub fn core_module(name: &str) -> Vec<u8> {
     module(name).unwrap_or_else(|error| panic!("the guest `{name}` cannot be built: {error:#}"))
@@ -89,6 +99,8 @@ pub fn truncated(name: &str) -> Vec<u8> {
 pub fn native_code() -> Vec<u8> {
     let mut bytes = b"\x7fELF\x02\x01\x01\xc8".to_vec();
     bytes.resize(4096, 0);
+    // The flag by which wasmtime knows a component of its own.
+    bytes[48] = 2;
     bytes
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn run(named: Option<&Path>) -> Result<(), String> {
     // The file that was found is the file that is watched: should it go, the last good configuration stays.
     let reloader = first(app.clone(), source.path.as_deref(), config).await?;
     reloader
-        .watch()
+        .start()
         .map_err(|error| format!("cannot start the reload thread: {error}"))?;
     announce(&app, &source, &data, &admin)?;
 

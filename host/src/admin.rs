@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -45,9 +45,9 @@ impl Service for Admin {
             (&Method::GET, "/admin/routes") => reply(StatusCode::OK, &routes(&generation)),
             (&Method::POST, "/admin/reload") => reload(&self.app).await,
             (_, "/" | "/healthz" | "/readyz" | "/metrics" | "/admin/plugins" | "/admin/routes") => {
-                refuse(StatusCode::METHOD_NOT_ALLOWED, "use GET")
+                wrong_method("GET", "use GET")
             }
-            (_, "/admin/reload") => refuse(StatusCode::METHOD_NOT_ALLOWED, "use POST"),
+            (_, "/admin/reload") => wrong_method("POST", "use POST"),
             _ => refuse(StatusCode::NOT_FOUND, "no such endpoint; GET / lists them"),
         }
     }
@@ -240,6 +240,12 @@ fn text(status: StatusCode, body: &'static str) -> Response<Body> {
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn wrong_method(wanted: &'static str, message: &str) -> Response<Body> {
+    let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, message);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(wanted));
     response
 }
 

@@ -14,7 +14,12 @@ use tracing_subscriber::EnvFilter;
 
 /// A self-hosted, OpenAI-compatible gateway for language models. Which model serves a request is decided by WebAssembly policies.
 #[derive(Debug, Parser)]
-#[command(name = "pointsman", version, arg_required_else_help = true)]
+#[command(
+    name = "pointsman",
+    version,
+    arg_required_else_help = true,
+    after_help = "Example:\n  pointsman check --print > pointsman.toml\n  pointsman serve --config pointsman.toml"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -52,7 +57,7 @@ enum Command {
     )]
     Explain(explain::Options),
     /// Work on plugins
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  pointsman plugin inspect policy.wasm")]
     Plugin(PluginCommand),
 }
 

@@ -131,6 +131,16 @@ impl Answer {
         }
     }
 
+    /// Server-sent events whose names are their `type`, as Anthropic writes them, each flushed by itself.
+    pub fn typed_events<'a>(data: impl IntoIterator<Item = &'a Value>) -> Answer {
+        let event = |data: &Value| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap_or_default());
+        let body = data.into_iter().map(|data| Step::Send(event(data).into())).collect();
+        Answer {
+            body,
+            ..Answer::new(200, "text/event-stream", Bytes::new())
+        }
+    }
+
     /// Adds a response header.
     pub fn header(mut self, name: &str, value: &str) -> Answer {
         self.headers.push((name.into(), value.into()));
@@ -176,6 +186,12 @@ impl Answer {
     /// Waits at the gate after so many pieces of the body.
     pub fn held_after(mut self, pieces: usize, gate: &Gate) -> Answer {
         self.body.insert(pieces.min(self.body.len()), Step::Hold(gate.clone()));
+        self
+    }
+
+    /// Waits so long after so many steps of the body. A test that only needs an order uses a gate.
+    pub fn pausing_after(mut self, steps: usize, pause: Duration) -> Answer {
+        self.body.insert(steps.min(self.body.len()), Step::Sleep(pause));
         self
     }
 

@@ -1,0 +1,246 @@
+//! A provider with a dialect of its own, behind its adapter: clients see OpenAI's shape, the provider its own. What the
+//! adapter makes of every field is in its golden files; here it is the gateway around it.
+
+use serde_json::{Value, json};
+use tests::config::{anthropic, openai, route};
+use tests::{Answer, Ending, FakeProvider, Gate, Gateway};
+
+async fn anthropic_says(answers: impl IntoIterator<Item = Answer>) -> (FakeProvider, Gateway) {
+    let provider = FakeProvider::start().await;
+    provider.on("/v1/messages", answers);
+    let gateway = Gateway::start(&anthropic("claude", &provider.url())).await;
+    (provider, gateway)
+}
+
+fn message(content: Value, stop_reason: &str) -> Answer {
+    Answer::json(
+        200,
+        &json!({
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "upstream-model", "content": content,
+            "stop_reason": stop_reason, "stop_sequence": null,
+            "usage": { "input_tokens": 10, "cache_creation_input_tokens": 4, "cache_read_input_tokens": 6, "output_tokens": 5 },
+        }),
+    )
+}
+
+/// A streamed message whose second block is a call.
+fn calling() -> Vec<Value> {
+    let delta = |index: u8, delta: Value| json!({ "type": "content_block_delta", "index": index, "delta": delta });
+    vec![
+        json!({ "type": "message_start", "message": { "id": "msg_1", "model": "upstream-model", "usage": { "input_tokens": 10, "output_tokens": 1 } } }),
+        json!({ "type": "ping" }),
+        json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+        delta(0, json!({ "type": "text_delta", "text": "Let me grüße." })),
+        json!({ "type": "content_block_stop", "index": 0 }),
+        json!({ "type": "content_block_start", "index": 1, "content_block": { "type": "tool_use", "id": "toolu_1", "name": "look", "input": {} } }),
+        delta(1, json!({ "type": "input_json_delta", "partial_json": "{\"track\":" })),
+        delta(1, json!({ "type": "input_json_delta", "partial_json": "7}" })),
+        json!({ "type": "content_block_stop", "index": 1 }),
+        json!({ "type": "message_delta", "delta": { "stop_reason": "tool_use" }, "usage": { "output_tokens": 5 } }),
+        json!({ "type": "message_stop" }),
+    ]
+}
+
+fn ask() -> Value {
+    json!({
+        "model": "claude/model", "max_tokens": 100,
+        "messages": [{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "Which track?" }],
+        "tools": [{ "type": "function", "function": { "name": "look", "parameters": { "type": "object", "properties": {} } } }],
+    })
+}
+
+fn streamed() -> Value {
+    let mut ask = ask();
+    ask["stream"] = true.into();
+    ask
+}
+
+#[tokio::test]
+async fn a_request_is_translated_and_the_key_goes_where_the_provider_wants_it() {
+    let (provider, gateway) =
+        anthropic_says([message(json!([{ "type": "text", "text": "Track 7." }]), "end_turn")]).await;
+    let reply = gateway.data().chat(&ask()).await;
+    let received = provider.only();
+    assert_eq!(
+        (received.path.as_str(), received.method.as_str()),
+        ("/v1/messages", "POST")
+    );
+    assert_eq!(
+        (received.header("x-api-key"), received.header("authorization")),
+        (Some("key-of-claude"), None)
+    );
+    assert_eq!(received.header("anthropic-version"), Some("2023-06-01"));
+    let sent = received.json();
+    assert_eq!(
+        (&sent["model"], &sent["system"], &sent["max_tokens"]),
+        (&"upstream-model".into(), &"Be brief.".into(), &100.into())
+    );
+    assert_eq!(
+        sent["messages"],
+        json!([{ "role": "user", "content": [{ "type": "text", "text": "Which track?" }] }])
+    );
+    assert_eq!(sent["tools"][0]["name"], "look");
+
+    let answer = reply.json();
+    assert_eq!((reply.status, &answer["object"]), (200, &"chat.completion".into()));
+    assert_eq!(answer["choices"][0]["message"]["content"], "Track 7.");
+    assert_eq!(answer["choices"][0]["finish_reason"], "stop");
+    assert_eq!(
+        (&answer["usage"]["prompt_tokens"], &answer["usage"]["total_tokens"]),
+        (&20.into(), &25.into())
+    );
+    // 10 + 4 written to the cache at 1.0, 6 read from it at 0.1, 5 of output at 2.0.
+    assert_eq!(reply.header("x-pointsman-cost-usd"), Some("0.0000246"));
+}
+
+#[tokio::test]
+async fn calls_of_tools_come_back_in_openais_shape_whole_and_streamed() {
+    let whole = message(
+        json!([{ "type": "tool_use", "id": "toolu_1", "name": "look", "input": { "track": 7 } }]),
+        "tool_use",
+    );
+    let (provider, gateway) = anthropic_says([whole, Answer::typed_events(&calling())]).await;
+    let reply = gateway.data().chat(&ask()).await.json();
+    let call =
+        json!({ "id": "toolu_1", "type": "function", "function": { "name": "look", "arguments": "{\"track\":7}" } });
+    assert_eq!(reply["choices"][0]["message"]["tool_calls"], json!([call]));
+    assert_eq!(
+        (
+            &reply["choices"][0]["message"]["content"],
+            &reply["choices"][0]["finish_reason"]
+        ),
+        (&Value::Null, &"tool_calls".into())
+    );
+
+    let (events, ending) = gateway.data().chat_stream(&streamed()).await.rest().await;
+    assert_eq!(ending, Ending::Whole);
+    assert_eq!(provider.journal()[1].json()["stream"], true);
+    let (done, chunks) = events.split_last().unwrap();
+    assert_eq!(done.data, "[DONE]");
+    let chunks: Vec<Value> = chunks.iter().map(|event| event.json()).collect();
+    let part = |pointer: &str| -> String {
+        chunks
+            .iter()
+            .filter_map(|chunk| chunk.pointer(pointer)?.as_str())
+            .collect()
+    };
+    assert_eq!(part("/choices/0/delta/content"), "Let me grüße.");
+    assert_eq!(part("/choices/0/delta/tool_calls/0/id"), "toolu_1");
+    assert_eq!(
+        part("/choices/0/delta/tool_calls/0/function/arguments"),
+        "{\"track\":7}"
+    );
+    assert_eq!(part("/choices/0/finish_reason"), "tool_calls");
+    assert!(
+        chunks
+            .iter()
+            .all(|chunk| chunk["id"] == "msg_1" && chunk.get("usage").is_none()),
+        "{chunks:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_translated_stream_is_the_same_wherever_its_bytes_are_cut() {
+    let answer = Answer::typed_events(&calling());
+    let cuts = [1, 2, 3, 7, 64, 333];
+    let answers = std::iter::once(answer.clone()).chain(cuts.map(|size| answer.clone().in_pieces_of(size)));
+    let (_provider, gateway) = anthropic_says(answers).await;
+    let mut ask = streamed();
+    ask["stream_options"] = json!({ "include_usage": true });
+    // Chunks carry the time of their making, which is not what this is about.
+    let timeless = |event: &tests::Event| {
+        let mut chunk = serde_json::from_str::<Value>(&event.data).unwrap_or_default();
+        chunk.as_object_mut().map(|chunk| chunk.remove("created"));
+        chunk
+    };
+    let mut streams = Vec::new();
+    for _ in 0..=cuts.len() {
+        let (events, ending) = gateway.data().chat_stream(&ask).await.rest().await;
+        assert_eq!(ending, Ending::Whole);
+        streams.push(events.iter().map(timeless).collect::<Vec<_>>());
+    }
+    let last = &streams[0][streams[0].len() - 2];
+    assert_eq!(
+        (&last["choices"], &last["usage"]["total_tokens"]),
+        (&json!([]), &15.into())
+    );
+    assert_eq!(last["usage"]["cost"].to_string(), "0.00002");
+    assert!(streams.iter().all(|stream| *stream == streams[0]));
+}
+
+#[tokio::test]
+async fn a_translated_stream_that_breaks_off_or_fails_is_never_done() {
+    let failure = json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } });
+    let gate = Gate::shut();
+    let six = || calling().into_iter().take(6);
+    let ends = Answer::typed_events(&six().collect::<Vec<_>>());
+    let fails = Answer::typed_events(&six().chain([failure.clone()]).collect::<Vec<_>>());
+    let (_provider, gateway) = anthropic_says([ends, fails].map(|answer| answer.held_after(4, &gate))).await;
+    for _ in 0..2 {
+        let mut stream = gateway.data().chat_stream(&streamed()).await;
+        assert!(stream.next().await.is_some());
+        gate.open();
+        let (events, ending) = stream.rest().await;
+        assert_eq!(ending, Ending::Aborted);
+        let last = events.last().unwrap().json();
+        assert!(last["error"]["code"].is_string(), "{last}");
+        assert!(events.iter().all(|event| event.data != "[DONE]"));
+    }
+    let (_provider, gateway) = anthropic_says([Answer::typed_events(&[failure])]).await;
+    assert_eq!(gateway.data().chat_stream(&streamed()).await.status, 502);
+}
+
+#[tokio::test]
+async fn the_providers_errors_have_openais_shape_and_lead_to_the_next_candidate() {
+    let error = |status: u16, kind: &str, text: &str| {
+        Answer::json(
+            status,
+            &json!({ "type": "error", "error": { "type": kind, "message": text } }),
+        )
+    };
+    let (_provider, gateway) = anthropic_says([
+        error(400, "invalid_request_error", "messages: bad"),
+        error(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"),
+        error(429, "rate_limit_error", "slow down").header("retry-after", "7"),
+        error(529, "overloaded_error", "Overloaded"),
+        error(401, "authentication_error", "invalid x-api-key"),
+    ])
+    .await;
+    let mut replies = Vec::new();
+    for (status, code) in [
+        (400, "invalid_request"),
+        (400, "context_length_exceeded"),
+        (429, "rate_limit_exceeded"),
+        (503, "overloaded"),
+        (502, "upstream_error"),
+    ] {
+        let reply = gateway.data().chat(&ask()).await;
+        reply.refused(status, code);
+        replies.push(reply);
+    }
+    assert_eq!(replies[2].header("retry-after"), Some("7"));
+
+    let (claude, other) = (
+        FakeProvider::start().await,
+        FakeProvider::chatting([Answer::chat("from the other")]).await,
+    );
+    claude.on("/v1/messages", [error(529, "overloaded_error", "Overloaded")]);
+    let config = [
+        anthropic("claude", &claude.url()),
+        openai("other", &other.url()),
+        route("auto", &["claude", "other"], ""),
+    ];
+    let gateway = Gateway::start(&config.concat()).await;
+    let mut ask = ask();
+    ask["model"] = "auto".into();
+    let reply = gateway.data().chat(&ask).await;
+    assert_eq!(
+        (
+            reply.status,
+            reply.header("x-pointsman-model"),
+            reply.header("x-pointsman-attempts")
+        ),
+        (200, Some("other/model"), Some("2"))
+    );
+    assert_eq!(other.only().json()["messages"], ask["messages"]);
+}

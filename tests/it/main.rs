@@ -1,6 +1,17 @@
 //! The gateway as its users meet it: the real binary, real sockets, real components, and providers that the tests script.
 //! Each module is one part of what it promises; `tests/src` is what they are written with.
 
+mod admin;
+mod chat;
+mod commands;
+mod config;
+mod connections;
 mod contract;
+mod dialects;
+mod failover;
 mod reload;
+mod requests;
+mod routing;
+mod streaming;
 mod tidy;
+mod transport;

@@ -20,6 +20,8 @@ pub struct Terms {
     // The terms' indices, grouped by their first byte; group `b` is `order[starts[b]..starts[b + 1]]`.
     order: Vec<u16>,
     starts: Vec<u16>,
+    /// Whether any term may begin with a byte: one look at it passes over most of a text.
+    begins: Vec<bool>,
 }
 
 #[derive(Debug, Clone)]
@@ -55,12 +57,15 @@ impl Terms {
         let starts = (0..=BEYOND_ASCII + 1)
             .map(|group| order.partition_point(|&index| terms[usize::from(index)].group() < group) as u16)
             .collect();
-        Ok(Terms {
+        let mut terms = Terms {
             matching,
             terms,
             order,
             starts,
-        })
+            begins: Vec::new(),
+        };
+        terms.begins = (0..=u8::MAX).map(|byte| !terms.group_of(byte).is_empty()).collect();
+        Ok(terms)
     }
 
     /// How many terms there are.
@@ -121,8 +126,7 @@ impl Terms {
     /// Calls `found` with a term's place in the list for each time that it is in the text, from left to right.
     pub fn each_in(&self, text: &str, mut found: impl FnMut(usize) -> ControlFlow<()>) -> ControlFlow<()> {
         for (at, &byte) in text.as_bytes().iter().enumerate() {
-            let group = self.group_of(byte);
-            if group.is_empty() {
+            if !self.begins[usize::from(byte)] {
                 continue;
             }
             // The commonest answer first: in the midst of a word that is written in ASCII, no word begins.
@@ -133,7 +137,7 @@ impl Terms {
             {
                 continue;
             }
-            for &index in group {
+            for &index in self.group_of(byte) {
                 if self.is_at(&self.terms[usize::from(index)], text, at) {
                     found(usize::from(index))?;
                 }

@@ -107,8 +107,22 @@ impl Scorer {
     }
 }
 
+/// How many runs of characters that are not white space. Most text is ASCII, where a byte is a character.
+fn words(text: &str) -> usize {
+    if !text.is_ascii() {
+        return text.split_whitespace().count();
+    }
+    let is_blank = |byte: u8| matches!(byte, b'\t'..=b'\r' | b' ');
+    let mut was_blank = true;
+    text.bytes().fold(0, |count, byte| {
+        let begins = was_blank & !is_blank(byte);
+        was_blank = is_blank(byte);
+        count + usize::from(begins)
+    })
+}
+
 fn density(text: &str, technical: &Terms, thresholds: &[f64; 3]) -> Measured {
-    let words = text.split_whitespace().count() as f64;
+    let words = words(text) as f64;
     let technical = technical.count_in(text) as f64;
     let questions = question_marks(text) as f64;
     let score = (words / 100.0 * 0.3 + technical / 5.0 * 0.4 + questions / 3.0 * 0.3).min(1.0);
@@ -255,5 +269,17 @@ impl<const N: usize> Glossary<N> {
                 .filter(|&&is_found| is_found)
                 .count()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn words_are_counted_alike_in_ascii_and_beyond() {
+        for text in ["", " ", "one", " two  words ", "a\tb\nc\r\nd\u{b}e\u{c}f", "\u{1c}x\u{1f}y", "ein schöner Tag"] {
+            assert_eq!(words(text), text.split_whitespace().count(), "{text:?}");
+        }
     }
 }

@@ -51,6 +51,28 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+impl Config {
+    /// The settings that are read only when the process starts and differ in another configuration.
+    pub fn fixed_settings_changed(&self, other: &Self) -> Vec<&'static str> {
+        let settings = [
+            ("server.listen", self.server.listen != other.server.listen),
+            ("server.drain_ms", self.server.drain != other.server.drain),
+            ("admin.listen", self.admin != other.admin),
+            ("store.path", self.store != other.store),
+            ("plugins.slots", self.plugins.slots != other.plugins.slots),
+            (
+                "plugins.stack_bytes",
+                self.plugins.stack_bytes != other.plugins.stack_bytes,
+            ),
+        ];
+        settings
+            .into_iter()
+            .filter(|(_, has_changed)| *has_changed)
+            .map(|(name, _)| name)
+            .collect()
+    }
+}
+
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -345,6 +367,21 @@ mod tests {
                 found.join("\n")
             );
         }
+    }
+
+    #[test]
+    fn settings_that_need_a_restart_are_named() {
+        let load = |text: &str| {
+            Source {
+                path: None,
+                text: text.to_owned(),
+            }
+            .load()
+            .unwrap()
+        };
+        let old = load("");
+        let new = load("[server]\nlisten = \"127.0.0.1:1\"\njson_depth = 32\n[plugins]\nslots = 7\n");
+        assert_eq!(old.fixed_settings_changed(&new), ["server.listen", "plugins.slots"]);
     }
 
     #[test]

@@ -248,6 +248,11 @@ impl Reloader {
         for warning in &built.warnings {
             tracing::warn!("{warning}");
         }
+        if let Some(running) = self.app.generation() {
+            for setting in running.config.fixed_settings_changed(&built.generation.config) {
+                tracing::warn!("`{setting}` has changed, which takes effect at the next start");
+            }
+        }
         self.in_service = Some(inputs);
         self.last_good.keep(&built.files);
         self.app.swap(built.generation);

@@ -13,16 +13,23 @@ use crate::money::Usage;
 /// An answer that is already known whole.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// `chat.completion`
-    pub whole: Bytes,
-    /// `chat.completion.chunk`s; the one with the usage, if any, is last.
-    pub chunks: Vec<Bytes>,
+    /// What the client gets to read.
+    pub form: Form,
     /// Absent where the configuration says that the provider keeps it to itself.
     pub usage: Option<Usage>,
     /// Before the first chunk.
     pub latency: Duration,
     /// Between chunks.
     pub pace: Duration,
+}
+
+/// An answer in the form that was asked for.
+#[derive(Debug, Clone)]
+pub enum Form {
+    /// `chat.completion`
+    Whole(Bytes),
+    /// `chat.completion.chunk`s; the one with the usage, if any, is last.
+    Chunks(Vec<Bytes>),
 }
 
 /// A failure that was asked for.
@@ -37,6 +44,8 @@ pub struct Failure {
 pub struct Target<'a> {
     /// The model's name.
     pub model: &'a str,
+    /// Whether the answer comes in chunks.
+    pub is_stream: bool,
     /// For the answer's id.
     pub request_id: &'a str,
     /// For the answer's time.
@@ -84,9 +93,13 @@ pub fn chat(config: &SimulatedConfig, request: &Document, target: Target<'_>) ->
         })
     };
     let pace = Duration::from_secs(1).checked_div(u32::try_from(config.tokens_per_second).unwrap_or(u32::MAX));
+    let form = if target.is_stream {
+        Form::Chunks(chunks(&head("chat.completion.chunk"), &reply, finish, &usage_json))
+    } else {
+        Form::Whole(whole(head("chat.completion"), &reply, finish, &usage_json))
+    };
     Ok(Answer {
-        whole: whole(head("chat.completion"), &reply, finish, &usage_json),
-        chunks: chunks(&head("chat.completion.chunk"), &reply, finish, &usage_json),
+        form,
         usage: config.reports_usage.then_some(usage),
         latency: config.latency,
         pace: pace.unwrap_or_default(),

@@ -10,7 +10,7 @@ use crate::config::SimulatedConfig;
 use crate::json::{Document, Edit, Limits};
 use crate::money::Usage;
 use crate::plugins::words::Kind;
-use crate::upstream::simulated::{self, Target};
+use crate::upstream::simulated::{self, Form, Target};
 
 pub(super) async fn send(
     attempt: &Attempt<'_>,
@@ -20,6 +20,7 @@ pub(super) async fn send(
     let model = &attempt.step.model.id;
     let target = Target {
         model,
+        is_stream: attempt.call.ask.is_stream,
         request_id: &attempt.call.id,
         now_ms: attempt.call.now_ms,
     };
@@ -28,33 +29,33 @@ pub(super) async fn send(
         tokio::time::sleep(config.latency).await;
     }
     let answer = simulated::chat(config, attempt.document, target).map_err(|failure| failed(failure.status))?;
-    if attempt.call.ask.is_stream {
-        let mut stream = Stream {
-            chunks: visible(attempt, answer.chunks)?,
-            pace: answer.pace,
-            usage: answer.usage,
-            progress: 0,
-        };
-        let mut events = BytesMut::new();
-        let has_more = stream.next(&mut events).await?;
-        *waited += sent.elapsed();
-        return Ok(Reply::Stream(Box::new(Beginning {
-            events,
-            has_more,
-            source: Source::Simulate(stream),
-        })));
-    }
-    let tokens = answer
-        .usage
-        .map_or(0, |usage| u32::try_from(usage.output).unwrap_or(u32::MAX));
-    if !answer.pace.is_zero() {
-        tokio::time::sleep(answer.pace * tokens).await;
-    }
+    let reply = match answer.form {
+        Form::Chunks(chunks) => {
+            let mut stream = Stream {
+                chunks: visible(attempt, chunks)?,
+                pace: answer.pace,
+                usage: answer.usage,
+                progress: 0,
+            };
+            let mut events = BytesMut::new();
+            let has_more = stream.next(&mut events).await?;
+            Reply::Stream(Box::new(Beginning {
+                events,
+                has_more,
+                source: Source::Simulate(stream),
+            }))
+        }
+        Form::Whole(body) => {
+            let usage = answer.usage;
+            let tokens = usage.map_or(0, |usage| u32::try_from(usage.output).unwrap_or(u32::MAX));
+            if !answer.pace.is_zero() {
+                tokio::time::sleep(answer.pace * tokens).await;
+            }
+            Reply::Whole(Whole { body, usage })
+        }
+    };
     *waited += sent.elapsed();
-    Ok(Reply::Whole(Whole {
-        body: answer.whole,
-        usage: answer.usage,
-    }))
+    Ok(reply)
 }
 
 /// The failure that was asked for, by its status.

@@ -355,8 +355,8 @@ mod tests {
             "2:10: server: `nowhere` is not an address and port such as 127.0.0.1:8080",
             "3:1: server: unknown key `lisen`; did you mean `listen`?",
             "6:11: providers.a: `adapter` must be a string, not an integer",
-            "9:12: models.\"a/b\": no provider `c`; did you mean `a`?",
-            "10:21: models.\"a/b\".price: `-1` is not an amount in US dollars such as 0.25",
+            "9:12: models.\"a/b\": no provider `c`",
+            "10:19: models.\"a/b\".price: `-1` is not an amount in US dollars such as 0.25",
             "13:15: routes.auto: no model `a/c`; did you mean `a/b`?",
             "14:13: routes.auto: no policy `none`",
         ];

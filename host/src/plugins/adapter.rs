@@ -111,7 +111,7 @@ impl Adapter {
             unary.call_encode(store, operation, &for_guest, is_stream, &body)
         });
         let outgoing = encoded.await?.map_err(AdapterError::Failure)?;
-        Ok(outgoing::check(outgoing)?)
+        Ok(outgoing::check(outgoing).inspect_err(|fault| self.inner.counters.fault(fault))?)
     }
 
     /// A success's body in, the canonical answer out.

@@ -131,6 +131,8 @@ fn pool(slots: u32) -> InstanceAllocationStrategy {
         .total_stacks(0)
         .max_memories_per_component(8)
         .max_tables_per_component(16)
+        .max_memories_per_module(8)
+        .max_tables_per_module(16)
         .max_core_instances_per_component(64)
         .max_memory_size(1 << 30)
         .table_elements(100_000)

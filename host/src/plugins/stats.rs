@@ -29,8 +29,13 @@ impl Counters {
         self.calls.fetch_add(1, Relaxed);
         self.nanos.fetch_add(took.as_nanos() as u64, Relaxed);
         if let Err(fault) = outcome {
-            self.faults[fault.index()].fetch_add(1, Relaxed);
+            self.fault(fault);
         }
+    }
+
+    /// A call that ended well, and whose result turned out to be of no use.
+    pub(super) fn fault(&self, fault: &Fault) {
+        self.faults[fault.index()].fetch_add(1, Relaxed);
     }
 
     /// Reads all counters.

@@ -85,7 +85,8 @@ impl AdapterStream {
         };
         self.adapter.account(began, &outcome);
         let (guest, chunks) = outcome?;
-        let chunks = outgoing::check_chunks(chunks.map_err(AdapterError::Failure)?)?;
+        let chunks = outgoing::check_chunks(chunks.map_err(AdapterError::Failure)?)
+            .inspect_err(|fault| self.adapter.counters.fault(fault))?;
         self.guest = Some(guest);
         Ok(chunks)
     }

@@ -9,6 +9,7 @@ mod connections;
 mod contract;
 mod dialects;
 mod failover;
+mod isolation;
 mod reload;
 mod requests;
 mod routing;

@@ -3,18 +3,23 @@
 //! `pointsman`, so that cargo builds its binary for them. Failures here are panics that say what was expected: only tests
 //! call this.
 
+pub mod absent;
 pub mod answer;
 pub mod client;
 pub mod config;
 pub mod events;
+pub mod fences;
 pub mod gateway;
 pub mod guests;
 pub mod provider;
+pub mod sdk;
 pub mod tls;
 
+pub use absent::not_tested;
 pub use answer::{Answer, End, Gate};
 pub use client::{Client, Reply};
 pub use events::{Ending, Event, EventStream};
+pub use fences::fences;
 pub use gateway::{Gateway, Home};
 pub use provider::{FakeProvider, Outcome, Received};
 pub use tls::Authority;

@@ -1,0 +1,72 @@
+// Does with OpenAI's SDK for Node what the test says, and prints what an application would see.
+//
+// Standard input: {"base_url": …, "steps": [{"do": …, "with": {…}}]}; standard output: one object for each step.
+// What is expected stands in tests/it/sdk.rs, which runs driver.py with the same steps.
+
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+
+// The SDK is installed where the test starts this, not beside it.
+const { OpenAI, OpenAIError } = createRequire(`${process.cwd()}/`)("openai");
+
+const acts = {
+  async chat(client, args, options) {
+    const { data, response } = await client.chat.completions.create(args, options).withResponse();
+    return { completion: data, request_id: data._request_id, headers: Object.fromEntries(response.headers) };
+  },
+
+  async stream(client, args) {
+    const chunks = [];
+    try {
+      for await (const chunk of await client.chat.completions.create({ ...args, stream: true })) chunks.push(chunk);
+    } catch (error) {
+      return { chunks, error: explained(error) };
+    }
+    return { chunks, error: null };
+  },
+
+  async accumulate(client, args) {
+    return { completion: await client.chat.completions.stream(args).finalChatCompletion() };
+  },
+
+  async models(client) {
+    const models = [];
+    for await (const model of client.models.list()) models.push(model);
+    return { models };
+  },
+
+  async model(client, args) {
+    return { model: await client.models.retrieve(args.id) };
+  },
+};
+
+function explained(error) {
+  if (!(error instanceof OpenAIError)) throw error;
+  const { status, code, param, type, requestID } = error;
+  return {
+    class: error.constructor.name,
+    status: status ?? null,
+    code: code ?? null,
+    param: param ?? null,
+    type: type ?? null,
+    message: error.error?.message ?? null,
+    request_id: requestID ?? null,
+  };
+}
+
+async function take(client, step) {
+  // Python's SDK needs a place of its own for fields that it does not know; this one takes them as they are. Headers
+  // have a place of their own in both.
+  const { extra_body, extra_headers, ...args } = step.with ?? {};
+  try {
+    return await acts[step.do](client, { ...args, ...extra_body }, { headers: extra_headers });
+  } catch (error) {
+    return { error: explained(error) };
+  }
+}
+
+const order = JSON.parse(readFileSync(0, "utf8"));
+const client = new OpenAI({ baseURL: order.base_url, apiKey: "none-needed" });
+const results = [];
+for (const step of order.steps) results.push(await take(client, step));
+process.stdout.write(JSON.stringify(results));

@@ -1,0 +1,152 @@
+//! OpenAI's own SDKs, each in a process of its own with the driver in `tests/sdk/`: what applications are written with has
+//! the last word on whether an answer is one. Where an SDK is not installed its tests say so and pass, but not in CI.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+use std::{env, io};
+
+use serde_json::{Value, json};
+use xtask::workspace;
+
+use crate::absent::not_tested;
+use crate::gateway::Gateway;
+
+/// One SDK.
+#[derive(Debug, Clone)]
+pub struct Sdk {
+    /// `Python` or `Node`.
+    pub name: &'static str,
+    program: PathBuf,
+    /// Node finds its packages from where it is started.
+    folder: PathBuf,
+    driver: PathBuf,
+}
+
+/// Where and how a kind of SDK is looked for.
+struct Kind {
+    name: &'static str,
+    /// Below `target/sdk`; the system's own comes second.
+    program: &'static str,
+    system: &'static str,
+    folder: &'static str,
+    driver: &'static str,
+    /// A program that ends well where the SDK is there.
+    probe: [&'static str; 2],
+    install: &'static str,
+}
+
+const KINDS: [Kind; 2] = [
+    Kind {
+        name: "Python",
+        program: "python/bin/python",
+        system: "python3",
+        folder: "python",
+        driver: "driver.py",
+        probe: ["-c", "import openai"],
+        install: "python3 -m venv target/sdk/python && \
+                  target/sdk/python/bin/pip install --requirement tests/sdk/requirements.txt",
+    },
+    Kind {
+        name: "Node",
+        program: "node/bin/node",
+        system: "node",
+        folder: "node",
+        driver: "driver.mjs",
+        probe: ["-e", "require('openai')"],
+        install: "mkdir -p target/sdk/node && cp tests/sdk/package.json target/sdk/node/ && \
+                  npm install --prefix target/sdk/node",
+    },
+];
+
+/// The SDKs that there are.
+pub fn sdks() -> &'static [Sdk] {
+    static FOUND: LazyLock<Vec<Sdk>> = LazyLock::new(|| KINDS.iter().filter_map(find).collect());
+    &FOUND
+}
+
+/// The SDK for Python, where it is there.
+pub fn python() -> Option<&'static Sdk> {
+    sdks().iter().find(|sdk| sdk.name == "Python")
+}
+
+impl Sdk {
+    /// Takes these steps, which the driver describes, and returns what an application would see of each.
+    pub async fn takes(&self, gateway: &Gateway, steps: Value) -> Vec<Value> {
+        let order = json!({ "base_url": format!("{}/v1", gateway.url()), "steps": steps });
+        let driver = self.driver.to_str().expect("a path that is UTF-8");
+        let seen = self.runs(&[driver], order.to_string()).await;
+        serde_json::from_slice(&seen.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {seen:?}"))
+    }
+
+    /// Takes a single step.
+    pub async fn takes_one(&self, gateway: &Gateway, step: Value) -> Value {
+        self.takes(gateway, json!([step])).await.remove(0)
+    }
+
+    /// Runs the interpreter to its end, which must be a good one.
+    pub async fn runs(&self, arguments: &[&str], input: String) -> Output {
+        let mut command = clean(Command::new(&self.program));
+        command.args(arguments).current_dir(&self.folder);
+        let output = finish(command, input).await;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "the SDK for {} fails:\n{complaint}", self.name);
+        output
+    }
+}
+
+/// Runs a program of the user's own to its end, with what it reads.
+pub async fn finish(mut command: Command, input: String) -> Output {
+    let run = move || -> io::Result<Output> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        // A program that does not read its input closes it; what counts is how it ends.
+        let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+        child.wait_with_output()
+    };
+    tokio::task::spawn_blocking(run)
+        .await
+        .expect("joining")
+        .expect("cannot start the program")
+}
+
+/// Without proxies, keys and settings of whoever runs the tests.
+pub fn clean(mut command: Command) -> Command {
+    command.env_clear();
+    for kept in ["PATH", "HOME", "TMPDIR", "NODE_PATH"] {
+        command.envs(env::var_os(kept).map(|value| (kept, value)));
+    }
+    command
+}
+
+fn find(kind: &Kind) -> Option<Sdk> {
+    let sdks = workspace().join("target/sdk");
+    let own = sdks.join(kind.folder);
+    let folder = if own.is_dir() { own } else { workspace().to_owned() };
+    let programs = [sdks.join(kind.program), kind.system.into()];
+    let program = programs.into_iter().find(|program| {
+        let mut command = clean(Command::new(program));
+        command
+            .args(kind.probe)
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .output()
+            .is_ok_and(|output| output.status.success())
+    });
+    if program.is_none() {
+        let what = format!("OpenAI's SDK for {} is not installed", kind.name);
+        let remedy = format!("install it with: {}", kind.install);
+        assert!(env::var_os("CI").is_none(), "{what}; {remedy}");
+        not_tested(&what, &remedy);
+    }
+    Some(Sdk {
+        name: kind.name,
+        program: program?,
+        folder,
+        driver: workspace().join("tests/sdk").join(kind.driver),
+    })
+}

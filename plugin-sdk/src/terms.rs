@@ -20,8 +20,8 @@ pub struct Terms {
     // The terms' indices, grouped by their first byte; group `b` is `order[starts[b]..starts[b + 1]]`.
     order: Vec<u16>,
     starts: Vec<u16>,
-    /// Whether any term may begin with a byte: one look at it passes over most of a text.
-    begins: Vec<bool>,
+    /// What each byte is to the search; looked at for eight bytes together, it passes over most of a text.
+    classes: Box<[u8; 256]>,
 }
 
 #[derive(Debug, Clone)]
@@ -34,6 +34,13 @@ struct Term {
 /// The group of all terms that do not begin with an ASCII character: one letter may have several first bytes. (Two letters
 /// cross the border with their case, the Turkish `İ` and the Kelvin sign; a term that begins with them is not found.)
 const BEYOND_ASCII: usize = 0x80;
+
+/// A term may begin with the byte.
+const BEGINS: u8 = 1;
+/// An ASCII letter or digit, where words are to be whole.
+const IN_WORD: u8 = 2;
+/// How many bytes are looked at together.
+const STRETCH: usize = 8;
 
 impl Terms {
     /// Refuses the empty term, which is everywhere, by its place in the list.
@@ -62,9 +69,13 @@ impl Terms {
             terms,
             order,
             starts,
-            begins: Vec::new(),
+            classes: Box::new([0; 256]),
         };
-        terms.begins = (0..=u8::MAX).map(|byte| !terms.group_of(byte).is_empty()).collect();
+        for byte in 0..=u8::MAX {
+            let begins = u8::from(!terms.group_of(byte).is_empty()) * BEGINS;
+            let in_word = u8::from(matching.whole_words && byte.is_ascii_alphanumeric()) * IN_WORD;
+            terms.classes[usize::from(byte)] = begins | in_word;
+        }
         Ok(terms)
     }
 
@@ -125,25 +136,39 @@ impl Terms {
 
     /// Calls `found` with a term's place in the list for each time that it is in the text, from left to right.
     pub fn each_in(&self, text: &str, mut found: impl FnMut(usize) -> ControlFlow<()>) -> ControlFlow<()> {
-        for (at, &byte) in text.as_bytes().iter().enumerate() {
-            if !self.begins[usize::from(byte)] {
-                continue;
-            }
-            // The commonest answer first: in the midst of a word that is written in ASCII, no word begins.
-            if self.matching.whole_words
-                && byte.is_ascii_alphanumeric()
-                && at > 0
-                && text.as_bytes()[at - 1].is_ascii_alphanumeric()
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            if at > 0
+                && let Some(stretch) = bytes.get(at - 1..at + STRETCH)
+                && !self.may_begin_in(stretch)
             {
+                at += STRETCH;
                 continue;
             }
-            for &index in self.group_of(byte) {
-                if self.is_at(&self.terms[usize::from(index)], text, at) {
-                    found(usize::from(index))?;
+            let before = if at > 0 { bytes[at - 1] } else { b' ' };
+            if self.may_begin(before, byte) {
+                for &index in self.group_of(byte) {
+                    if self.is_at(&self.terms[usize::from(index)], text, at) {
+                        found(usize::from(index))?;
+                    }
                 }
             }
+            at += 1;
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether a term may begin at any byte of a stretch but the first. Without a branch for each byte.
+    fn may_begin_in(&self, stretch: &[u8]) -> bool {
+        let pairs = stretch.iter().zip(&stretch[1..]);
+        pairs.fold(false, |any, (&before, &byte)| any | self.may_begin(before, byte))
+    }
+
+    /// Whether a term may begin with a byte: not in the midst of a word that is written in ASCII, if words are to be whole.
+    fn may_begin(&self, before: u8, byte: u8) -> bool {
+        let (before, byte) = (self.classes[usize::from(before)], self.classes[usize::from(byte)]);
+        (byte & BEGINS != 0) & (before & byte & IN_WORD == 0)
     }
 
     /// The terms that may begin with this byte: none for the later bytes of a character.

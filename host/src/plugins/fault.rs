@@ -43,7 +43,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Every kind, in the order of [`Fault::index`].
+    /// Every kind, in the order in which they are counted.
     pub const KINDS: [&'static str; 10] = [
         "trap",
         "deadline",

@@ -48,8 +48,8 @@ impl Default for Limits {
             copied_bytes: 8 << 20,
             log_lines: 64,
             log_line_bytes: 1 << 10,
-            configure_ms: 1000,
-            call_ms: 20,
+            configure_ms: 2000,
+            call_ms: 100,
         }
     }
 }
@@ -60,7 +60,7 @@ impl Limits {
         Limits {
             memory_bytes: 256 << 20,
             copied_bytes: 64 << 20,
-            call_ms: 250,
+            call_ms: 500,
             ..Limits::default()
         }
     }

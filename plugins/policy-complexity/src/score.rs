@@ -278,7 +278,15 @@ mod tests {
 
     #[test]
     fn words_are_counted_alike_in_ascii_and_beyond() {
-        for text in ["", " ", "one", " two  words ", "a\tb\nc\r\nd\u{b}e\u{c}f", "\u{1c}x\u{1f}y", "ein schöner Tag"] {
+        for text in [
+            "",
+            " ",
+            "one",
+            " two  words ",
+            "a\tb\nc\r\nd\u{b}e\u{c}f",
+            "\u{1c}x\u{1f}y",
+            "ein schöner Tag",
+        ] {
             assert_eq!(words(text), text.split_whitespace().count(), "{text:?}");
         }
     }

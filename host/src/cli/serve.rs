@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::Admin;
@@ -29,6 +30,8 @@ pub(super) async fn run(named: Option<&Path>) -> Result<(), String> {
     reloader
         .start()
         .map_err(|error| format!("cannot start the reload thread: {error}"))?;
+    // Before anybody can know that the process is up, and send it one.
+    let mut signals = Signals::listen()?;
     announce(&app, &source, &data, &admin)?;
 
     let (stop, stopped) = watch::channel(false);
@@ -41,13 +44,13 @@ pub(super) async fn run(named: Option<&Path>) -> Result<(), String> {
         admin_stopped,
         std::time::Duration::from_secs(1),
     ));
-    wait_for_end(&app).await;
+    signals.end(&app).await;
     app.begin_drain();
     tracing::info!("stopping: requests under way may end");
     let _ = stop.send(true);
     tokio::select! {
         _ = serving => {}
-        () = wait_for_end(&app) => tracing::warn!("stopping at once"),
+        () = signals.end(&app) => tracing::warn!("stopping at once"),
     }
     // Last, so that it can be asked about the draining.
     let _ = admin_stop.send(true);
@@ -132,21 +135,33 @@ fn overview(generation: &Generation) -> String {
     text
 }
 
-/// Until the process is asked to end. SIGHUP asks for a reload instead.
-async fn wait_for_end(app: &App) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
-        tracing::error!("signals cannot be received");
-        return std::future::pending().await;
-    };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            _ = hangup.recv() => {
-                if let Some(reloader) = app.reloader.get() {
-                    reloader.ask(Trigger::Signal);
+/// The signals that the process hears, from the moment on that this is made.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, String> {
+        let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Until the process is asked to end. SIGHUP asks for a reload instead.
+    async fn end(&mut self, app: &App) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    if let Some(reloader) = app.reloader.get() {
+                        reloader.ask(Trigger::Signal);
+                    }
                 }
             }
         }

@@ -98,12 +98,14 @@ fn is_inherited(name: &OsStr) -> bool {
     !name.starts_with("DEP_") && !CLEARED.contains(&name)
 }
 
-/// The target directory that belongs to a build script's `OUT_DIR` or a program's own path: the nearest folder above
-/// that cargo has tagged as a cache.
+/// The target directory that belongs to a build script's `OUT_DIR` or a program's own path: the folder around the
+/// profile's, which is the one that cargo locks. Its `CACHEDIR.TAG` says nothing: cargo leaves that out where somebody
+/// else made the folder.
 pub fn target_dir_above(path: &Path) -> Option<&Path> {
     path.ancestors()
         .skip(1)
-        .find(|folder| folder.join("CACHEDIR.TAG").is_file())
+        .find(|folder| folder.join(".cargo-lock").is_file())?
+        .parent()
 }
 
 fn require_target(target: &str) -> Result<()> {
@@ -126,6 +128,8 @@ pub fn has_target(target: &str) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -147,6 +151,18 @@ mod tests {
         ] {
             assert!(!is_inherited(OsStr::new(name)), "{name} leaks");
         }
+    }
+
+    #[test]
+    fn a_target_directory_that_cargo_did_not_make_is_found_too() {
+        let made = env::temp_dir().join(format!("pointsman-nested-{}", std::process::id()));
+        let out = made.join("debug/build/pointsman-0/out");
+        fs::create_dir_all(&out).unwrap();
+        assert_eq!(target_dir_above(&out), None);
+
+        fs::write(made.join("debug/.cargo-lock"), "").unwrap();
+        assert_eq!(target_dir_above(&out), Some(made.as_path()));
+        fs::remove_dir_all(&made).unwrap();
     }
 
     #[test]

@@ -13,12 +13,33 @@ pub mod policy {
             world policy {
                 include pointsman:plugin/policy@0.1.0;
                 import pointsman:plugin/state@0.1.0;
+                import pointsman:plugin/models@0.1.0;
             }
         "#,
         world: "policy",
         generate_all,
         pub_export_macro: true,
         default_bindings_module: "pointsman_plugin::bindings::policy",
+        additional_derives: [PartialEq],
+    });
+}
+
+/// The hook for policies that judge answers before the client sees them.
+pub mod reviewer {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: r#"
+            package pointsman:sdk;
+            world reviewer { export pointsman:plugin/review@0.1.0; }
+        "#,
+        world: "reviewer",
+        with: {
+            "pointsman:plugin/catalog@0.1.0": crate::bindings::policy::pointsman::plugin::catalog,
+            "pointsman:plugin/request@0.1.0": crate::bindings::policy::pointsman::plugin::request,
+        },
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "pointsman_plugin::bindings::reviewer",
         additional_derives: [PartialEq],
     });
 }

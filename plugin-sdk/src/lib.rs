@@ -44,6 +44,7 @@ pub mod bindings;
 pub mod adapter;
 pub mod config;
 pub mod log;
+pub mod models;
 pub mod money;
 pub mod policy;
 pub mod state;
@@ -63,7 +64,7 @@ pub use adapter::{
 pub use config::Empty;
 pub use passthrough::Passthrough;
 pub use policy::{
-    Abilities, Attempt, Candidate, Edit, Ended, Health, Observe, Plan, Policy, Price, Rejection, Request, Step,
-    Summary, Surface, Verdict,
+    Abilities, Attempt, Candidate, Edit, Ended, Health, Observe, Opinion, Plan, Policy, Price, Rejection, Request,
+    Review, Reviewed, Step, Summary, Surface, Verdict,
 };
 pub use verdict::named;

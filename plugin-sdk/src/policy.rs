@@ -9,12 +9,13 @@ use serde::de::DeserializeOwned;
 pub use crate::bindings::{
     observer::exports::pointsman::plugin::outcome::{Attempt, Ended},
     policy::{
-        exports::pointsman::plugin::route::{Edit, Plan, Rejection, Step, Verdict},
+        exports::pointsman::plugin::route::{Plan, Rejection, Step, Verdict},
         pointsman::plugin::{
             catalog::{Abilities, Candidate, Health, Price},
-            request::{Summary, Surface},
+            request::{Edit, Summary, Surface},
         },
     },
+    reviewer::exports::pointsman::plugin::review::{Answer as Reviewed, Opinion},
 };
 use crate::{config, host::prompt};
 
@@ -42,6 +43,13 @@ pub trait Policy: Sized + 'static {
 pub trait Observe: Policy {
     /// Called once for each finished request that the policy had a say in, after the answer has gone out.
     fn observe(&self, ended: &Ended);
+}
+
+/// For policies that judge an answer before the client sees any of it; exported with `export_policy!(MyPolicy, review)`.
+pub trait Review: Policy {
+    /// Called for each answer to a plan that asked for it with [`Plan::review`], but not for the last step's. An error is a
+    /// fault of the policy's own: the answer serves.
+    fn review(&self, request: &Request, answer: &Reviewed) -> Result<Opinion, String>;
 }
 
 /// A request: its [`Summary`] by dereference, its content by functions that ask the host, each at the price of one copy.
@@ -119,11 +127,11 @@ pub fn load<P: Policy>(config: &str) -> Result<P, String> {
     P::new(config::parse(config)?)
 }
 
-/// Makes a component of a [`Policy`]; with `outcome` as second word, of one that is an [`Observe`] too.
-/// Natively it only looks whether the type is one.
+/// Makes a component of a [`Policy`]; with `review` or `outcome` or both behind it, of one that is a [`Review`] or an
+/// [`Observe`] too. Natively it only looks whether the type is one.
 #[macro_export]
 macro_rules! export_policy {
-    ($policy:ty) => {
+    ($policy:ty $(, $hook:ident)*) => {
         #[cfg(not(target_family = "wasm"))]
         const _: fn(&str) -> Result<$policy, String> = $crate::policy::load::<$policy>;
 
@@ -131,29 +139,54 @@ macro_rules! export_policy {
         #[allow(unsafe_code)]
         const _: () = {
             $crate::__policy_component!($policy);
+            $($crate::__policy_hook!($hook, $policy);)*
         };
+
+        $(#[cfg(not(target_family = "wasm"))] $crate::__policy_hook!($hook, $policy);)*
     };
-    ($policy:ty, outcome) => {
-        #[cfg(not(target_family = "wasm"))]
+}
+
+// An optional hook. Natively a look at the type suffices.
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __policy_hook {
+    (review, $policy:ty) => {
+        const _: fn(&$policy, &$crate::Request, &$crate::Reviewed) -> Result<$crate::Opinion, String> =
+            <$policy as $crate::Review>::review;
+    };
+    (outcome, $policy:ty) => {
         const _: fn(&$policy, &$crate::Ended) = <$policy as $crate::Observe>::observe;
+    };
+}
 
-        #[cfg(target_family = "wasm")]
-        #[allow(unsafe_code)]
-        const _: () = {
-            $crate::__policy_component!($policy);
-
-            impl $crate::bindings::observer::exports::pointsman::plugin::outcome::Guest for Component {
-                fn observe(ended: $crate::Ended) {
-                    // Without a configuration there was no decision, so there is nobody to tell.
-                    POLICY.with_borrow(|policy| {
-                        if let Some(policy) = policy {
-                            $crate::Observe::observe(policy, &ended);
-                        }
-                    })
-                }
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __policy_hook {
+    (review, $policy:ty) => {
+        impl $crate::bindings::reviewer::exports::pointsman::plugin::review::Guest for Component {
+            fn review(summary: $crate::Summary, answer: $crate::Reviewed) -> Result<$crate::Opinion, String> {
+                POLICY.with_borrow(|policy| match policy {
+                    Some(policy) => $crate::Review::review(policy, &$crate::Request::new(summary), &answer),
+                    None => Err("an answer came before the configuration".into()),
+                })
             }
-    $crate::bindings::observer::export!(Component with_types_in $crate::bindings::observer);
-        };
+        }
+        $crate::bindings::reviewer::export!(Component with_types_in $crate::bindings::reviewer);
+    };
+    (outcome, $policy:ty) => {
+        impl $crate::bindings::observer::exports::pointsman::plugin::outcome::Guest for Component {
+            fn observe(ended: $crate::Ended) {
+                // Without a configuration there was no decision, so there is nobody to tell.
+                POLICY.with_borrow(|policy| {
+                    if let Some(policy) = policy {
+                        $crate::Observe::observe(policy, &ended);
+                    }
+                })
+            }
+        }
+        $crate::bindings::observer::export!(Component with_types_in $crate::bindings::observer);
     };
 }
 

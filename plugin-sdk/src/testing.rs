@@ -19,6 +19,13 @@
 //!   `{"fault": "text that it contains"}`. A plan's `steps` are ids or objects with the contract's fields; `steps`, `edits` and
 //!   `labels` that are not given are expected to be empty, a `reason` or `message` that is not given may be anything.
 //! * `state_after` gives what keys hold afterwards.
+//! * `replies` are what models say that the policy asks: `{"model", "contains"?, "text", "failure"?, "cost_usd"?, …}`; the first with
+//!   the ask's model whose `contains` is in its question is the one, and a model without any is `refused`. A `failure` is
+//!   `timed-out`, `refused`, `upstream` or `other`. `asked` gives the models that have to be asked, in order.
+//!
+//! A policy that reviews answers has `reviews` beside its `cases`, run by [`review_golden`]: a case with an `answer`
+//! (`candidate`, `text`, `refusal`, `finish_reason`, `tool_calls`, `mean_logprob`, …) and the `opinion` of it, `"accept"`,
+//! `{"next": "text that the reason contains"}` or `{"fault": …}`.
 //!
 //! A file may instead hold a configuration that is refused: `{"config": …, "error": "text that it contains"}`; one that is
 //! accepted may list its `warnings`. The adapters' files are described at [`adapter_golden`].
@@ -31,9 +38,10 @@ mod verdict;
 
 pub use adapter_files::adapter_golden;
 pub use case::Case;
-pub use policy_files::golden;
+pub use policy_files::{golden, review_golden};
 
-use crate::{Ended, Observe, Policy, Request, Verdict, log::Level};
+use crate::models::Ask;
+use crate::{Ended, Observe, Opinion, Policy, Request, Review, Verdict, log::Level};
 
 /// Serves the imports of the plugins on this thread until it is dropped. There is one for a thread at a time.
 #[derive(Debug)]
@@ -59,6 +67,18 @@ impl TestHost {
     pub fn decide<P: Policy>(&self, policy: &P, case: &Case) -> Result<Verdict, String> {
         let request = self.show(case);
         policy.decide(&request, &case.candidates())
+    }
+
+    /// What the policy thinks of the case's answer.
+    #[track_caller]
+    pub fn review<P: Review>(&self, policy: &P, case: &Case) -> Result<Opinion, String> {
+        let request = self.show(case);
+        policy.review(&request, &case.answer())
+    }
+
+    /// Every ask since the host was made, in order.
+    pub fn asks(&self) -> Vec<Ask> {
+        imports::asks()
     }
 
     /// Tells the policy how a request ended.

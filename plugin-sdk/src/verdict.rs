@@ -34,6 +34,7 @@ impl Plan {
             edits: Vec::new(),
             labels: Vec::new(),
             reason: String::new(),
+            review: false,
         }
     }
 
@@ -75,6 +76,13 @@ impl Plan {
     #[must_use]
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = reason.into();
+        self
+    }
+
+    /// Has the answer shown to this policy's [`Review`](crate::Review) before the client sees any of it.
+    #[must_use]
+    pub fn review(mut self) -> Self {
+        self.review = true;
         self
     }
 

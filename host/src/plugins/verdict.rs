@@ -142,6 +142,7 @@ mod tests {
             edits: vec![],
             labels: vec![],
             reason: String::new(),
+            review: false,
         }
     }
 

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{Abilities, Candidate, Health, Price, Summary, Surface, money::Usd};
+use crate::models::{Failure, Reply};
+use crate::{Abilities, Candidate, Health, Price, Reviewed, Summary, Surface, money::Usd};
 
 /// A request and the candidates that it has. Made with [`Case::json`] or read from a golden file.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,6 +26,10 @@ pub struct Case {
     candidates: Vec<Offer>,
     pub(super) verdict: Option<super::verdict::Expected>,
     pub(super) state_after: BTreeMap<String, Held>,
+    pub(super) replies: Vec<Prepared>,
+    pub(super) asked: Option<Vec<String>>,
+    answer: Option<GivenAnswer>,
+    pub(super) opinion: Option<super::verdict::ExpectedOpinion>,
 }
 
 /// What a key of the store holds: a number is a counter, a string is bytes.
@@ -71,6 +76,61 @@ struct OfferHealth {
     tokens_left: Option<u64>,
 }
 
+/// What a model says when a policy asks it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Prepared {
+    model: String,
+    contains: String,
+    text: String,
+    finish_reason: Option<String>,
+    input_tokens: u64,
+    output_tokens: u64,
+    cost_usd: Option<Usd>,
+    total_ms: u32,
+    failure: Option<String>,
+}
+
+/// An answer that is to be reviewed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GivenAnswer {
+    candidate: String,
+    text: String,
+    refusal: Option<String>,
+    finish_reason: Option<String>,
+    tool_calls: Vec<(String, String)>,
+    mean_logprob: Option<f64>,
+    input_tokens: u64,
+    output_tokens: u64,
+    cost_usd: Option<Usd>,
+    total_ms: u32,
+    steps_left: Option<u32>,
+}
+
+impl Prepared {
+    pub(super) fn is_for(&self, model: &str, text: &str) -> bool {
+        self.model == model && text.contains(&self.contains)
+    }
+
+    pub(super) fn reply(&self) -> Result<Reply, Failure> {
+        match self.failure.as_deref() {
+            None => Ok(Reply {
+                text: self.text.clone(),
+                finish_reason: self.finish_reason.clone().unwrap_or_else(|| "stop".into()),
+                input_tokens: self.input_tokens,
+                output_tokens: self.output_tokens,
+                cost: self.cost_usd.map(|cost| cost.nanos),
+                total_ms: self.total_ms,
+            }),
+            Some("timed-out") => Err(Failure::TimedOut),
+            Some("refused") => Err(Failure::Refused(self.text.clone())),
+            Some("upstream") => Err(Failure::Upstream(self.text.clone())),
+            Some(_) => Err(Failure::Other(self.text.clone())),
+        }
+    }
+}
+
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -97,6 +157,10 @@ impl Default for Case {
             candidates: Vec::new(),
             verdict: None,
             state_after: BTreeMap::new(),
+            replies: Vec::new(),
+            asked: None,
+            answer: None,
+            opinion: None,
         }
     }
 }
@@ -148,6 +212,29 @@ impl Case {
             session: self.session.clone(),
             now_ms: self.now_ms,
             seed: self.seed,
+            extras: Vec::new(),
+        }
+    }
+
+    /// The answer that a review is about. Panics where the case has none: it is for tests.
+    #[track_caller]
+    pub(super) fn answer(&self) -> Reviewed {
+        let given = self
+            .answer
+            .as_ref()
+            .unwrap_or_else(|| panic!("{}: the case has no answer", self.name));
+        Reviewed {
+            candidate: given.candidate.clone(),
+            text: given.text.clone(),
+            refusal: given.refusal.clone(),
+            finish_reason: given.finish_reason.clone().unwrap_or_else(|| "stop".into()),
+            tool_calls: given.tool_calls.clone(),
+            mean_logprob: given.mean_logprob,
+            input_tokens: given.input_tokens,
+            output_tokens: given.output_tokens,
+            cost: given.cost_usd.map(|cost| cost.nanos),
+            total_ms: given.total_ms,
+            steps_left: given.steps_left.unwrap_or(1),
             extras: Vec::new(),
         }
     }

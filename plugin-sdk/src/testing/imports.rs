@@ -4,8 +4,9 @@ use std::{cell::RefCell, collections::BTreeMap};
 
 use serde_json::Value;
 
-use super::case::{Case, text_of};
+use super::case::{Case, Prepared, text_of};
 use crate::log::Level;
+use crate::models::{Ask, Failure, Question, Reply};
 
 #[derive(Default)]
 struct World {
@@ -14,6 +15,8 @@ struct World {
     now_ms: u64,
     store: BTreeMap<String, Entry>,
     lines: Vec<(Level, String)>,
+    replies: Vec<Prepared>,
+    asks: Vec<Ask>,
 }
 
 /// A counter is kept as its decimal digits, as the gateway does it.
@@ -43,6 +46,7 @@ pub(super) fn show(case: &Case) {
             .map(|(name, value)| (name.to_lowercase(), value.clone()))
             .collect();
         world.now_ms = case.now_ms;
+        world.replies = case.replies.clone();
         for (key, held) in &case.state {
             let value = held.to_string().into_bytes();
             world.store.insert(key.clone(), Entry { value, until_ms: None });
@@ -65,7 +69,24 @@ pub(super) fn log_lines() -> Vec<(Level, String)> {
     WORLD.with_borrow(|world| world.lines.clone())
 }
 
+pub(super) fn asks() -> Vec<Ask> {
+    WORLD.with_borrow(|world| world.asks.clone())
+}
+
 impl World {
+    /// The first reply that the case has for this model and these words.
+    fn reply(&self, ask: &Ask) -> Result<Reply, Failure> {
+        let text = match &ask.question {
+            Question::Prompt(prompt) => prompt.user.clone(),
+            Question::Same(_) => self.messages().iter().map(text_of).collect::<Vec<_>>().join("\n"),
+        };
+        let prepared = self.replies.iter().find(|prepared| prepared.is_for(&ask.model, &text));
+        match prepared {
+            Some(prepared) => prepared.reply(),
+            None => Err(Failure::Refused(format!("the case has no reply of `{}`", ask.model))),
+        }
+    }
+
     fn live(&self, key: &str) -> Option<&Entry> {
         self.store
             .get(key)
@@ -132,6 +153,17 @@ pub(crate) mod state {
     fn counter(key: &str, value: &[u8]) -> i64 {
         let count = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
         count.unwrap_or_else(|| panic!("state `{key}` does not hold a counter"))
+    }
+}
+
+pub(crate) mod models {
+    use super::*;
+
+    pub(crate) fn ask_all(asks: &[Ask]) -> Vec<Result<Reply, Failure>> {
+        WORLD.with_borrow_mut(|world| {
+            world.asks.extend_from_slice(asks);
+            asks.iter().map(|ask| world.reply(ask)).collect()
+        })
     }
 }
 

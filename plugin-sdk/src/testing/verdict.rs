@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Step, Verdict};
+use crate::{Opinion, Step, Verdict};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -24,6 +24,7 @@ pub(super) struct ExpectedPlan {
     edits: BTreeMap<String, Value>,
     labels: BTreeMap<String, String>,
     reason: Option<String>,
+    review: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -33,6 +34,30 @@ pub(super) struct ExpectedRejection {
     code: String,
     message: Option<String>,
     retry_after_ms: Option<u32>,
+}
+
+/// The opinion that a golden file expects of an answer.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ExpectedOpinion {
+    Accept,
+    /// Text that the reason contains.
+    Next(String),
+    /// Text that the fault contains.
+    Fault(String),
+}
+
+impl ExpectedOpinion {
+    /// What is wrong with an opinion, if anything is.
+    pub(super) fn complaint(&self, opinion: &Result<Opinion, String>) -> Option<String> {
+        let is_right = match (self, opinion) {
+            (ExpectedOpinion::Accept, Ok(Opinion::Accept)) => true,
+            (ExpectedOpinion::Next(text), Ok(Opinion::Next(reason))) => reason.contains(text),
+            (ExpectedOpinion::Fault(text), Err(fault)) => fault.contains(text),
+            _ => false,
+        };
+        (!is_right).then(|| format!("  expected {self:?}\n  got      {opinion:?}"))
+    }
 }
 
 impl Expected {
@@ -65,7 +90,7 @@ impl ExpectedPlan {
             .map(|(pointer, value)| json!([pointer, value]))
             .collect();
         let labels: Vec<Value> = self.labels.iter().map(|(key, value)| json!([key, value])).collect();
-        let mut plan = json!({ "steps": steps, "edits": edits, "labels": labels });
+        let mut plan = json!({ "steps": steps, "edits": edits, "labels": labels, "review": self.review });
         match &self.reason {
             Some(reason) => plan["reason"] = json!(reason),
             None => forget(&mut actual, "plan", "reason"),
@@ -113,7 +138,9 @@ fn show(verdict: &Result<Verdict, String>) -> Value {
             let mut labels = plan.labels.clone();
             labels.sort();
             let steps: Vec<Value> = plan.steps.iter().map(show_step).collect();
-            json!({ "plan": { "steps": steps, "edits": edits, "labels": labels, "reason": plan.reason } })
+            json!({ "plan": {
+                "steps": steps, "edits": edits, "labels": labels, "reason": plan.reason, "review": plan.review,
+            } })
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod policy {
             package pointsman:sdk;
             world policy {
                 include pointsman:plugin/policy@0.1.0;
+                import pointsman:plugin/grants@0.1.0;
                 import pointsman:plugin/state@0.1.0;
                 import pointsman:plugin/models@0.1.0;
             }

@@ -43,6 +43,7 @@ pub mod bindings;
 
 pub mod adapter;
 pub mod config;
+pub mod grants;
 pub mod log;
 pub mod models;
 pub mod money;

@@ -12,7 +12,7 @@
 //!     "verdict": { "plan": { "steps": ["a/big", "a/small"], "labels": { "class": "coding" } } } }] }
 //! ```
 //! * Besides `request` (an OpenAI chat body) a case may give `route`, `key_id`, `team`, `session`, `labels`, `headers`,
-//!   `now_ms`, `seed` and `state` (by key; a number is a counter, a string is bytes).
+//!   `now_ms`, `seed`, `grants` (all where none are named) and `state` (by key; a number is a counter, a string is bytes).
 //! * A candidate has an `id` and may have `provider`, `tags`, `weight`, `price` (US dollars per million tokens: `input`,
 //!   `cached_input`, `cache_write`, `output`), `estimated_cost_usd`, `ceiling_cost_usd`, `context_window`, `abilities` and `health`.
 //! * The `verdict` is `{"pass": true}`, `{"plan": …}`, `{"reject": {"status", "code", "message"?, "retry_after_ms"?}}` or

@@ -28,6 +28,7 @@ pub struct Case {
     pub(super) state_after: BTreeMap<String, Held>,
     pub(super) replies: Vec<Prepared>,
     pub(super) asked: Option<Vec<String>>,
+    pub(super) grants: Option<Vec<String>>,
     answer: Option<GivenAnswer>,
     pub(super) opinion: Option<super::verdict::ExpectedOpinion>,
 }
@@ -159,6 +160,7 @@ impl Default for Case {
             state_after: BTreeMap::new(),
             replies: Vec::new(),
             asked: None,
+            grants: None,
             answer: None,
             opinion: None,
         }

@@ -17,6 +17,7 @@ struct World {
     lines: Vec<(Level, String)>,
     replies: Vec<Prepared>,
     asks: Vec<Ask>,
+    grants: Option<Vec<String>>,
 }
 
 /// A counter is kept as its decimal digits, as the gateway does it.
@@ -47,6 +48,7 @@ pub(super) fn show(case: &Case) {
             .collect();
         world.now_ms = case.now_ms;
         world.replies = case.replies.clone();
+        world.grants = case.grants.clone();
         for (key, held) in &case.state {
             let value = held.to_string().into_bytes();
             world.store.insert(key.clone(), Entry { value, until_ms: None });
@@ -107,6 +109,16 @@ pub(crate) mod log {
 
     pub(crate) fn log(level: Level, message: &str) {
         WORLD.with_borrow_mut(|world| world.lines.push((level, message.to_owned())));
+    }
+}
+
+pub(crate) mod grants {
+    use super::*;
+
+    /// All, unless the case names some.
+    pub(crate) fn given() -> Vec<String> {
+        let all = || ["state", "spend", "models", "fetch"].map(str::to_owned).into();
+        WORLD.with_borrow(|world| world.grants.clone().unwrap_or_else(all))
     }
 }
 

@@ -60,6 +60,7 @@ impl Policy for DecidesAsTold {
             edits: config.edits.iter().map(edit).collect(),
             labels: config.labels.clone(),
             reason: config.reason.clone(),
+            review: false,
         }))
     }
 }

@@ -93,13 +93,15 @@ fn configurations() -> Vec<Configuration> {
 /// What users read; decisions and contributions have no configurations.
 fn pages() -> Vec<PathBuf> {
     let mut pages = files("", "md");
-    pages.extend(files("docs", "md"));
+    for folder in ["docs", "docs/policies"] {
+        pages.extend(files(folder, "md"));
+    }
     pages.extend(files("wit", "md"));
     pages
 }
 
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(workspace().join(folder)).unwrap();
+    let entries = fs::read_dir(workspace().join(folder)).unwrap_or_else(|error| panic!("{folder}: {error}"));
     let mut files: Vec<PathBuf> = entries
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|found| found == extension))

@@ -37,6 +37,8 @@ pub struct Config {
     pub store: PathBuf,
     /// How often plugins and configuration are looked at.
     pub reload: ReloadConfig,
+    /// Labels of requests by which metrics are kept as well.
+    pub metric_labels: Vec<String>,
     /// What all plugins share.
     pub plugins: PluginsConfig,
     /// By name.
@@ -251,6 +253,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         },
         store: store(root.section("store"), base),
         reload: reload(root.section("reload")),
+        metric_labels: metric_labels(root.section("metrics")),
         plugins,
         providers,
         models,
@@ -316,6 +319,12 @@ fn reload(section: Section<'_>) -> ReloadConfig {
     };
     section.finish();
     config
+}
+
+fn metric_labels(section: Section<'_>) -> Vec<String> {
+    let labels = section.strings("labels").into_iter().map(|(label, _)| label).collect();
+    section.finish();
+    labels
 }
 
 fn plugins(section: &Section<'_>) -> PluginsConfig {

@@ -1,6 +1,8 @@
 //! Metrics: their names in one place, and handles that are looked up when a generation is built, so that a request only
 //! adds to atomics. Names follow OpenTelemetry's conventions for generative AI; what they do not know begins with `pointsman_`.
 
+mod labels;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +17,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::money::{Nanodollars, Usage};
 use crate::plugins::Counters;
+pub use labels::Ended;
+use labels::Labelled;
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -37,6 +41,7 @@ pub struct Metrics {
     plugin_calls: Family<PluginLabels, Counter>,
     plugin_seconds: Family<PluginLabels, Counter<f64, AtomicU64>>,
     plugin_faults: Family<FaultLabels, Counter>,
+    labelled: Labelled,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -136,8 +141,10 @@ fn seconds() -> Histogram {
 
 impl Default for Metrics {
     fn default() -> Self {
+        let mut registry = Registry::default();
+        let labelled = Labelled::register(&mut registry);
         let mut metrics = Self {
-            registry: Registry::default(),
+            registry,
             requests: Family::default(),
             durations: Family::new_with_constructor(seconds),
             first_tokens: Family::new_with_constructor(seconds),
@@ -155,6 +162,7 @@ impl Default for Metrics {
             plugin_calls: Family::default(),
             plugin_seconds: Family::default(),
             plugin_faults: Family::default(),
+            labelled,
         };
         metrics.register();
         metrics
@@ -277,6 +285,11 @@ impl Metrics {
             route: route.to_owned(),
             status: 200,
         })
+    }
+
+    /// A request with this label ended.
+    pub fn labelled(&self, label: &str, value: &str, ended: Ended<'_>) {
+        self.labelled.ended(label, value, ended);
     }
 
     /// A reload ended.

@@ -10,13 +10,13 @@ use crate::error::ApiError;
 use crate::generation::{Generation, Model, Route};
 use crate::money::{Nanodollars, Usage};
 use crate::plugins::words;
-use crate::telemetry::Meter;
+use crate::telemetry::{self, Meter};
 
 /// One request's book.
 #[derive(Debug)]
 pub(super) struct Account {
     /// Held to the end, so that no request sees two generations.
-    _generation: Arc<Generation>,
+    generation: Arc<Generation>,
     route: Arc<Route>,
     call: Arc<Call>,
     meter: Meter,
@@ -65,7 +65,7 @@ impl Account {
     pub(super) fn open(generation: Arc<Generation>, route: Arc<Route>, call: Arc<Call>, meter: Meter) -> Self {
         meter.in_flight.inc();
         Self {
-            _generation: generation,
+            generation,
             route,
             call,
             meter,
@@ -169,12 +169,33 @@ impl Account {
     fn book(&mut self) {
         let cost = self.cost();
         let usage = self.served.as_ref().and_then(|served| served.usage).unwrap_or_default();
+        self.book_labels(cost);
         if let Some(served) = self.served.take() {
             self.book_attempt(&served, cost);
         }
         let wants_to_hear = self.route.policies.iter().any(|policy| policy.policy.has_outcome());
         if self.is_decided && wants_to_hear {
             self.tell(usage);
+        }
+    }
+
+    /// Counts the request once for each of its labels that metrics are wanted of.
+    fn book_labels(&self, cost: Option<Nanodollars>) {
+        let wanted = &self.generation.config.metric_labels;
+        let served = self.served.as_ref();
+        let failed = self.attempts.last().and_then(|attempt| attempt.error.as_deref());
+        let is_well = self.ending == Ending::Well;
+        let ended = telemetry::Ended {
+            error: if served.is_some() { self.ending.error() } else { failed },
+            first_token: served
+                .filter(|_| self.call.ask.is_stream)
+                .map(|served| served.first_token),
+            total: served.filter(|_| is_well).map(|served| served.since.elapsed()),
+            usage: served.and_then(|served| served.usage.as_ref()),
+            cost,
+        };
+        for (label, value) in self.labels.iter().filter(|(label, _)| wanted.contains(label)) {
+            self.meter.labelled(label, value, ended);
         }
     }
 

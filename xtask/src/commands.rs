@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use xtask::plugins::{self, Selection};
-use xtask::{nested, workspace};
+use xtask::{nested, toolchains, workspace};
 
 /// The plugins in the box are built for the first; guests that users write, and some in the tests, for the second.
 const TARGETS: &[&str] = &[plugins::TARGET, "wasm32-wasip2"];
@@ -73,6 +73,16 @@ pub(crate) fn plugins(arguments: &[String]) -> Result<()> {
         .join("plugins");
     for built in plugins::build(&target, &selection)? {
         println!("{:>9} bytes  {}", built.size, built.path.display());
+    }
+    Ok(())
+}
+
+/// Installs the compilers of the other languages that plugins are written in.
+pub(crate) fn toolchains(arguments: &[String]) -> Result<()> {
+    ensure!(arguments.is_empty(), "`toolchains` takes no arguments");
+    toolchains::install()?;
+    for folder in toolchains::programs() {
+        println!("{}", folder.display());
     }
     Ok(())
 }

@@ -33,6 +33,11 @@ const COMMANDS: &[Command] = &[
         commands::plugins,
     ),
     (
+        "toolchains",
+        "install what the tests build plugins in other languages with, into target/toolchains",
+        commands::toolchains,
+    ),
+    (
         "bench",
         "build with optimisation and measure; arguments go to the benchmark",
         commands::bench,
@@ -65,7 +70,7 @@ fn main() -> ExitCode {
 fn help() -> String {
     let mut help = String::from("Usage: cargo xtask COMMAND [ARGUMENTS]\n\n");
     for (name, what, _) in COMMANDS {
-        help.push_str(&format!("  {name:<8} {what}\n"));
+        help.push_str(&format!("  {name:<10} {what}\n"));
     }
     help.push_str(
         "\nExamples:\n  cargo xtask run\n  cargo xtask run --config pointsman.toml\n  cargo xtask test keyword\n",

@@ -394,6 +394,15 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_is_not_called_as_the_configuration_is() {
+        let found = mistakes("[policies.config]\ncomponent = \"weighted\"\n");
+        assert!(
+            found[0].starts_with("1:11: policies.config: a policy cannot be called `config`"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
     fn a_syntax_error_has_its_place() {
         let found = mistakes("[server]\nlisten = \n");
         assert!(found[0].starts_with("2:"), "{found:?}");

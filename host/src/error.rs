@@ -28,6 +28,8 @@ pub struct ApiError {
     pub should_retry: Option<bool>,
     /// The method that the path is for.
     pub allow: Option<&'static str>,
+    /// Where the request was going, as metrics call it; empty where it did not get so far.
+    pub route: String,
 }
 
 impl fmt::Display for ApiError {
@@ -57,6 +59,7 @@ impl ApiError {
             detail: None,
             retry_after: None,
             should_retry: None,
+            route: String::new(),
             allow: None,
         }
     }

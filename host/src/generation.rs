@@ -185,6 +185,8 @@ const ANY_MODEL: &str = "(any)";
 pub struct Route {
     /// The name.
     pub name: String,
+    /// As metrics call it: the name, unless clients choose it.
+    pub label: String,
     /// Retries and timeouts.
     pub config: RouteConfig,
     /// In order of preference where no policy says otherwise, with weights.
@@ -226,6 +228,7 @@ impl Generation {
                 .collect();
             Arc::new(Route {
                 name: name.to_owned(),
+                label: name.to_owned(),
                 config: config.clone(),
                 candidates,
                 policies: chain,
@@ -273,6 +276,7 @@ impl Generation {
         let config = RouteConfig::direct(name);
         Some(Arc::new(Route {
             name: name.to_owned(),
+            label: ANY_MODEL.to_owned(),
             config,
             candidates: vec![(Arc::new(model), 1)],
             policies: Vec::new(),

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use hyper::HeaderMap;
 
 use crate::error::ApiError;
-use crate::generation::Generation;
+use crate::generation::{Generation, Route};
 use crate::json::Document;
 use crate::surfaces::chat::Ask;
 use crate::telemetry::Meter;
@@ -57,6 +57,18 @@ pub async fn run(generation: Arc<Generation>, call: Arc<Call>, meter: &Meter) ->
     let route = generation
         .resolve(&call.ask.model)
         .ok_or_else(|| ApiError::unknown_model(&call.ask.model))?;
+    let label = route.label.clone();
+    serve(generation, route, call, meter)
+        .await
+        .map_err(|error| ApiError { route: label, ..error })
+}
+
+async fn serve(
+    generation: Arc<Generation>,
+    route: Arc<Route>,
+    call: Arc<Call>,
+    meter: &Meter,
+) -> Result<Answer, ApiError> {
     let mut account = Account::open(generation.clone(), route.clone(), call.clone(), meter.clone());
     let offer = candidates::offer(&route, &call.ask)?;
     let decided = decide::chain(&route, &call, offer).await;

@@ -92,7 +92,7 @@ fn check_says_what_there_is() {
     let output = home().run(&["check"]);
     let text = out(&output);
     assert!(
-        text.contains("pointsman.toml: good: 2 providers, 2 models, 2 policies, 1 routes"),
+        text.contains("pointsman.toml: good: 2 providers, 2 models, 2 policies, 1 route"),
         "{text}"
     );
     let home = Home::with_config(&openai("one", "http://127.0.0.1:9").replace("price", "# price"));

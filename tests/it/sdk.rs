@@ -217,7 +217,7 @@ async fn an_error_is_the_sdks_own_exception() {
         "an error of the caller's was tried again"
     );
     let refusals = gateway
-        .metric("pointsman_requests_total{route=\"\",status=\"429\"}")
+        .metric("pointsman_requests_total{route=\"auto\",status=\"429\"}")
         .await;
     assert_eq!(refusals, sdks().len() as f64, "a policy's refusal was tried again");
 }

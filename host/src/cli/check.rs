@@ -16,10 +16,17 @@ pub(super) async fn run(named: Option<&Path>, print: bool) -> Result<(), String>
         for warning in &generation.config.warnings {
             println!("warning: {warning}");
         }
-        let (providers, models) = (generation.providers.len(), generation.models.len());
-        let (policies, routes) = (generation.policies.len(), generation.routes.len());
-        let name = source.name();
-        println!("{name}: good: {providers} providers, {models} models, {policies} policies, {routes} routes");
+        let parts = [
+            counted(generation.providers.len(), "provider", "providers"),
+            counted(generation.models.len(), "model", "models"),
+            counted(generation.policies.len(), "policy", "policies"),
+            counted(generation.routes.len(), "route", "routes"),
+        ];
+        println!("{}: good: {}", source.name(), parts.join(", "));
     }
     Ok(())
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }

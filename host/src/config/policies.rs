@@ -51,6 +51,9 @@ pub enum Expectation {
     Reject(String),
 }
 
+/// What trouble with the configuration itself is called where plugins are named.
+const RESERVED: &str = "config";
+
 pub(super) fn read(
     root: &Section<'_>,
     context: &Context<'_>,
@@ -58,6 +61,12 @@ pub(super) fn read(
 ) -> BTreeMap<String, PolicyConfig> {
     let mut policies = BTreeMap::new();
     for (name, section) in root.sections("policies") {
+        if name == RESERVED {
+            section.note(
+                section.span(),
+                "a policy cannot be called `config`: that is how reloads and metrics name the configuration itself",
+            );
+        }
         let component = ComponentRef::read(&section, context.base, "component", "sha256");
         let grants = grants(&section);
         let on_fault = on_fault(&section);

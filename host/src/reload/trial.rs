@@ -45,6 +45,7 @@ async fn try_one(generation: &Generation, policy: &LoadedPolicy, test: &PolicyTe
     let candidates: Vec<_> = candidates.collect();
     let route = Route {
         name: ask.model.clone(),
+        label: ask.model.clone(),
         config: RouteConfig::direct(&ask.model),
         candidates: candidates.clone(),
         policies: vec![policy.clone()],

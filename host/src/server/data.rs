@@ -183,7 +183,7 @@ fn respond(served: Result<Answer, ApiError>, id: &str, app: &App) -> Response<Bo
 /// An error in OpenAI's shape, with what steers the caller's SDK.
 fn refuse(error: &ApiError, id: &str, app: &App) -> Response<Body> {
     let status = error.status.as_u16();
-    app.meter.request("", status);
+    app.meter.request(&error.route, status);
     if status >= 500 {
         tracing::warn!(request_id = %id, status, code = %error.code, detail = error.detail, "{}", error.message);
     } else {

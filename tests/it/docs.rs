@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tests::{Home, fences, guests};
 use xtask::nested::{self, Build};
-use xtask::workspace;
+use xtask::{reference, workspace};
 
 /// A text that somebody may save as `pointsman.toml`.
 struct Configuration {
@@ -68,6 +68,15 @@ fn every_page_that_the_documentation_links_to_exists() {
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
 }
 
+#[test]
+fn the_reference_of_the_contract_is_what_the_contract_says() {
+    let written = fs::read_to_string(reference::file()).unwrap();
+    assert!(
+        written == reference::page().unwrap(),
+        "docs/plugins/reference.md is out of date: run cargo xtask reference"
+    );
+}
+
 fn configurations() -> Vec<Configuration> {
     let mut found = Vec::new();
     for page in pages() {
@@ -93,7 +102,7 @@ fn configurations() -> Vec<Configuration> {
 /// What users read; decisions and contributions have no configurations.
 fn pages() -> Vec<PathBuf> {
     let mut pages = files("", "md");
-    for folder in ["docs", "docs/policies"] {
+    for folder in ["docs", "docs/plugins", "docs/policies"] {
         pages.extend(files(folder, "md"));
     }
     pages.extend(files("wit", "md"));

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use xtask::plugins::{self, Selection};
-use xtask::{nested, toolchains, workspace};
+use xtask::{nested, reference, toolchains, workspace};
 
 /// The plugins in the box are built for the first; guests that users write, and some in the tests, for the second.
 const TARGETS: &[&str] = &[plugins::TARGET, "wasm32-wasip2"];
@@ -84,6 +84,14 @@ pub(crate) fn toolchains(arguments: &[String]) -> Result<()> {
     for folder in toolchains::programs() {
         println!("{}", folder.display());
     }
+    Ok(())
+}
+
+/// Writes the contract's page of documentation.
+pub(crate) fn reference(arguments: &[String]) -> Result<()> {
+    ensure!(arguments.is_empty(), "`reference` takes no arguments");
+    reference::write()?;
+    println!("{}", reference::file().display());
     Ok(())
 }
 

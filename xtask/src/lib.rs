@@ -5,6 +5,7 @@
 pub mod component;
 pub mod nested;
 pub mod plugins;
+pub mod reference;
 pub mod toolchains;
 
 use std::path::Path;

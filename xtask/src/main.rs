@@ -38,6 +38,11 @@ const COMMANDS: &[Command] = &[
         commands::toolchains,
     ),
     (
+        "reference",
+        "write docs/plugins/reference.md from the contract in wit/",
+        commands::reference,
+    ),
+    (
         "bench",
         "build with optimisation and measure; arguments go to the benchmark",
         commands::bench,

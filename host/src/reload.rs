@@ -164,9 +164,13 @@ impl Reloader {
     /// Compares files with what is in service, and puts what is new in service.
     fn reload(&mut self, cause: &'static str) -> Report {
         let started = Instant::now();
-        let report = match self.load() {
-            Ok(None) => return self.app.reloads.unchanged(cause, self.number),
+        match self.load() {
+            Ok(None) => self.app.reloads.unchanged(cause, self.number),
             Ok(Some((built, inputs))) => {
+                // Noted first, so that whoever sees the new generation sees how it came.
+                let report = Report::success(cause, built.generation.number);
+                self.app.meter.reload("success");
+                self.app.reloads.set(report.clone());
                 self.put_in_service(built, inputs);
                 tracing::info!(
                     cause,
@@ -174,17 +178,16 @@ impl Reloader {
                     ms = started.elapsed().as_millis(),
                     "reloaded"
                 );
-                self.app.meter.reload("success");
-                Report::success(cause, self.number)
+                report
             }
             Err(problems) => {
-                self.note_problems(&problems);
+                let report = Report::failure(cause, self.number, &problems);
                 self.app.meter.reload("failure");
-                Report::failure(cause, self.number, &problems)
+                self.app.reloads.set(report.clone());
+                self.note_problems(&problems);
+                report
             }
-        };
-        self.app.reloads.set(report.clone());
-        report
+        }
     }
 
     fn load(&mut self) -> Result<Option<(Built, Inputs)>, Vec<Problem>> {
@@ -243,6 +246,7 @@ impl Reloader {
         Ok(built)
     }
 
+    /// Whoever sees the new generation sees nothing more of what was wrong before it, so the swap is last.
     fn put_in_service(&mut self, built: Built, inputs: Inputs) {
         self.number = built.generation.number;
         for warning in &built.warnings {
@@ -255,8 +259,8 @@ impl Reloader {
         }
         self.in_service = Some(inputs);
         self.last_good.keep(&built.files);
-        self.app.swap(built.generation);
         self.settle_trouble();
+        self.app.swap(built.generation);
     }
 
     /// The files are those in service: whatever was wrong is no more.

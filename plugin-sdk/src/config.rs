@@ -18,11 +18,10 @@ pub fn parse<C: DeserializeOwned>(text: &str) -> Result<C, String> {
     if !text.starts_with('{') {
         return Err("the configuration is not a JSON object".into());
     }
-    let mut json = serde_json::Deserializer::from_str(text);
-    let config = serde_path_to_error::deserialize(&mut json).map_err(|error| explain(&error))?;
-    json.end()
-        .map_err(|error| format!("the configuration is not JSON: {error}"))?;
-    Ok(config)
+    // Read as JSON first, because read as `C` at once, a value of another type than a choice has passes for broken JSON.
+    let json: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| format!("the configuration is not JSON: {error}"))?;
+    serde_path_to_error::deserialize(json).map_err(|error| explain(&error))
 }
 
 /// The JSON Schema of a configuration, as text.
@@ -31,12 +30,7 @@ pub fn schema<C: JsonSchema>() -> String {
 }
 
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
-    let text = error.inner().to_string();
-    if !error.inner().is_data() {
-        return format!("the configuration is not JSON: {text}");
-    }
-    // The text was made from a configuration file by the host, so its lines and columns would only mislead.
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let text = error.inner();
     match error.path().to_string().as_str() {
         "." => format!("the configuration: {text}"),
         path => format!("`{path}`: {text}"),
@@ -55,6 +49,15 @@ mod tests {
         limit: u32,
         #[serde(default)]
         rules: Vec<Rule>,
+        #[serde(default)]
+        mode: Mode,
+    }
+
+    #[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    enum Mode {
+        #[default]
+        First,
     }
 
     #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
@@ -70,7 +73,8 @@ mod tests {
                 parse::<Config>(text),
                 Ok(Config {
                     limit: 0,
-                    rules: vec![]
+                    rules: vec![],
+                    mode: Mode::First,
                 }),
                 "{text:?}"
             );
@@ -93,6 +97,14 @@ mod tests {
                 "`rules[0].lable`: unknown field `lable`, expected `label`",
             ),
             (r#"{"rules": [{}]}"#, "`rules[0]`: missing field `label`"),
+            (
+                r#"{"mode": true}"#,
+                "`mode`: invalid type: boolean `true`, expected string or map",
+            ),
+            (
+                r#"{"mode": "last"}"#,
+                "`mode`: unknown variant `last`, expected `first`",
+            ),
             ("[]", "the configuration is not a JSON object"),
             (
                 "{",

@@ -42,6 +42,7 @@
 pub mod bindings;
 
 pub mod adapter;
+pub mod checks;
 pub mod config;
 pub mod grants;
 pub mod log;

@@ -10,6 +10,7 @@ mod contract;
 mod corpus;
 mod dialects;
 mod docs;
+mod examples;
 mod failover;
 mod isolation;
 mod reload;

@@ -238,10 +238,10 @@ fn lacking(request: &Request, text: &str) -> Option<String> {
     missing.map(|key| format!("its JSON has no `{key}`"))
 }
 
-/// The beginning of a text in the form in which openings are compared: lower case without marks of emphasis before it, one
-/// kind of apostrophe, one space between words, and the short forms of `I am`, `cannot` and `will not`.
+/// The beginning of a text in the form in which openings are compared: lower case, from its first letter on, one kind of
+/// apostrophe, one space between words, and the short forms of `I am`, `cannot` and `will not`.
 fn opening(text: &str) -> String {
-    let text = text.trim_start_matches(|letter: char| letter.is_whitespace() || "*_#>\"“".contains(letter));
+    let text = text.trim_start_matches(|letter: char| !letter.is_alphanumeric());
     let text = text[..text.floor_char_boundary(OPENING_BYTES)].to_lowercase();
     let words: Vec<&str> = text.split_whitespace().collect();
     words

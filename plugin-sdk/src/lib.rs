@@ -41,14 +41,17 @@
 #[doc(hidden)]
 pub mod bindings;
 
+pub mod action;
 pub mod adapter;
 pub mod checks;
 pub mod config;
+pub mod draw;
 pub mod grants;
 pub mod log;
 pub mod models;
 pub mod money;
 pub mod policy;
+pub mod standing;
 pub mod state;
 pub mod terms;
 

@@ -184,7 +184,7 @@ impl Case {
         }))
     }
 
-    pub(super) fn summary(&self) -> Summary {
+    pub(crate) fn summary(&self) -> Summary {
         let body = &self.request;
         let texts: Vec<String> = self.messages().iter().map(text_of).collect();
         let text_bytes: usize = texts.iter().map(String::len).sum();
@@ -241,7 +241,7 @@ impl Case {
         }
     }
 
-    pub(super) fn candidates(&self) -> Vec<Candidate> {
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
         self.candidates.iter().map(Candidate::from).collect()
     }
 

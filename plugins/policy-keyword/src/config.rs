@@ -1,12 +1,10 @@
 //! What can be configured, field by field; the comments are the schema's descriptions.
 
-use std::{borrow::Cow, fmt};
+use pointsman_plugin::action::{Action, Labels, Refusal, Settings};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{
-    Deserialize,
-    de::{Deserializer, MapAccess, Visitor},
-};
+use crate::when::Condition;
 
 /// Rules and how they are read.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,7 +34,7 @@ pub(crate) struct Config {
 }
 
 /// One rule. It matches if something of `any` or `regex` is found (where either is given), and all of `all`, and nothing
-/// of `none`.
+/// of `none`, and all of `when` holds.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {
@@ -52,6 +50,9 @@ pub(crate) struct Rule {
     /// Regular expressions of which one is enough. Without Unicode classes, and in time that grows with the text alone.
     #[serde(default)]
     pub(crate) regex: Vec<String>,
+    /// Conditions on what comes with the text, which must all hold: headers, fields, labels, who asks.
+    #[serde(default)]
+    pub(crate) when: Vec<Condition>,
     /// Where this rule looks.
     pub(crate) look_in: Option<Place>,
     /// Whether this rule's words are whole words.
@@ -67,42 +68,12 @@ pub(crate) struct Rule {
     /// request, it is refused.
     #[serde(default)]
     pub(crate) only: Vec<String>,
+    /// Fields of the request and the values that they are set to, whatever the client sent.
+    #[serde(default)]
+    pub(crate) set: Settings,
     /// Refuses the request.
     pub(crate) reject: Option<Refusal>,
 }
-
-/// What follows where no rule matches.
-#[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Action {
-    /// The request's label `class`, or a table of labels.
-    pub(crate) label: Option<Labels>,
-    /// Candidates by id or by `tag:NAME`, in order of preference; the others stay behind them as fallbacks.
-    #[serde(default)]
-    pub(crate) prefer: Vec<String>,
-    /// Candidates by id or by `tag:NAME`, in order of preference; the others are out.
-    #[serde(default)]
-    pub(crate) only: Vec<String>,
-    /// Refuses the request.
-    pub(crate) reject: Option<Refusal>,
-}
-
-/// How a request is refused.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Refusal {
-    /// The HTTP status, 400 to 599.
-    #[serde(default = "forbidden")]
-    pub(crate) status: u16,
-    /// A stable word for programs.
-    pub(crate) code: String,
-    /// A sentence for people.
-    pub(crate) message: String,
-}
-
-/// A label `class`, or labels by name.
-#[derive(Debug, Clone)]
-pub(crate) struct Labels(pub(crate) Vec<(String, String)>);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -131,73 +102,4 @@ fn yes() -> bool {
 
 fn read_at_most() -> u32 {
     64 * 1024
-}
-
-fn forbidden() -> u16 {
-    403
-}
-
-impl Action {
-    /// What a rule or the default may not say. The error begins with the field's name and a closing backtick.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let Some(refusal) = &self.reject else {
-            return Ok(());
-        };
-        if !(400..600).contains(&refusal.status) {
-            return Err(format!(
-                "reject.status`: {} is no status of a refusal, expected 400 to 599",
-                refusal.status
-            ));
-        }
-        if !self.prefer.is_empty() || !self.only.is_empty() {
-            return Err("reject`: what is refused goes nowhere, expected no `prefer` and no `only` beside it".into());
-        }
-        Ok(())
-    }
-}
-
-impl<'de> Deserialize<'de> for Labels {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextOrTable;
-        impl<'de> Visitor<'de> for TextOrTable {
-            type Value = Labels;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a label or a table of labels")
-            }
-
-            fn visit_str<E>(self, class: &str) -> Result<Labels, E> {
-                Ok(Labels(vec![("class".into(), class.into())]))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Labels, A::Error> {
-                let mut labels = Vec::new();
-                while let Some(label) = table.next_entry()? {
-                    labels.push(label);
-                }
-                Ok(Labels(labels))
-            }
-        }
-        deserializer.deserialize_any(TextOrTable)
-    }
-}
-
-impl JsonSchema for Labels {
-    fn schema_name() -> Cow<'static, str> {
-        "Labels".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "The label `class`, or labels by name",
-            "oneOf": [{ "type": "string" }, { "type": "object", "additionalProperties": { "type": "string" } }],
-        })
-    }
-}
-
-impl Rule {
-    /// Whether it changes nothing where it matches.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.label.is_none() && self.prefer.is_empty() && self.only.is_empty() && self.reject.is_none()
-    }
 }

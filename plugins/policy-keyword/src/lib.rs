@@ -1,13 +1,19 @@
 //! Routes by words: rules in order, each with the words that it looks for and the models that it then prefers.
 //!
 //! All rules' words are searched for in one pass over the text. Regular expressions cost a pass each, and are looked at
-//! only in rules whose words leave the answer open. What can be configured is in `config.rs`, the search in `rules.rs`.
+//! only in rules whose words leave the answer open; conditions on headers, fields and the like come last. What can be
+//! configured is in `config.rs`, the search in `rules.rs`, conditions are in `when.rs`.
 
 mod config;
 mod rules;
+mod when;
 
-use config::{Action, Config, Mode};
-use pointsman_plugin::{Candidate, Plan, Policy, Rejection, Request, Verdict, export_policy, named};
+use config::{Config, Mode};
+use pointsman_plugin::{
+    Candidate, Policy, Request, Verdict,
+    action::{Action, Outcome},
+    export_policy,
+};
 use rules::Rules;
 
 struct Keyword {
@@ -24,14 +30,15 @@ impl Policy for Keyword {
         if let Some(default) = &config.default {
             default.check().map_err(|error| format!("`default.{error}"))?;
         }
-        let idle = config.rules.iter().enumerate().filter(|(_, rule)| rule.is_idle());
-        let mut warnings: Vec<String> = idle
-            .map(|(index, _)| format!("`rules[{index}]` changes nothing where it matches"))
+        let has_rules = !config.rules.is_empty();
+        let rules = Rules::new(&mut config)?;
+        let mut warnings: Vec<String> = rules
+            .idle()
+            .map(|index| format!("`rules[{index}]` changes nothing where it matches"))
             .collect();
-        if config.rules.is_empty() {
+        if !has_rules {
             warnings.push("there are no `rules`, so none will match".into());
         }
-        let rules = Rules::new(&mut config)?;
         Ok(Keyword {
             rules,
             default: config.default,
@@ -73,59 +80,6 @@ impl Policy for Keyword {
             }
         }
         Ok(outcome.plan().reason(reasons).into())
-    }
-}
-
-/// What the actions so far add up to.
-struct Outcome<'a> {
-    left: Vec<&'a Candidate>,
-    prefer: Vec<&'a str>,
-    labels: Vec<(String, String)>,
-    is_narrowed: bool,
-}
-
-impl<'a> Outcome<'a> {
-    fn new(candidates: &'a [Candidate]) -> Self {
-        Outcome {
-            left: candidates.iter().collect(),
-            prefer: Vec::new(),
-            labels: Vec::new(),
-            is_narrowed: false,
-        }
-    }
-
-    fn add(&mut self, action: &'a Action) -> Result<(), Rejection> {
-        if let Some(refusal) = &action.reject {
-            return Err(Rejection::new(refusal.status, &*refusal.code, &*refusal.message));
-        }
-        if !action.only.is_empty() {
-            self.left = named(&action.only, self.left.iter().copied());
-            self.is_narrowed = true;
-            if self.left.is_empty() {
-                let wanted = action.only.join(", ");
-                let message = format!("only {wanted} may serve this request, and none of them can");
-                return Err(Rejection::new(403, "no_candidate", message));
-            }
-        }
-        self.prefer.extend(action.prefer.iter().map(String::as_str));
-        self.labels
-            .extend(action.label.iter().flat_map(|labels| labels.0.iter().cloned()));
-        Ok(())
-    }
-
-    /// A plan that neither narrows nor reorders names no candidate.
-    fn plan(self) -> Plan {
-        let left = self.left.iter().copied();
-        let is_reordered = !named(&self.prefer, left.clone()).is_empty();
-        let plan = if self.is_narrowed || is_reordered {
-            Plan::prefer(&self.prefer, left)
-        } else {
-            Plan::keep()
-        };
-        Plan {
-            labels: self.labels,
-            ..plan
-        }
     }
 }
 

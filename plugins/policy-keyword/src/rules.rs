@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use pointsman_plugin::{
     Request,
+    action::Action,
     terms::{Matching, Terms},
 };
 use regex_lite::{Regex, RegexBuilder};
 
-use crate::config::{Action, Config, Place, Rule};
+use crate::config::{Config, Place, Rule};
+use crate::when::Condition;
 
 /// All rules, ready to be looked for.
 pub(crate) struct Rules {
@@ -37,6 +39,9 @@ struct Compiled {
     all: Range<usize>,
     none: Range<usize>,
     regexes: Vec<Regex>,
+    /// Whether any of the four above has something; a rule without is not worth reading the text for.
+    reads_text: bool,
+    when: Vec<Condition>,
     action: Action,
 }
 
@@ -44,7 +49,7 @@ struct Compiled {
 pub(crate) struct Match<'a> {
     /// The rule's number, from 1.
     pub(crate) number: usize,
-    /// The word or expression that made it match, where there is one.
+    /// The word, expression or first condition that made it match, where there is one.
     pub(crate) by: Option<&'a str>,
     pub(crate) action: &'a Action,
 }
@@ -75,12 +80,25 @@ impl Rules {
         })
     }
 
+    /// The places of the rules that change nothing.
+    pub(crate) fn idle(&self) -> impl Iterator<Item = usize> {
+        let places = self.rules.iter().enumerate();
+        places.filter(|(_, rule)| rule.action.is_idle()).map(|(place, _)| place)
+    }
+
     /// The rules that match, in their order, each looked for only when it is asked for.
     pub(crate) fn matching<'a>(&'a self, request: &'a Request) -> impl Iterator<Item = Match<'a>> {
         let mut views: Vec<Option<View>> = self.lenses.iter().map(|_| None).collect();
         self.rules.iter().enumerate().filter_map(move |(index, rule)| {
-            let view = views[rule.lens].get_or_insert_with(|| self.view(&self.lenses[rule.lens], request));
-            let by = self.found(rule, view)?;
+            let mut by = None;
+            if rule.reads_text {
+                let view = views[rule.lens].get_or_insert_with(|| self.view(&self.lenses[rule.lens], request));
+                by = self.found(rule, view)?;
+            }
+            if !rule.when.iter().all(|condition| condition.holds(request)) {
+                return None;
+            }
+            let by = by.or_else(|| rule.when.first().map(Condition::subject));
             Some(Match {
                 number: index + 1,
                 by,
@@ -144,15 +162,18 @@ fn compile(index: usize, rule: Rule, lens: usize, into: &mut Draft) -> Result<Co
         all,
         none,
         regex,
+        when,
         label,
         prefer,
         only,
+        set,
         reject,
         ..
     } = rule;
-    if any.is_empty() && all.is_empty() && none.is_empty() && regex.is_empty() {
+    let reads_text = !(any.is_empty() && all.is_empty() && none.is_empty() && regex.is_empty());
+    if !reads_text && when.is_empty() {
         return Err(format!(
-            "`rules[{index}]` looks for nothing, expected one of `any`, `all`, `none` and `regex`"
+            "`rules[{index}]` looks for nothing, expected one of `any`, `all`, `none`, `regex` and `when`"
         ));
     }
     let mut take = |name: &str, words: Vec<String>| {
@@ -170,6 +191,7 @@ fn compile(index: usize, rule: Rule, lens: usize, into: &mut Draft) -> Result<Co
         label,
         prefer,
         only,
+        set,
         reject,
     };
     action.check().map_err(|error| format!("`rules[{index}].{error}"))?;
@@ -189,6 +211,8 @@ fn compile(index: usize, rule: Rule, lens: usize, into: &mut Draft) -> Result<Co
         all,
         none,
         regexes,
+        reads_text,
+        when,
         action,
     })
 }

@@ -3,8 +3,13 @@
 
 mod quality;
 
+use std::{cmp::Ordering, fmt};
+
 use pointsman_plugin::{
-    Candidate, Opinion, Plan, Policy, Rejection, Request, Review, Reviewed, Verdict, checks::Checks, export_policy,
+    Candidate, Opinion, Plan, Policy, Rejection, Request, Review, Reviewed, Verdict,
+    checks::Checks,
+    export_policy,
+    standing::{Percent, Standing},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -35,6 +40,13 @@ pub struct Config {
     /// Which answers do not do, so that the next model is asked. Without any, answers are not looked at.
     #[serde(default)]
     checks: Checks,
+    /// Candidates of which more attempts failed lately come behind those that are well, whatever they cost.
+    #[serde(default = "most_errors")]
+    max_error_percent: Percent,
+}
+
+fn most_errors() -> Percent {
+    Percent::whole(50)
 }
 
 struct Ladder(Config);
@@ -43,6 +55,7 @@ struct Ladder(Config);
 struct Rung<'a> {
     candidate: &'a Candidate,
     level: Option<f64>,
+    standing: Standing,
 }
 
 impl Policy for Ladder {
@@ -71,7 +84,8 @@ impl Policy for Ladder {
 
     fn decide(&self, request: &Request, candidates: &[Candidate]) -> Result<Verdict, String> {
         let Ladder(config) = self;
-        let mut rungs: Vec<Rung> = candidates.iter().map(|candidate| self.rung(candidate)).collect();
+        let rung = |candidate| self.rung(request, candidate);
+        let mut rungs: Vec<Rung> = candidates.iter().map(rung).collect();
         let Some(need) = quality::need(request, config.minimum, &config.minimum_by_label) else {
             rungs.sort_by_key(Rung::cost);
             return self.plan(request, &rungs, Plan::of(steps(&rungs)).reason("cheapest first"));
@@ -106,10 +120,11 @@ impl Review for Ladder {
 }
 
 impl Ladder {
-    fn rung<'a>(&self, candidate: &'a Candidate) -> Rung<'a> {
+    fn rung<'a>(&self, request: &Request, candidate: &'a Candidate) -> Rung<'a> {
         Rung {
             candidate,
             level: quality::level_of(candidate, &self.0.quality),
+            standing: candidate.standing(request, self.0.max_error_percent),
         }
     }
 
@@ -127,18 +142,16 @@ impl Rung<'_> {
         self.level.is_some_and(|level| level >= need.level)
     }
 
-    /// Cheapest first, then those whose price nobody knows. Models that are taken out for their failures come last.
-    fn cost(&self) -> (bool, u64) {
-        let is_cooling = self.candidate.health.cooling_ms.is_some();
-        (is_cooling, self.candidate.estimated_cost.unwrap_or(u64::MAX))
+    /// Cheapest first, then those whose price nobody knows; behind both in the same order those that are not well.
+    fn cost(&self) -> (Standing, u64) {
+        (self.standing, self.candidate.estimated_cost.unwrap_or(u64::MAX))
     }
 
-    /// The best first; of equals, and of those of which nothing is said, the cheapest.
-    fn best_first(&self, other: &Self) -> std::cmp::Ordering {
+    /// The best first of those that are well; of equals, and of those of which nothing is said, the cheapest.
+    fn best_first(&self, other: &Self) -> Ordering {
         let level = |rung: &Self| rung.level.unwrap_or(f64::NEG_INFINITY);
-        let is_cooling = |rung: &Self| rung.candidate.health.cooling_ms.is_some();
-        is_cooling(self)
-            .cmp(&is_cooling(other))
+        let by_standing = self.standing.cmp(&other.standing);
+        by_standing
             .then_with(|| level(other).total_cmp(&level(self)))
             .then_with(|| self.cost().cmp(&other.cost()))
     }
@@ -158,8 +171,8 @@ impl Need {
     }
 }
 
-impl std::fmt::Display for Need {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "quality {}", self.level)?;
         match &self.by {
             Some(label) => write!(f, " for {label}"),
@@ -225,12 +238,25 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_is_taken_out_is_tried_after_the_others_of_its_kind() {
-        let mut candidates = four();
-        candidates[1]["health"] = json!({ "cooling_ms": 500 });
-        let policy = policy(json!({ "minimum": 6, "below": "fallback" }));
-        let (steps, _) = plan(&policy, json!({ "candidates": candidates }));
-        assert_eq!(steps, ["large", "medium", "small", "new"]);
+    fn a_model_that_is_not_well_is_tried_after_the_others_of_its_kind() {
+        let ladder = |health: Value| {
+            let mut candidates = four();
+            candidates[1]["health"] = health;
+            let policy = policy(json!({ "minimum": 6, "below": "fallback", "max_error_percent": 20 }));
+            plan(&policy, json!({ "candidates": candidates })).0
+        };
+        assert_eq!(
+            ladder(json!({ "cooling_ms": 500 })),
+            ["large", "medium", "small", "new"]
+        );
+        assert_eq!(
+            ladder(json!({ "error_permille": 201 })),
+            ["large", "medium", "small", "new"]
+        );
+        assert_eq!(
+            ladder(json!({ "error_permille": 200 })),
+            ["medium", "large", "small", "new"]
+        );
     }
 
     #[test]

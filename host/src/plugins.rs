@@ -9,6 +9,7 @@
 
 mod adapter;
 mod bindings;
+mod deadlines;
 mod digest;
 mod engine;
 mod fault;

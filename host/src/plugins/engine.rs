@@ -5,14 +5,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
-use wasmtime::{Cache, CacheConfig, Config, Enabled, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::deadlines::Deadlines;
 use super::fault::Fault;
 
 /// How the engine is set up.
@@ -41,6 +40,7 @@ impl Default for EngineConfig {
 #[derive(Clone)]
 pub struct Engine {
     wasm: wasmtime::Engine,
+    deadlines: Arc<Deadlines>,
     /// Streams and warm instances hold a slot across calls and may hold three quarters of them, so that a call always
     /// finds one.
     held: Arc<Semaphore>,
@@ -65,7 +65,8 @@ impl Engine {
                     .map_err(|error| anyhow!("cannot set up the plugin engine: {error:#}"))?
             }
         };
-        tick(wasm.weak()).context("cannot start the thread that keeps plugins' deadlines")?;
+        let deadlines =
+            Deadlines::start(wasm.weak()).context("cannot start the thread that keeps plugins' deadlines")?;
         let resident = has_resident_slots();
         info!(
             slots = config.slots,
@@ -75,6 +76,7 @@ impl Engine {
         );
         Ok(Engine {
             wasm,
+            deadlines,
             held: Arc::new(Semaphore::new((config.slots - config.slots / 4) as usize)),
             snapshots: cache_dir.map(|dir| dir.join("snapshots").into()),
             is_pooling,
@@ -88,6 +90,11 @@ impl Engine {
 
     pub(super) fn wasm(&self) -> &wasmtime::Engine {
         &self.wasm
+    }
+
+    /// What its calls' time is kept by.
+    pub(super) fn deadlines(&self) -> &Arc<Deadlines> {
+        &self.deadlines
     }
 
     /// The directory of configured plugins, if there is a cache.
@@ -151,31 +158,6 @@ fn pool(slots: u32) -> InstanceAllocationStrategy {
 fn has_resident_slots() -> bool {
     let has_swap = fs::read_to_string("/proc/swaps").map_or(true, |swaps| swaps.lines().count() > 1);
     !has_swap && PoolingAllocationConfig::is_pagemap_scan_available()
-}
-
-/// Deadlines are counted in these.
-pub(super) const TICK: Duration = Duration::from_millis(1);
-
-/// Advances the epoch by the time that has passed, until the engine is gone. Sleeping takes longer than asked, on a busy
-/// machine much longer, and a deadline is a time all the same.
-fn tick(engine: EngineWeak) -> io::Result<()> {
-    let began = Instant::now();
-    let run = move || {
-        let mut ticks = 0;
-        while let Some(engine) = engine.upgrade() {
-            let due = began.elapsed().as_nanos() / TICK.as_nanos();
-            for _ in ticks..due {
-                engine.increment_epoch();
-            }
-            ticks = due;
-            drop(engine);
-            thread::sleep(TICK);
-        }
-    };
-    thread::Builder::new()
-        .name("plugin-deadlines".into())
-        .spawn(run)
-        .map(drop)
 }
 
 /// Makes a directory that only its owner can read or write, and takes those rights from others if it was there.

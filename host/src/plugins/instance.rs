@@ -7,6 +7,7 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{self, InstancePre};
 
+use super::deadlines::Deadlines;
 use super::fault::Fault;
 use super::imports::{Host, Inputs};
 use super::limits::Limits;
@@ -18,6 +19,7 @@ pub(super) struct Blueprint {
     pub(super) identity: Arc<Identity>,
     pub(super) limits: Arc<Limits>,
     pub(super) uses_wasi: bool,
+    pub(super) deadlines: Arc<Deadlines>,
 }
 
 impl Blueprint {
@@ -28,13 +30,14 @@ impl Blueprint {
         store.limiter(|host| &mut host.quota);
         store.set_hostcall_fuel(self.limits.copied_bytes);
         store.set_max_component_handles(self.limits.handles);
-        set_deadline(&mut store, deadline_ms);
+        self.deadlines.set(&mut store, deadline_ms);
         let started = guarded(|| self.pre.instantiate(&mut store));
         match started {
             Ok(Ok(instance)) => Ok(Instance {
                 store,
                 instance,
                 deadline_ms,
+                deadlines: self.deadlines.clone(),
             }),
             Ok(Err(error)) => Err(Fault::of(error, deadline_ms, self.limits.copied_bytes)),
             Err(fault) => Err(fault),
@@ -47,13 +50,14 @@ pub(super) struct Instance {
     store: Store<Host>,
     instance: component::Instance,
     deadline_ms: u64,
+    deadlines: Arc<Deadlines>,
 }
 
 impl Instance {
     /// Readies a kept instance for its next call, with the whole time again.
     pub(super) fn renew(&mut self, inputs: Inputs, deadline_ms: u64) {
         self.store.data_mut().renew(inputs);
-        set_deadline(&mut self.store, deadline_ms);
+        self.deadlines.set(&mut self.store, deadline_ms);
         self.deadline_ms = deadline_ms;
     }
 
@@ -66,6 +70,7 @@ impl Instance {
             store,
             instance,
             deadline_ms,
+            ..
         } = self;
         let copied_bytes = store.data().limits.copied_bytes;
         guarded(|| call(store, instance))?.map_err(|error| Fault::of(error, *deadline_ms, copied_bytes))
@@ -78,11 +83,6 @@ impl Instance {
     pub(super) fn parts(&mut self) -> (&mut Store<Host>, &component::Instance) {
         (&mut self.store, &self.instance)
     }
-}
-
-/// The tick under way is not a whole one, so one is added.
-fn set_deadline(store: &mut Store<Host>, deadline_ms: u64) {
-    store.set_epoch_deadline(deadline_ms + 1);
 }
 
 /// A panic of the host's own functions unwinds through the guest up to here. The store is dropped by the caller's

@@ -160,6 +160,7 @@ fn blueprint(engine: &Engine, order: &Order<'_>, bytes: &[u8]) -> Result<Bluepri
         identity: Arc::new(identity),
         limits: Arc::new(order.limits.clone()),
         uses_wasi: access.wasi,
+        deadlines: engine.deadlines().clone(),
     })
 }
 

@@ -1,0 +1,216 @@
+//! What can be configured, field by field; the comments are the schema's descriptions.
+
+use std::collections::BTreeMap;
+
+use pointsman_plugin::{Candidate, Request};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::ballot::Kind;
+
+/// Who is asked, and what becomes of the answers.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The models that are asked side by side; one may be there several times.
+    pub(crate) members: Vec<Member>,
+    /// Who makes one answer of theirs: candidates by id or by `tag:NAME`, in order of preference. The others stay behind
+    /// them as fallbacks.
+    pub(crate) judge: Vec<String>,
+    /// Whether the judge writes an answer out of all, or the majority decides where there is one.
+    #[serde(default)]
+    pub(crate) mode: Mode,
+    /// With `vote`, when two answers count as the same.
+    #[serde(default)]
+    pub(crate) ballot: Kind,
+    /// With `vote`, the share of the answers, 0 to 1, that must be the same. More than half it is always.
+    #[serde(default)]
+    pub(crate) majority: f64,
+    /// With `vote`, who gives the elected answer; the judge where nobody is named. A cheap model will do.
+    #[serde(default)]
+    pub(crate) scribe: Vec<String>,
+    /// With fewer answers the judge is asked as if there were no ensemble.
+    #[serde(default = "two")]
+    pub(crate) min_answers: u32,
+    /// Which requests it is for: labels by name, each with values of which the request has one. Without any, all.
+    #[serde(default)]
+    pub(crate) when: BTreeMap<String, Vec<String>>,
+    /// How long the members may take, in milliseconds.
+    #[serde(default = "timeout_ms")]
+    pub(crate) timeout_ms: u32,
+    /// How long a member's answer may be; as the client asked where nothing is said.
+    pub(crate) max_output_tokens: Option<u32>,
+    /// How many bytes of each answer the judge sees.
+    #[serde(default = "answer_bytes")]
+    pub(crate) answer_bytes: u32,
+    /// What the judge should know when it writes an answer out of all.
+    #[serde(default)]
+    pub(crate) instructions: String,
+    /// Fields that are set in the judge's request, by name: `{ temperature = 0.2 }`.
+    #[serde(default)]
+    pub(crate) parameters: Map<String, Value>,
+    /// The label that says what was done: `synthesis`, `vote` or `plain`.
+    #[serde(default = "ensemble")]
+    pub(crate) label: String,
+}
+
+/// One that is asked.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Member {
+    /// Its id; the grant `models` has to name it, and it is asked only where it is a candidate of the request.
+    pub(crate) model: String,
+    /// Fields that are set in the request for it, by name: `{ temperature = 0.9 }`.
+    #[serde(default)]
+    pub(crate) parameters: Map<String, Value>,
+}
+
+/// What becomes of the answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// The judge writes one answer out of all.
+    #[default]
+    Synthesis,
+    /// The answer that most gave is given; without a majority, the judge writes one.
+    Vote,
+}
+
+fn two() -> u32 {
+    2
+}
+
+fn timeout_ms() -> u32 {
+    30_000
+}
+
+fn answer_bytes() -> u32 {
+    16_000
+}
+
+fn ensemble() -> String {
+    "ensemble".into()
+}
+
+/// What a policy must not change, what would be another request, and what is the ensemble's own.
+const NOT_PARAMETERS: [&str; 5] = ["model", "stream", "stream_options", "messages", "n"];
+/// With the note of its own, a plan has no more edits.
+const MOST_PARAMETERS: usize = 31;
+const MOST_MEMBERS: usize = 16;
+
+impl Config {
+    /// What no type can say. An error names the field and what was expected there.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let members = self.members.len();
+        if !(2..=MOST_MEMBERS).contains(&members) {
+            return Err(format!(
+                "`members`: {members} are no ensemble, expected 2 to {MOST_MEMBERS}"
+            ));
+        }
+        for (index, member) in self.members.iter().enumerate() {
+            if member.model.is_empty() {
+                return Err(format!("`members[{index}].model` is empty, expected a model's id"));
+            }
+            check_parameters(&format!("members[{index}].parameters"), &member.parameters)?;
+        }
+        check_parameters("parameters", &self.parameters)?;
+        if self.judge.is_empty() {
+            return Err("`judge` is empty, expected at least one candidate".into());
+        }
+        if !(1..=members).contains(&(self.min_answers as usize)) {
+            return Err(format!(
+                "`min_answers`: {} of {members} members, expected 1 to {members}",
+                self.min_answers
+            ));
+        }
+        if !(0.0..=1.0).contains(&self.majority) {
+            return Err(format!("`majority`: {} is no share, expected 0 to 1", self.majority));
+        }
+        if let Some((label, _)) = self.when.iter().find(|(_, values)| values.is_empty()) {
+            return Err(format!("`when.{label}` is empty, expected at least one value"));
+        }
+        if self.label.is_empty() || self.label.len() > 256 || self.label.chars().any(char::is_control) {
+            return Err("`label`: expected 1 to 256 bytes that can be printed".into());
+        }
+        let numbers = [
+            ("timeout_ms", self.timeout_ms),
+            ("answer_bytes", self.answer_bytes),
+            ("max_output_tokens", self.max_output_tokens.unwrap_or(1)),
+        ];
+        match numbers.iter().find(|(_, number)| *number == 0) {
+            Some((name, _)) => Err(format!("`{name}`: 0 leaves nothing, expected more")),
+            None => Ok(()),
+        }
+    }
+
+    /// What is accepted and does nothing, or less than it seems to.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.mode == Mode::Synthesis {
+            let unused = [
+                ("ballot", self.ballot != Kind::default()),
+                ("majority", self.majority > 0.0),
+                ("scribe", !self.scribe.is_empty()),
+            ];
+            for (name, _) in unused.iter().filter(|(_, is_set)| *is_set) {
+                warnings.push(format!("`{name}` does nothing without `mode = \"vote\"`"));
+            }
+        }
+        for (index, member) in self.members.iter().enumerate() {
+            let is_same = |other: &Member| other.model == member.model && other.parameters == member.parameters;
+            if self.members[..index].iter().any(is_same) {
+                warnings.push(format!("`members[{index}]` asks `{}` the same again", member.model));
+            }
+        }
+        warnings
+    }
+
+    pub(crate) fn is_meant(&self, request: &Request) -> bool {
+        let has_one = |(label, values): (&String, &Vec<String>)| {
+            request
+                .label(label)
+                .is_some_and(|value| values.iter().any(|wanted| wanted == value))
+        };
+        self.when.iter().all(has_one)
+    }
+
+    /// Two that agree, more than half, and as large a share as the configuration wants.
+    pub(crate) fn is_majority(&self, votes: usize, answers: usize) -> bool {
+        votes >= 2 && 2 * votes > answers && votes as f64 >= self.majority * answers as f64
+    }
+
+    pub(crate) fn scribe(&self) -> &[String] {
+        if self.scribe.is_empty() {
+            &self.judge
+        } else {
+            &self.scribe
+        }
+    }
+}
+
+impl Member {
+    /// Who was taken out of the candidates, by a rule on where data may go perhaps, is not shown the request either.
+    pub(crate) fn is_among(&self, candidates: &[Candidate]) -> bool {
+        candidates.iter().any(|candidate| candidate.id == self.model)
+    }
+}
+
+fn check_parameters(place: &str, parameters: &Map<String, Value>) -> Result<(), String> {
+    let is_other = |field: &&String| field.is_empty() || NOT_PARAMETERS.contains(&field.as_str());
+    if let Some(field) = parameters.keys().find(is_other) {
+        return Err(format!("`{place}`: `{field}` is not a parameter"));
+    }
+    match parameters.len() > MOST_PARAMETERS {
+        true => Err(format!(
+            "`{place}`: {} are too many, expected at most {MOST_PARAMETERS}",
+            parameters.len()
+        )),
+        false => Ok(()),
+    }
+}
+
+/// RFC 6901 for a field of the request.
+pub(crate) fn pointer(field: &str) -> String {
+    format!("/{}", field.replace('~', "~0").replace('/', "~1"))
+}

@@ -314,34 +314,53 @@ mod tests {
         assert!(!same("1", "A"));
     }
 
+    /// Texts of pieces that mean something here, put together by a fixed sequence.
     #[test]
     fn no_text_is_too_odd() {
-        for text in [
+        let pieces = [
             "\\boxed{",
-            "\\boxed{{}",
-            "\\boxed{}",
+            "}",
+            "{",
             "####",
             "answer is",
-            "answer: .",
+            "Answer:",
+            ".",
             ",",
             "-",
+            "−",
             "=",
             "(",
-            "()",
-            "(é)",
+            ")",
+            "[",
+            "é",
             "option ",
-            "optionü",
+            "ü",
             "```",
-            "``````",
+            "\n",
+            " ",
+            "\u{a0}",
             "١٢",
-            "answer is 🦀",
-            ".",
-            "1.2.3",
-            "1,2,3",
+            "🦀",
+            "1",
+            "234",
             "%",
-            "answer:\u{a0}",
-            "1e999",
-        ] {
+            "$",
+            "€",
+            "A",
+            "b",
+            "**",
+            "\\text{",
+            "\"",
+            ":",
+            "İ",
+        ];
+        let mut state = 1_u64;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % below
+        };
+        for _ in 0..20_000 {
+            let text: String = (0..next(9)).map(|_| pieces[next(pieces.len())]).collect();
             for compare in [
                 Compare::Auto,
                 Compare::Number,
@@ -349,7 +368,8 @@ mod tests {
                 Compare::Json,
                 Compare::Text,
             ] {
-                let _ = compare.find(text);
+                let found = compare.find(&text);
+                assert_eq!(found, compare.find(&format!(" {text}\n")), "{text:?}");
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use pointsman_plugin::standing::Percent;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize,
@@ -34,9 +35,9 @@ pub(crate) struct Config {
     /// Models whose cache is another; of several that name a model, the first counts.
     #[serde(default)]
     pub(crate) caches: Vec<Cache>,
-    /// Failed attempts of a model's last ones, in thousandths, from which nobody stays there.
-    #[serde(default = "max_error_permille")]
-    pub(crate) max_error_permille: u32,
+    /// How many per cent of a model's last attempts may have failed before nobody is kept there.
+    #[serde(default = "most_errors")]
+    pub(crate) max_error_percent: Percent,
     /// Labels of policies before this one, with the values at which nobody is kept: the order stands.
     #[serde(default)]
     pub(crate) let_go: BTreeMap<String, Vec<String>>,
@@ -91,8 +92,8 @@ fn cache_min_tokens() -> u32 {
     1024
 }
 
-fn max_error_permille() -> u32 {
-    500
+fn most_errors() -> Percent {
+    Percent::whole(50)
 }
 
 impl Config {
@@ -102,12 +103,6 @@ impl Config {
         }
         if !(1..=1000).contains(&self.turns) {
             return Err(format!("`turns`: {} is out of range, expected 1 to 1000", self.turns));
-        }
-        if self.max_error_permille > 1000 {
-            return Err(format!(
-                "`max_error_permille`: {} is more than all, expected 0 to 1000",
-                self.max_error_permille
-            ));
         }
         for (index, cache) in self.caches.iter().enumerate() {
             if cache.models.is_empty() {

@@ -10,7 +10,9 @@ mod price;
 use std::borrow::Cow;
 
 use config::{Config, Mode, Whom};
-use pointsman_plugin::{Candidate, Ended, Observe, Plan, Policy, Request, Verdict, export_policy, state};
+use pointsman_plugin::{
+    Candidate, Ended, Observe, Plan, Policy, Request, Verdict, export_policy, standing::Standing, state,
+};
 use price::{Place, Turn, staying, switching};
 use serde::{Deserialize, Serialize};
 
@@ -123,10 +125,10 @@ impl Sticky {
         let Some(current) = candidates.iter().find(|candidate| candidate.id == *was) else {
             return Fate::Free(format!("{was} served before and is no candidate"));
         };
-        if !self.is_healthy(current) {
+        if !self.is_well(current, request) {
             return Fate::Free(format!("{was} served before and is cooling, failing or out of quota"));
         }
-        let first = candidates.iter().find(|candidate| self.is_healthy(candidate));
+        let first = candidates.iter().find(|candidate| self.is_well(candidate, request));
         let Some(first) = first.filter(|first| first.id != *was) else {
             return Fate::Kept(format!("{was} served before and comes first"));
         };
@@ -171,12 +173,8 @@ impl Sticky {
         }
     }
 
-    fn is_healthy(&self, candidate: &Candidate) -> bool {
-        let health = &candidate.health;
-        health.cooling_ms.is_none()
-            && health.error_permille <= self.0.max_error_permille
-            && health.requests_left != Some(0)
-            && health.tokens_left != Some(0)
+    fn is_well(&self, candidate: &Candidate, request: &Request) -> bool {
+        candidate.standing(request, self.0.max_error_percent) == Standing::Well
     }
 
     /// A model's cache: its lifetime in seconds and its least number of tokens.

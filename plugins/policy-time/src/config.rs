@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pointsman_plugin::action::{Action, Labels, Refusal, Settings};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -21,7 +22,7 @@ pub(crate) struct Config {
     #[serde(default, rename = "match")]
     pub(crate) mode: Mode,
     /// What happens while no window is open. Without it the candidates stay as they were.
-    pub(crate) default: Option<Action>,
+    pub(crate) default: Option<Otherwise>,
     /// Days that windows may treat apart: `2026-12-24`, `12-25` (every year) or `2026-12-24/2027-01-01`.
     #[serde(default)]
     pub(crate) holidays: Vec<Dates>,
@@ -58,31 +59,8 @@ pub(crate) struct Window {
     /// Candidates by id or by `tag:NAME`, in order of preference; the others stay behind them as fallbacks.
     #[serde(default)]
     pub(crate) prefer: Vec<String>,
-    /// Candidates by id or by `tag:NAME`, in order of preference; the others are out.
-    #[serde(default)]
-    pub(crate) only: Vec<String>,
-    /// Candidates by id or by `tag:NAME` that are out.
-    #[serde(default)]
-    pub(crate) forbid: Vec<String>,
-    /// What candidates, by id or by `tag:NAME`, cost while the window is open, in hundredths of their ordinary price. The
-    /// cheapest then come first.
-    #[serde(default)]
-    pub(crate) price_percent: BTreeMap<String, u32>,
-    /// Labels of the request, by name.
-    #[serde(default)]
-    pub(crate) labels: BTreeMap<String, String>,
-    /// Refuses the request.
-    pub(crate) reject: Option<Refusal>,
-}
-
-/// What happens while a window is open, or while none is.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Action {
-    /// Candidates by id or by `tag:NAME`, in order of preference; the others stay behind them as fallbacks.
-    #[serde(default)]
-    pub(crate) prefer: Vec<String>,
-    /// Candidates by id or by `tag:NAME`, in order of preference; the others are out.
+    /// Candidates by id or by `tag:NAME`, in order of preference; the others are out. Where none of them may serve the
+    /// request, it is refused.
     #[serde(default)]
     pub(crate) only: Vec<String>,
     /// Candidates by id or by `tag:NAME` that are out.
@@ -91,25 +69,47 @@ pub(crate) struct Action {
     /// What candidates, by id or by `tag:NAME`, cost, in hundredths of their ordinary price. The cheapest then come first.
     #[serde(default)]
     pub(crate) price_percent: BTreeMap<String, u32>,
-    /// Labels of the request, by name.
+    /// The request's label `class`, or a table of labels.
+    pub(crate) label: Option<Labels>,
+    /// Fields of the request and the values that they are set to, whatever the client sent.
     #[serde(default)]
-    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) set: Settings,
     /// Refuses the request.
     pub(crate) reject: Option<Refusal>,
 }
 
-/// How a request is refused.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// What happens while no window is open.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Refusal {
-    /// The HTTP status, 400 to 599.
-    #[serde(default = "unavailable")]
-    pub(crate) status: u16,
-    /// A stable word for programs.
-    #[serde(default = "outside_hours")]
-    pub(crate) code: String,
-    /// A sentence for people.
-    pub(crate) message: String,
+pub(crate) struct Otherwise {
+    /// Candidates by id or by `tag:NAME`, in order of preference; the others stay behind them as fallbacks.
+    #[serde(default)]
+    pub(crate) prefer: Vec<String>,
+    /// Candidates by id or by `tag:NAME`, in order of preference; the others are out. Where none of them may serve the
+    /// request, it is refused.
+    #[serde(default)]
+    pub(crate) only: Vec<String>,
+    /// Candidates by id or by `tag:NAME` that are out.
+    #[serde(default)]
+    pub(crate) forbid: Vec<String>,
+    /// What candidates, by id or by `tag:NAME`, cost, in hundredths of their ordinary price. The cheapest then come first.
+    #[serde(default)]
+    pub(crate) price_percent: BTreeMap<String, u32>,
+    /// The request's label `class`, or a table of labels.
+    pub(crate) label: Option<Labels>,
+    /// Fields of the request and the values that they are set to, whatever the client sent.
+    #[serde(default)]
+    pub(crate) set: Settings,
+    /// Refuses the request.
+    pub(crate) reject: Option<Refusal>,
+}
+
+/// What happens, whenever it does.
+#[derive(Debug)]
+pub(crate) struct Effect {
+    pub(crate) forbid: Vec<String>,
+    pub(crate) price_percent: BTreeMap<String, u32>,
+    pub(crate) action: Action,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -139,60 +139,42 @@ fn utc() -> String {
     "UTC".into()
 }
 
-fn unavailable() -> u16 {
-    503
-}
-
-fn outside_hours() -> String {
-    "outside_hours".into()
-}
-
-impl Action {
-    /// What may not be said. The error begins with the field's name and a closing backtick.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let steers = !self.prefer.is_empty()
-            || !self.only.is_empty()
-            || !self.forbid.is_empty()
-            || !self.price_percent.is_empty();
-        // What a label and a plan hold at most; the label `window` is one more.
-        let is_long = |text: &String| text.len() > 256;
-        if let Some((label, _)) = self
-            .labels
-            .iter()
-            .find(|(label, value)| is_long(label) || is_long(value))
-        {
-            return Err(format!("labels.{label}` is longer than 256 bytes"));
+impl Otherwise {
+    /// The error begins with a field's name and a closing backtick.
+    pub(crate) fn effect(self) -> Result<Effect, String> {
+        let effect = Effect {
+            forbid: self.forbid,
+            price_percent: self.price_percent,
+            action: Action {
+                label: self.label,
+                prefer: self.prefer,
+                only: self.only,
+                set: self.set,
+                reject: self.reject,
+            },
+        };
+        effect.action.check()?;
+        if effect.action.reject.is_some() && !(effect.forbid.is_empty() && effect.price_percent.is_empty()) {
+            return Err(
+                "reject`: what is refused goes nowhere, expected no `forbid` and no `price_percent` beside it".into(),
+            );
         }
-        if self.labels.len() > 31 {
-            return Err(format!(
-                "labels`: {} are too many, expected at most 31",
-                self.labels.len()
-            ));
-        }
-        match &self.reject {
-            Some(refusal) if !(400..600).contains(&refusal.status) => Err(format!(
-                "reject.status`: {} is no status of a refusal, expected 400 to 599",
-                refusal.status
-            )),
-            Some(_) if steers => Err(
-                "reject`: what is refused goes nowhere, expected no `prefer`, `only`, `forbid` and `price_percent` beside it"
-                    .into(),
-            ),
-            _ => Ok(()),
-        }
+        Ok(effect)
     }
 }
 
 impl Window {
-    /// What happens while it is open.
-    pub(crate) fn take_action(&mut self) -> Action {
-        Action {
+    /// What happens while it is open, taken out of it.
+    pub(crate) fn take_effect(&mut self) -> Result<Effect, String> {
+        let effect = Otherwise {
             prefer: std::mem::take(&mut self.prefer),
             only: std::mem::take(&mut self.only),
             forbid: std::mem::take(&mut self.forbid),
             price_percent: std::mem::take(&mut self.price_percent),
-            labels: std::mem::take(&mut self.labels),
+            label: self.label.take(),
+            set: std::mem::take(&mut self.set),
             reject: self.reject.take(),
-        }
+        };
+        effect.effect()
     }
 }

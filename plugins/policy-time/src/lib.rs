@@ -8,17 +8,15 @@ mod config;
 mod cron;
 mod schedule;
 
-use std::collections::BTreeMap;
-
 use calendar::Dates;
-use config::{Action, Config, Mode};
+use config::{Config, Effect, Mode};
 use jiff::Timestamp;
-use pointsman_plugin::{Candidate, Plan, Policy, Rejection, Request, Verdict, export_policy, named};
+use pointsman_plugin::{Candidate, Plan, Policy, Rejection, Request, Verdict, action::Outcome, export_policy};
 use schedule::Schedule;
 
 struct Time {
     windows: Vec<Compiled>,
-    default: Option<Action>,
+    default: Option<Effect>,
     mode: Mode,
     holidays: Vec<Dates>,
     warnings: Vec<String>,
@@ -27,7 +25,7 @@ struct Time {
 struct Compiled {
     name: String,
     schedule: Schedule,
-    action: Action,
+    effect: Effect,
 }
 
 /// A label has at most so many bytes.
@@ -38,9 +36,8 @@ impl Policy for Time {
 
     fn new(config: Config) -> Result<Self, String> {
         schedule::time_zone(&config.zone).map_err(|error| format!("`zone`: {error}"))?;
-        if let Some(default) = &config.default {
-            default.check().map_err(|error| format!("`default.{error}"))?;
-        }
+        let default = config.default.map(|default| default.effect()).transpose();
+        let default = default.map_err(|error| format!("`default.{error}"))?;
         let mut warnings = Vec::new();
         if config.windows.is_empty() {
             warnings.push("there are no `windows`, so none will be open".into());
@@ -56,9 +53,8 @@ impl Policy for Time {
                     window.name
                 ));
             }
-            let action = window.take_action();
             let in_window = |error| format!("`windows[{index}].{error}");
-            action.check().map_err(in_window)?;
+            let effect = window.take_effect().map_err(in_window)?;
             if config.holidays.is_empty() && window.holidays != config::Holidays::Same {
                 warnings.push(format!(
                     "`windows[{index}].holidays` speaks of `holidays`, of which there are none"
@@ -67,12 +63,12 @@ impl Policy for Time {
             windows.push(Compiled {
                 schedule: Schedule::new(&window, &config.zone).map_err(in_window)?,
                 name: window.name,
-                action,
+                effect,
             });
         }
         Ok(Time {
             windows,
-            default: config.default,
+            default,
             mode: config.mode,
             holidays: config.holidays,
             warnings,
@@ -95,101 +91,68 @@ impl Policy for Time {
         let open = open.filter(|window| window.schedule.is_open(now, &self.holidays));
         let open: Vec<&Compiled> = open.take(enough).collect();
 
-        let mut outcome = Outcome::new(candidates);
-        for window in &open {
-            if let Err(rejection) = outcome.add(&window.action) {
-                let wait_ms = || window.schedule.closes_in_ms(now, &self.holidays);
-                return Ok(Rejection {
-                    retry_after_ms: window.action.reject.as_ref().and_then(|_| wait_ms()),
+        if open.is_empty() {
+            let Some(default) = &self.default else {
+                return Ok(Verdict::Pass);
+            };
+            return Ok(match add_up(&[default], candidates) {
+                Ok(plan) => plan.reason("no window is open").into(),
+                Err(rejection) => rejection.into(),
+            });
+        }
+        let effects: Vec<&Effect> = open.iter().map(|window| &window.effect).collect();
+        Ok(match add_up(&effects, candidates) {
+            Ok(plan) => {
+                let names: Vec<&str> = open.iter().map(|window| &*window.name).collect();
+                let reason = format!("window {}", names.join(", "));
+                plan.label("window", listed(&names)).reason(reason).into()
+            }
+            Err(rejection) => {
+                // The refusal of a window ends with it; that nobody is left may have other reasons.
+                let is_its_own = |window: &&&Compiled| {
+                    let refusal = window.effect.action.reject.as_ref();
+                    refusal.is_some_and(|refusal| refusal.code == rejection.code)
+                };
+                let refusing = open.iter().find(is_its_own);
+                let wait_ms = refusing.and_then(|window| window.schedule.closes_in_ms(now, &self.holidays));
+                Rejection {
+                    retry_after_ms: wait_ms,
                     ..rejection
                 }
-                .into());
+                .into()
             }
-        }
-        if !open.is_empty() {
-            let names: Vec<&str> = open.iter().map(|window| &*window.name).collect();
-            let plan = outcome.plan().label("window", listed(&names));
-            return Ok(plan.reason(format!("window {}", names.join(", "))).into());
-        }
-        let Some(default) = &self.default else {
-            return Ok(Verdict::Pass);
-        };
-        Ok(match outcome.add(default) {
-            Ok(()) => outcome.plan().reason("no window is open").into(),
-            Err(rejection) => rejection.into(),
         })
     }
 }
 
-/// What the actions so far add up to.
-struct Outcome<'a> {
-    left: Vec<&'a Candidate>,
-    prefer: Vec<&'a str>,
-    /// Names of candidates with their share of the ordinary price.
-    prices: Vec<(&'a str, u32)>,
-    labels: BTreeMap<&'a str, &'a str>,
-    is_changed: bool,
-}
-
-impl<'a> Outcome<'a> {
-    fn new(candidates: &'a [Candidate]) -> Self {
-        Outcome {
-            left: candidates.iter().collect(),
-            prefer: Vec::new(),
-            prices: Vec::new(),
-            labels: BTreeMap::new(),
-            is_changed: false,
-        }
+/// Without those that are forbidden, the cheapest first where something has another price now, and then what the actions say.
+fn add_up(effects: &[&Effect], candidates: &[Candidate]) -> Result<Plan, Rejection> {
+    let is_forbidden = |candidate: &&Candidate| {
+        let mut names = effects.iter().flat_map(|effect| &effect.forbid);
+        names.any(|name| candidate.answers_to(name))
+    };
+    let mut left: Vec<&Candidate> = candidates.iter().filter(|candidate| !is_forbidden(candidate)).collect();
+    let prices = effects.iter().flat_map(|effect| &effect.price_percent);
+    let prices: Vec<(&str, u32)> = prices.map(|(name, percent)| (&**name, *percent)).collect();
+    if !prices.is_empty() {
+        left.sort_by_cached_key(|candidate| price_now(candidate, &prices));
     }
-
-    fn add(&mut self, action: &'a Action) -> Result<(), Rejection> {
-        if let Some(refusal) = &action.reject {
-            return Err(Rejection::new(refusal.status, &*refusal.code, &*refusal.message));
-        }
-        if !action.only.is_empty() {
-            self.left = named(&action.only, self.left.iter().copied());
-            self.is_changed = true;
-        }
-        if !action.forbid.is_empty() {
-            let before = self.left.len();
-            self.left
-                .retain(|candidate| !action.forbid.iter().any(|name| candidate.answers_to(name)));
-            self.is_changed |= self.left.len() < before;
-        }
-        if self.left.is_empty() {
-            let message = "none of the models that could serve this request may do so at this time";
-            return Err(Rejection::new(403, "no_candidate", message));
-        }
-        self.prefer.extend(action.prefer.iter().map(String::as_str));
-        self.prices.extend(
-            action
-                .price_percent
-                .iter()
-                .map(|(name, percent)| (name.as_str(), *percent)),
-        );
-        let labels = action.labels.iter();
-        self.labels.extend(labels.map(|(label, value)| (&**label, &**value)));
-        Ok(())
+    let is_changed = left.len() < candidates.len() || !prices.is_empty();
+    let is_empty = left.is_empty();
+    let mut outcome = Outcome::new(left);
+    for effect in effects {
+        outcome.add(&effect.action)?;
     }
-
-    /// Cheapest first where something has another price now, then what is preferred before all others. A plan that changes
-    /// nothing names no candidate.
-    fn plan(mut self) -> Plan {
-        if !self.prices.is_empty() {
-            let prices = std::mem::take(&mut self.prices);
-            self.left.sort_by_cached_key(|candidate| price_now(candidate, &prices));
-            self.is_changed = true;
-        }
-        let left = self.left.iter().copied();
-        let plan = if self.is_changed || !named(&self.prefer, left.clone()).is_empty() {
-            Plan::prefer(&self.prefer, left)
-        } else {
-            Plan::keep()
-        };
-        self.labels
-            .iter()
-            .fold(plan, |plan, (label, value)| plan.label(*label, *value))
+    if is_empty {
+        let message = "none of the models that could serve this request may do so at this time";
+        return Err(Rejection::new(403, "no_candidate", message));
     }
+    let ladder = is_changed.then(|| Plan::of(outcome.ladder()).steps);
+    let plan = outcome.plan();
+    Ok(Plan {
+        steps: ladder.unwrap_or_else(|| plan.steps.clone()),
+        ..plan
+    })
 }
 
 /// The estimate for this request in hundredths of a nano-dollar, what nobody has priced last. Of several shares that a candidate

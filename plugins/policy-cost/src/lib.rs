@@ -120,9 +120,12 @@ impl Cost {
             Pick::Cheapest => "cheapest first:",
             Pick::InverseSquare => "drawn by 1/cost²:",
         };
-        match ladder.first().and_then(|first| first.estimated_cost) {
-            Some(nanos) => format!("{how} about {}", Usd { nanos }),
-            None => format!("{how} no price is known"),
+        let Some(first) = ladder.first() else {
+            return how.into();
+        };
+        match first.estimated_cost {
+            Some(nanos) => format!("{how} {}, about {}", first.id, Usd { nanos }),
+            None => format!("{how} {}, its price is unknown", first.id),
         }
     }
 }

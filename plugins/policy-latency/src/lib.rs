@@ -25,7 +25,7 @@ impl Policy for Latency {
         let mut draw = Draw::new(request.seed, "latency");
         let field = Field::of(&self.0, request, candidates);
         let (ladder, lead) = field.ladder(&self.0, &mut draw);
-        let steps = self.steps(request, &ladder);
+        let steps = self.steps(request, &ladder, lead);
         let plan = Plan { steps, ..Plan::keep() };
         Ok(plan
             .label("latency", lead.label(&self.0))
@@ -35,13 +35,15 @@ impl Policy for Latency {
 }
 
 impl Latency {
-    /// Only the first step is hedged, so that never more than two run; nobody waits for less after the last step, since
-    /// nothing could follow.
-    fn steps(&self, request: &Request, ladder: &[&Candidate]) -> Vec<Step> {
+    /// Only the first step is hedged, so that never more than two run, and not where it is measured: the one that loses is
+    /// cancelled, so that a slow one would never be known. The last step has all of its time, since nothing could follow.
+    fn steps(&self, request: &Request, ladder: &[&Candidate], lead: Lead) -> Vec<Step> {
         let config = &self.0;
         let last = ladder.len().saturating_sub(1);
         let mut steps: Vec<Step> = ladder.iter().map(|candidate| Step::new(&*candidate.id)).collect();
+        let is_measured = matches!(lead, Lead::Explore | Lead::Remeasure);
         if let (Some(wait), Some(second)) = (config.hedge_after, ladder.get(1))
+            && !is_measured
             && second.standing(request, config.max_error_percent) == Standing::Well
         {
             steps[0].hedge_after_ms = wait.of(begins_after(request, ladder[0]));

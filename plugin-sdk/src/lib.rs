@@ -46,6 +46,7 @@ pub mod adapter;
 pub mod checks;
 pub mod config;
 pub mod draw;
+pub mod finals;
 pub mod grants;
 pub mod log;
 pub mod models;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pointsman_plugin::Candidate;
+use pointsman_plugin::{Candidate, standing::Percent};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -32,12 +32,12 @@ pub(crate) struct Config {
     /// Other beliefs of some arms, by id or by `tag:NAME`.
     #[serde(default)]
     pub(crate) priors: BTreeMap<String, Prior>,
-    /// The share of requests, 0 to 1, that goes to any healthy arm by chance, whatever is known.
+    /// The share of requests, 0 to 1, that goes to any arm that is well by chance, whatever is known.
     #[serde(default)]
     pub(crate) explore: f64,
-    /// From which share of failed attempts on, 0 to 1, an arm is asked last, as one that cools down is.
+    /// An arm of whose last attempts more failed is asked last, as one that cools down or is at its limits is.
     #[serde(default = "half")]
-    pub(crate) unhealthy_from: f64,
+    pub(crate) max_error_percent: Percent,
     /// The label that names the arm.
     #[serde(default = "arm")]
     pub(crate) label: String,
@@ -66,8 +66,8 @@ fn a_week() -> f64 {
     168.0
 }
 
-fn half() -> f64 {
-    0.5
+fn half() -> Percent {
+    Percent::whole(50)
 }
 
 fn one() -> f64 {
@@ -88,10 +88,8 @@ const LABEL_BYTES: usize = 200;
 impl Config {
     /// What a number or a name may not be.
     pub(crate) fn check(&self) -> Result<(), String> {
-        for (name, share) in [("explore", self.explore), ("unhealthy_from", self.unhealthy_from)] {
-            if !(0.0..=1.0).contains(&share) {
-                return Err(format!("`{name}`: {share} is no share, expected 0 to 1"));
-            }
+        if !(0.0..=1.0).contains(&self.explore) {
+            return Err(format!("`explore`: {} is no share, expected 0 to 1", self.explore));
         }
         let hours = self.half_life_hours;
         if hours != 0.0 && !(0.001..=MOST_HOURS).contains(&hours) {

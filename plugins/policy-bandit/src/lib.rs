@@ -16,8 +16,8 @@ mod reward;
 mod simulation;
 
 use config::{Config, Prior};
-use evidence::{Evidence, Record, bounded, fnv};
-use pointsman_plugin::{Candidate, Ended, Health, Observe, Plan, Policy, Request, Verdict, export_policy};
+use evidence::{Evidence, Record, bounded};
+use pointsman_plugin::{Candidate, Ended, Observe, Plan, Policy, Request, Verdict, export_policy, standing::Standing};
 use random::Random;
 use reward::Reward;
 
@@ -61,16 +61,16 @@ impl Policy for Bandit {
         if arms.is_empty() {
             return Ok(Plan::keep().reason("no candidate is an arm").into());
         }
-        let (healthy, unhealthy) = arms.drain(..).partition(|arm| self.is_healthy(&arm.health));
-        let mut healthy = self.drawn(request, &context, healthy);
-        let unhealthy = self.drawn(request, &context, unhealthy);
-        let explored = self.explore(request, healthy.len());
+        let (well, unwell) = arms.drain(..).partition(|arm| self.is_well(request, arm));
+        let mut well = self.drawn(request, &context, well);
+        let unwell = self.drawn(request, &context, unwell);
+        let explored = self.explore(request, well.len());
         if let Some(index) = explored {
-            healthy[..=index].rotate_right(1);
+            well[..=index].rotate_right(1);
         }
-        let leader = healthy.first();
-        let ladder = healthy.iter().map(|arm| arm.candidate).chain(others);
-        let ladder: Vec<&Candidate> = ladder.chain(unhealthy.iter().map(|arm| arm.candidate)).collect();
+        let leader = well.first();
+        let ladder = well.iter().map(|arm| arm.candidate).chain(others);
+        let ladder: Vec<&Candidate> = ladder.chain(unwell.iter().map(|arm| arm.candidate)).collect();
         let mut plan = Plan::of(ladder.iter().copied()).label(&*self.config.label, &*ladder[0].id);
         if !self.config.context.is_empty() {
             plan = plan.label(&*self.context_label, &*context);
@@ -106,8 +106,8 @@ impl Bandit {
         bounded(&values.join(","))
     }
 
-    fn is_healthy(&self, health: &Health) -> bool {
-        health.cooling_ms.is_none() && f64::from(health.error_permille) < self.config.unhealthy_from * 1000.0
+    fn is_well(&self, request: &Request, arm: &Candidate) -> bool {
+        arm.standing(request, self.config.max_error_percent) == Standing::Well
     }
 
     /// The highest draw first. An arm's draw follows from the request's seed and its own name, so it does not depend on who
@@ -116,7 +116,7 @@ impl Bandit {
         let draw = |candidate: &'a Candidate| {
             let record = self.evidence.of(context, &candidate.id, request.now_ms);
             let Prior { good, bad } = self.config.prior_of(candidate);
-            let mut random = Random::new(request.seed ^ fnv(candidate.id.as_bytes()));
+            let mut random = Random::new(request.seed, &candidate.id);
             Arm {
                 candidate,
                 record,
@@ -130,7 +130,7 @@ impl Bandit {
 
     /// For the share of requests that explores: which of so many arms it tries.
     fn explore(&self, request: &Request, arms: usize) -> Option<usize> {
-        let mut random = Random::new(request.seed);
+        let mut random = Random::new(request.seed, "explore");
         let is_exploring = arms > 0 && random.unit() < self.config.explore;
         is_exploring.then(|| ((random.unit() * arms as f64) as usize).min(arms - 1))
     }
@@ -143,7 +143,7 @@ fn reason(leader: Option<&Arm<'_>>, is_explored: bool, context: &str) -> String 
         drawn,
     }) = leader
     else {
-        return "no arm is healthy".into();
+        return "no arm is well".into();
     };
     let place = match context {
         "" => String::new(),

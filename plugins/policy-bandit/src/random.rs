@@ -1,24 +1,19 @@
-//! Chance that follows from a seed, up to draws from a Beta distribution.
+//! Draws from a Beta distribution, out of the decision's chance.
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+use pointsman_plugin::draw::Draw;
+
+/// What one decision draws for one purpose.
 #[derive(Debug)]
-pub(crate) struct Random(u64);
+pub(crate) struct Random(Draw);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Random(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    pub(crate) fn new(seed: u64, purpose: &str) -> Self {
+        Random(Draw::new(seed, purpose))
     }
 
     /// Evenly between 0 and 1, and neither of them.
     pub(crate) fn unit(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+        ((self.0.number() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
     /// Standard normal, by Marsaglia's polar method.
@@ -68,7 +63,7 @@ mod tests {
     const DRAWS: usize = 20_000;
 
     fn draws(a: f64, b: f64) -> Vec<f64> {
-        let mut random = Random::new(7);
+        let mut random = Random::new(7, "test");
         let mut draws: Vec<f64> = (0..DRAWS).map(|_| random.beta(a, b)).collect();
         draws.sort_by(f64::total_cmp);
         draws
@@ -123,8 +118,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_draws_the_same() {
-        let twice = [3, 3].map(|seed| Random::new(seed).beta(2.0, 3.0));
+        let twice = [3, 3].map(|seed| Random::new(seed, "test").beta(2.0, 3.0));
         assert_eq!(twice[0], twice[1]);
-        assert_ne!(twice[0], Random::new(4).beta(2.0, 3.0));
+        assert_ne!(twice[0], Random::new(4, "test").beta(2.0, 3.0));
     }
 }

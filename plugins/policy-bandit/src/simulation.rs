@@ -25,7 +25,7 @@ struct Round {
 
 fn run(config: Value, seed: u64, world: World) -> Vec<Round> {
     let (host, policy) = (TestHost::new(), load::<Bandit>(&config.to_string()).unwrap());
-    let mut chance = Random::new(seed);
+    let mut chance = Random::new(seed, "world");
     (0..ROUNDS)
         .map(|round| play(&host, &policy, &mut chance, round, world))
         .collect()

@@ -1,13 +1,14 @@
 //! A second model that answers the same request: where the two disagree, the answer is escalated.
 
 use pointsman_plugin::{
-    Reviewed, log,
+    Reviewed,
+    finals::Compare,
+    log,
     models::{self, Ask},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::finals::Compare;
 use crate::judge::{OnFailure, explain};
 
 /// A model whose answer has to be the same.

@@ -3,7 +3,6 @@
 //! can stay with the strong models for a while.
 
 mod agreement;
-mod finals;
 mod judge;
 
 use pointsman_plugin::{

@@ -1,8 +1,8 @@
 //! What can be configured, field by field; the comments are the schema's descriptions.
 
+use pointsman_plugin::action::{Action, Labels, Refusal, Settings};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 /// Who is asked, and what about.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -61,9 +61,13 @@ pub(crate) struct Class {
     /// request, it is refused.
     #[serde(default)]
     pub(crate) only: Vec<String>,
-    /// Fields that are set in the request, by name: `{ temperature = 0.2 }`.
+    /// Fields of the request and the values that they are set to, whatever the client sent.
     #[serde(default)]
-    pub(crate) parameters: Map<String, Value>,
+    pub(crate) set: Settings,
+    /// Labels beside the one that names the class.
+    pub(crate) label: Option<Labels>,
+    /// Refuses the request.
+    pub(crate) reject: Option<Refusal>,
 }
 
 /// Which of the request's text is shown.
@@ -97,10 +101,6 @@ fn cache_ms() -> u64 {
     3_600_000
 }
 
-/// What a policy must not change, and what would be another request.
-const NOT_PARAMETERS: [&str; 3] = ["model", "stream", "messages"];
-/// A plan has no more edits.
-const MOST_PARAMETERS: usize = 32;
 const LABEL_BYTES: usize = 256;
 
 impl Config {
@@ -116,7 +116,9 @@ impl Config {
             ));
         }
         for (index, class) in self.classes.iter().enumerate() {
-            class.check().map_err(|error| format!("`classes[{index}].{error}"))?;
+            class
+                .check(&self.label)
+                .map_err(|error| format!("`classes[{index}].{error}"))?;
             let is_double = |other: &Class| other.name.eq_ignore_ascii_case(&class.name);
             if self.classes[..index].iter().any(is_double) {
                 return Err(format!(
@@ -147,9 +149,10 @@ impl Config {
         }
     }
 
-    pub(crate) fn fallback(&self) -> Option<&Class> {
+    /// The fallback's place among the classes.
+    pub(crate) fn fallback(&self) -> Option<usize> {
         let name = self.fallback.as_ref()?;
-        self.classes.iter().find(|class| class.name == *name)
+        self.classes.iter().position(|class| class.name == *name)
     }
 
     /// Whether the model has to tell the class from the others; a fallback may be what is left.
@@ -160,30 +163,33 @@ impl Config {
 
 impl Class {
     /// The error begins with the field's name and a closing backtick.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, label: &str) -> Result<(), String> {
         if !is_label(&self.name) {
             return Err(format!("name`: expected 1 to {LABEL_BYTES} bytes that can be printed"));
         }
-        for field in self.parameters.keys() {
-            if field.is_empty() || NOT_PARAMETERS.contains(&field.as_str()) {
-                return Err(format!("parameters`: `{field}` is not a parameter"));
-            }
+        let more = self.label.iter().flat_map(|labels| &labels.0);
+        if more.into_iter().any(|(key, _)| key == label) {
+            return Err(format!(
+                "label`: `{label}` names the class already, expected labels of other names"
+            ));
         }
-        match self.parameters.len() > MOST_PARAMETERS {
-            true => Err(format!(
-                "parameters`: {} are too many, expected at most {MOST_PARAMETERS}",
-                self.parameters.len()
-            )),
-            false => Ok(()),
+        self.action(label).check()
+    }
+
+    /// What follows for a request of this class; the label names it.
+    pub(crate) fn action(&self, label: &str) -> Action {
+        let own = (label.to_owned(), self.name.clone());
+        let more = self.label.iter().flat_map(|labels| labels.0.iter().cloned());
+        Action {
+            label: Some(Labels([own].into_iter().chain(more).collect())),
+            prefer: self.prefer.clone(),
+            only: self.only.clone(),
+            set: self.set.clone(),
+            reject: self.reject.clone(),
         }
     }
 }
 
 fn is_label(text: &str) -> bool {
     (1..=LABEL_BYTES).contains(&text.len()) && !text.trim().is_empty() && !text.chars().any(char::is_control)
-}
-
-/// RFC 6901 for a field of the request.
-pub(crate) fn pointer(field: &str) -> String {
-    format!("/{}", field.replace('~', "~0").replace('/', "~1"))
 }

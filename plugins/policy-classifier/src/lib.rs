@@ -12,15 +12,19 @@ mod reply;
 use config::{Class, Config};
 use memory::Memory;
 use pointsman_plugin::{
-    Candidate, Plan, Policy, Rejection, Request, Verdict, export_policy, grants, log,
+    Candidate, Plan, Policy, Request, Verdict,
+    action::{Action, Outcome},
+    export_policy, grants, log,
     models::{self, Ask, Failure},
-    named,
 };
 use question::Question;
 use reply::Found;
 
 struct Classifier {
     config: Config,
+    /// What follows for each class, in their order.
+    actions: Vec<Action>,
+    fallback: Option<usize>,
     question: Question,
 }
 
@@ -35,6 +39,8 @@ impl Policy for Classifier {
         }
         Ok(Classifier {
             question: Question::new(&config),
+            actions: config.classes.iter().map(|class| class.action(&config.label)).collect(),
+            fallback: config.fallback(),
             config,
         })
     }
@@ -61,12 +67,9 @@ impl Policy for Classifier {
         if self.config.unless_labelled && request.label(&self.config.label).is_some() {
             return Ok(Verdict::Pass);
         }
-        Ok(match (self.classify(request), self.config.fallback()) {
-            (Ok((found, source)), _) => {
-                let class = &self.config.classes[found.class];
-                self.follow(class, &format!("class {}{source}", class.name), candidates)?
-            }
-            (Err(why), Some(class)) => self.follow(class, &format!("class {}, since {why}", class.name), candidates)?,
+        Ok(match (self.classify(request), self.fallback) {
+            (Ok((found, source)), _) => self.follow(found.class, &source, candidates),
+            (Err(why), Some(class)) => self.follow(class, &format!(", since {why}"), candidates),
             (Err(why), None) => Plan::keep().reason(format!("no class, since {why}")).into(),
         })
     }
@@ -138,28 +141,15 @@ impl Classifier {
         words.into()
     }
 
-    fn follow(&self, class: &Class, reason: &str, candidates: &[Candidate]) -> Result<Verdict, String> {
-        let mut left: Vec<&Candidate> = candidates.iter().collect();
-        if !class.only.is_empty() {
-            left = named(&class.only, candidates);
-            if left.is_empty() {
-                let wanted = class.only.join(", ");
-                let message = format!(
-                    "only {wanted} may serve requests of the class {}, and none of them can",
-                    class.name
-                );
-                return Ok(Rejection::new(403, "no_candidate", message).into());
-            }
+    fn follow(&self, class: usize, source: &str, candidates: &[Candidate]) -> Verdict {
+        let mut outcome = Outcome::new(candidates);
+        match outcome.add(&self.actions[class]) {
+            Ok(()) => outcome
+                .plan()
+                .reason(format!("class {}{source}", self.config.classes[class].name))
+                .into(),
+            Err(rejection) => rejection.into(),
         }
-        let is_reordered = !named(&class.prefer, left.iter().copied()).is_empty();
-        let mut plan = match is_reordered || !class.only.is_empty() {
-            true => Plan::prefer(&class.prefer, left.iter().copied()),
-            false => Plan::keep(),
-        };
-        for (field, value) in &class.parameters {
-            plan = plan.edit(config::pointer(field), value)?;
-        }
-        Ok(plan.label(&*self.config.label, &*class.name).reason(reason).into())
     }
 }
 

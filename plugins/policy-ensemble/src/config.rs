@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pointsman_plugin::{Candidate, Request};
+use pointsman_plugin::{Candidate, Request, action::Settings, finals::Compare};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
-
-use crate::ballot::Kind;
 
 /// Who is asked, and what becomes of the answers.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -21,9 +18,9 @@ pub(crate) struct Config {
     /// Whether the judge writes an answer out of all, or the majority decides where there is one.
     #[serde(default)]
     pub(crate) mode: Mode,
-    /// With `vote`, when two answers count as the same.
+    /// With `vote`, what of two answers is compared: `number`, `option`, `json`, `text`, or `auto`, which looks at the answer.
     #[serde(default)]
-    pub(crate) ballot: Kind,
+    pub(crate) compare: Compare,
     /// With `vote`, the share of the answers, 0 to 1, that must be the same. More than half it is always.
     #[serde(default)]
     pub(crate) majority: f64,
@@ -47,9 +44,9 @@ pub(crate) struct Config {
     /// What the judge should know when it writes an answer out of all.
     #[serde(default)]
     pub(crate) instructions: String,
-    /// Fields that are set in the judge's request, by name: `{ temperature = 0.2 }`.
+    /// Fields of the judge's request and the values that they are set to, whatever the client sent.
     #[serde(default)]
-    pub(crate) parameters: Map<String, Value>,
+    pub(crate) set: Settings,
     /// The label that says what was done: `synthesis`, `vote` or `plain`.
     #[serde(default = "ensemble")]
     pub(crate) label: String,
@@ -61,9 +58,9 @@ pub(crate) struct Config {
 pub(crate) struct Member {
     /// Its id; the grant `models` has to name it, and it is asked only where it is a candidate of the request.
     pub(crate) model: String,
-    /// Fields that are set in the request for it, by name: `{ temperature = 0.9 }`.
+    /// Fields of the request for it and the values that they are set to, whatever the client sent.
     #[serde(default)]
-    pub(crate) parameters: Map<String, Value>,
+    pub(crate) set: Settings,
 }
 
 /// What becomes of the answers.
@@ -93,10 +90,8 @@ fn ensemble() -> String {
     "ensemble".into()
 }
 
-/// What a policy must not change, what would be another request, and what is the ensemble's own.
-const NOT_PARAMETERS: [&str; 5] = ["model", "stream", "stream_options", "messages", "n"];
-/// With the note of its own, a plan has no more edits.
-const MOST_PARAMETERS: usize = 31;
+/// With one of the ensemble's own, a plan or an ask has no more edits.
+const MOST_SETTINGS: usize = 31;
 const MOST_MEMBERS: usize = 16;
 
 impl Config {
@@ -112,9 +107,9 @@ impl Config {
             if member.model.is_empty() {
                 return Err(format!("`members[{index}].model` is empty, expected a model's id"));
             }
-            check_parameters(&format!("members[{index}].parameters"), &member.parameters)?;
+            check_settings(&format!("members[{index}].set"), &member.set)?;
         }
-        check_parameters("parameters", &self.parameters)?;
+        check_settings("set", &self.set)?;
         if self.judge.is_empty() {
             return Err("`judge` is empty, expected at least one candidate".into());
         }
@@ -149,7 +144,7 @@ impl Config {
         let mut warnings = Vec::new();
         if self.mode == Mode::Synthesis {
             let unused = [
-                ("ballot", self.ballot != Kind::default()),
+                ("compare", self.compare != Compare::default()),
                 ("majority", self.majority > 0.0),
                 ("scribe", !self.scribe.is_empty()),
             ];
@@ -158,7 +153,7 @@ impl Config {
             }
         }
         for (index, member) in self.members.iter().enumerate() {
-            let is_same = |other: &Member| other.model == member.model && other.parameters == member.parameters;
+            let is_same = |other: &Member| other.model == member.model && other.set == member.set;
             if self.members[..index].iter().any(is_same) {
                 warnings.push(format!("`members[{index}]` asks `{}` the same again", member.model));
             }
@@ -196,21 +191,11 @@ impl Member {
     }
 }
 
-fn check_parameters(place: &str, parameters: &Map<String, Value>) -> Result<(), String> {
-    let is_other = |field: &&String| field.is_empty() || NOT_PARAMETERS.contains(&field.as_str());
-    if let Some(field) = parameters.keys().find(is_other) {
-        return Err(format!("`{place}`: `{field}` is not a parameter"));
-    }
-    match parameters.len() > MOST_PARAMETERS {
-        true => Err(format!(
-            "`{place}`: {} are too many, expected at most {MOST_PARAMETERS}",
-            parameters.len()
+fn check_settings(place: &str, settings: &Settings) -> Result<(), String> {
+    match settings.0.len() {
+        0..=MOST_SETTINGS => Ok(()),
+        count => Err(format!(
+            "`{place}`: {count} fields are too many, expected at most {MOST_SETTINGS}"
         )),
-        false => Ok(()),
     }
-}
-
-/// RFC 6901 for a field of the request.
-pub(crate) fn pointer(field: &str) -> String {
-    format!("/{}", field.replace('~', "~0").replace('/', "~1"))
 }

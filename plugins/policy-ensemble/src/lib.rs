@@ -2,17 +2,19 @@
 //!
 //! A plan cannot answer by itself: it names who answers and edits what that one is asked. So the judge is the plan's first
 //! step, and its request is the client's with a note behind the last message that holds the members' answers. What can be
-//! configured is in `config.rs`, the notes are in `note.rs`, and when answers count as the same in `ballot.rs`.
+//! configured is in `config.rs`, the notes are in `note.rs`, and how answers count as votes in `election.rs`.
 
-mod ballot;
 mod config;
+mod election;
 mod note;
 
-use ballot::Election;
 use config::{Config, Member, Mode};
+use election::Election;
 use pointsman_plugin::{
-    Candidate, Plan, Policy, Request, Surface, Verdict, export_policy, log,
-    models::{self, Ask, Failure, Reply},
+    Candidate, Plan, Policy, Request, Surface, Verdict,
+    draw::Draw,
+    export_policy, log,
+    models::{self, Ask, Failure, Question, Reply},
     money::Usd,
 };
 
@@ -89,10 +91,10 @@ impl Ensemble {
         if request.get("/n").is_some() {
             ask = ask.edit("/n", &1)?;
         }
-        member
-            .parameters
-            .iter()
-            .try_fold(ask, |ask, (field, value)| ask.edit(config::pointer(field), value))
+        if let Question::Same(edits) = &mut ask.question {
+            edits.extend(member.set.0.iter().cloned());
+        }
+        Ok(ask)
     }
 
     fn conclude(
@@ -102,7 +104,7 @@ impl Ensemble {
         place: Place,
         answers: &Answers,
     ) -> Result<Verdict, String> {
-        let election = (self.0.mode == Mode::Vote).then(|| Election::of(&answers.texts, self.0.ballot));
+        let election = (self.0.mode == Mode::Vote).then(|| Election::of(&answers.texts, self.0.compare));
         let elected = election
             .as_ref()
             .filter(|election| self.0.is_majority(election.votes, answers.texts.len()));
@@ -127,9 +129,7 @@ impl Ensemble {
         let mut plan = Plan::prefer(names, able)
             .label(&*self.0.label, label)
             .reason(format!("{label}: {}{votes}", answers.account()));
-        for (field, value) in &self.0.parameters {
-            plan = plan.edit(config::pointer(field), value)?;
-        }
+        plan.edits.extend(self.0.set.0.iter().cloned());
         let (pointer, value) = place.with(&note);
         Ok(plan.edit(pointer, &value)?.into())
     }
@@ -160,9 +160,9 @@ impl Answers {
         for text in &mut texts {
             text.truncate(text.floor_char_boundary(bytes));
         }
-        let mut state = seed;
+        let mut draw = Draw::new(seed, "ensemble");
         for last in (1..texts.len()).rev() {
-            texts.swap(last, chance(&mut state, last + 1));
+            texts.swap(last, draw.below(last as u64 + 1) as usize);
         }
         Answers { texts, members, cost }
     }
@@ -218,15 +218,6 @@ fn has_room(candidate: &Candidate, request: &Request, note: &str) -> bool {
         + note.len().div_ceil(3) as u64
         + u64::from(request.max_output_tokens.unwrap_or(0));
     candidate.context_window == 0 || needed <= u64::from(candidate.context_window)
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014), as a number below a small bound.
-fn chance(state: &mut u64, below: usize) -> usize {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    let mixed = mixed ^ (mixed >> 31);
-    ((u128::from(mixed) * below as u128) >> 64) as usize
 }
 
 fn words(failure: &Failure) -> String {

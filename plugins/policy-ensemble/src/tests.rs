@@ -9,7 +9,7 @@ use super::*;
 
 fn policy(more: Value) -> Ensemble {
     let mut config = json!({
-        "members": [{ "model": "a", "parameters": { "temperature": 0.9 } }, { "model": "b" }, { "model": "c" }],
+        "members": [{ "model": "a", "set": { "temperature": 0.9 } }, { "model": "b" }, { "model": "c" }],
         "judge": ["tag:strong"],
     });
     config
@@ -55,7 +55,7 @@ fn golden_files() {
 }
 
 #[test]
-fn members_are_asked_the_clients_request_with_their_own_parameters_and_for_one_answer() {
+fn members_are_asked_the_clients_request_with_their_own_settings_and_for_one_answer() {
     let (host, policy) = (
         TestHost::new(),
         policy(json!({ "max_output_tokens": 300, "timeout_ms": 5000 })),

@@ -1,4 +1,5 @@
 //! The final answer of a text, in a form in which two of them can be compared: a number, an option's letter, JSON, or words.
+//! For policies that hold answers against each other.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -7,7 +8,7 @@ use serde_json::Value;
 /// What of two texts is compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Compare {
+pub enum Compare {
     /// JSON where the text is that; else what the text marks as its answer; else a text of one short line.
     #[default]
     Auto,
@@ -23,10 +24,14 @@ pub(crate) enum Compare {
 
 /// A final answer. Two are equal if they mean the same.
 #[derive(Debug, Clone)]
-pub(crate) enum Final {
+pub enum Final {
+    /// Equal but for what is lost in writing a number down.
     Number(f64),
+    /// `A` to `J`.
     Option(char),
+    /// An object or a list, equal by value.
     Json(Value),
+    /// Words in lower case, without punctuation around them.
     Text(String),
 }
 
@@ -35,7 +40,7 @@ const SHORT_BYTES: usize = 80;
 
 impl Compare {
     /// The final answer of a text; none where there is nothing to be compared.
-    pub(crate) fn find(self, text: &str) -> Option<Final> {
+    pub fn find(self, text: &str) -> Option<Final> {
         let text = text.trim();
         match self {
             Compare::Auto => json(text).or_else(|| marked(text).or_else(|| short(text)).and_then(|it| classify(&it))),
@@ -56,7 +61,7 @@ impl Compare {
 
 impl Final {
     /// What kind of answer it is, for people.
-    pub(crate) fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Final::Number(_) => "number",
             Final::Option(_) => "option",

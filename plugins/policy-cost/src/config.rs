@@ -14,6 +14,8 @@ pub(crate) struct Config {
     /// Tags that a candidate must have, all of them; the others are out.
     #[serde(default)]
     pub(crate) require_tags: Vec<String>,
+    /// What a million tokens may cost at most; candidates of which one costs more are out.
+    pub(crate) max_price: Option<MaxPrice>,
     /// What one call may cost at most, in US dollars; candidates that cost more are out.
     pub(crate) max_call_usd: Option<Usd>,
     /// Which of a candidate's costs `max_call_usd` is held against.
@@ -22,11 +24,21 @@ pub(crate) struct Config {
     /// What happens where everybody costs more than `max_call_usd`.
     #[serde(default)]
     pub(crate) over_cap: OverCap,
-    /// What becomes of candidates whose price nobody has stated. Default: `out` with `max_call_usd`, else `last`.
+    /// What becomes of candidates whose price nobody has stated. Default: `out` with `max_call_usd` or `max_price`, else `last`.
     pub(crate) unpriced: Option<Unpriced>,
     /// Candidates of which more attempts failed lately come behind those that are well, whatever they cost.
     #[serde(default = "most_errors")]
     pub(crate) max_error_percent: Percent,
+}
+
+/// What a million tokens may cost at most, in US dollars.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MaxPrice {
+    /// Of input that is not cached.
+    pub(crate) input: Option<Usd>,
+    /// Of output.
+    pub(crate) output: Option<Usd>,
 }
 
 /// Who leads among the candidates that are well and have a price.
@@ -87,16 +99,28 @@ impl Config {
                 "`require_tags`: `{tag}` is how lists of candidates name a tag, expected the tag alone"
             ));
         }
+        if self
+            .max_price
+            .is_some_and(|most| most.input.is_none() && most.output.is_none())
+        {
+            return Err("`max_price` says nothing, expected `input`, `output` or both".into());
+        }
         if self.max_call_usd.is_none() && self.over_cap == OverCap::Cheapest {
             return Err("`over_cap`: there is no cap, expected `max_call_usd` beside it".into());
         }
         Ok(())
     }
 
+    /// Whether there is a limit that a model without a price could break.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.max_call_usd.is_some() || self.max_price.is_some()
+    }
+
     pub(crate) fn unpriced(&self) -> Unpriced {
-        self.unpriced.unwrap_or(match self.max_call_usd {
-            Some(_) => Unpriced::Out,
-            None => Unpriced::Last,
+        self.unpriced.unwrap_or(if self.is_limited() {
+            Unpriced::Out
+        } else {
+            Unpriced::Last
         })
     }
 }

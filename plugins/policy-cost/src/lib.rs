@@ -5,9 +5,10 @@
 
 mod config;
 
-use config::{Config, Figure, OverCap, Pick, Unpriced};
+use config::{Config, Figure, MaxPrice, OverCap, Pick, Unpriced};
 use pointsman_plugin::{
-    Candidate, Plan, Policy, Rejection, Request, Verdict, draw::Draw, export_policy, money::Usd, standing::Standing,
+    Candidate, Plan, Policy, Price, Rejection, Request, Verdict, draw::Draw, export_policy, money::Usd,
+    standing::Standing,
 };
 
 struct Cost(Config);
@@ -21,9 +22,9 @@ impl Policy for Cost {
     }
 
     fn warnings(&self) -> Vec<String> {
-        if self.0.max_call_usd.is_some() && self.0.unpriced == Some(Unpriced::Last) {
+        if self.0.is_limited() && self.0.unpriced == Some(Unpriced::Last) {
             vec![
-                "with `unpriced = \"last\"` models without a price may serve at any cost, in spite of `max_call_usd`"
+                "with `unpriced = \"last\"` models without a price may serve at any cost, whatever the limits say"
                     .into(),
             ]
         } else {
@@ -55,7 +56,7 @@ impl Policy for Cost {
 }
 
 impl Cost {
-    /// Those with the tags that are required, and with a price where one is.
+    /// Those with the tags that are required, with a price where one is, and with none that is too high.
     fn fitting<'a>(&self, candidates: &'a [Candidate]) -> Result<Vec<&'a Candidate>, Rejection> {
         let Config { require_tags, .. } = &self.0;
         let mut fit: Vec<&Candidate> = candidates
@@ -74,6 +75,13 @@ impl Cost {
             if fit.is_empty() {
                 let message = "nobody has stated what any of the models costs, so none is known to be cheap enough";
                 return Err(Rejection::new(403, "model_not_priced", message));
+            }
+        }
+        if let Some(most) = self.0.max_price {
+            fit.retain(|candidate| candidate.price.is_none_or(|price| most.allows(price)));
+            if fit.is_empty() {
+                let message = "every model's price per token is higher than this route allows";
+                return Err(Rejection::new(403, "no_candidate", message));
             }
         }
         Ok(fit)
@@ -127,6 +135,14 @@ impl Cost {
             Some(nanos) => format!("{how} {}, about {}", first.id, Usd { nanos }),
             None => format!("{how} {}, its price is unknown", first.id),
         }
+    }
+}
+
+impl MaxPrice {
+    /// Both are in nano-dollars for a million tokens.
+    fn allows(self, price: Price) -> bool {
+        self.input.is_none_or(|most| price.input <= most.nanos)
+            && self.output.is_none_or(|most| price.output <= most.nanos)
     }
 }
 

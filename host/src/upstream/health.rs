@@ -1,9 +1,9 @@
 //! What the gateway has seen of each model lately. Kept over reloads, by the model's id.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 /// One model's record; cheap to update, and read without a lock.
 #[derive(Debug, Default)]
@@ -12,9 +12,14 @@ pub struct Health {
     /// Decaying averages in milliseconds; 0 until something was seen.
     first_token: AtomicU32,
     total: AtomicU32,
-    /// Decaying share of failures in thousandths.
-    errors: AtomicU32,
+    errors: Errors,
 }
+
+/// The share of failures: the newest attempt counts a tenth, and what is known halves every ten seconds, so that a model
+/// that nobody asks any more because it failed is asked again. Thousandths in the upper ten
+/// bits, the time of the last attempt in the others.
+#[derive(Debug, Default)]
+struct Errors(AtomicU64);
 
 /// A reading of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,12 +59,12 @@ impl Health {
     /// An attempt ended well.
     pub fn success(&self, total: Duration) {
         average(&self.total, milliseconds(total));
-        self.outcome(0);
+        self.errors.note(0, now_ms());
     }
 
     /// An attempt failed by the provider's fault.
     pub fn failure(&self) {
-        self.outcome(1000);
+        self.errors.note(1000, now_ms());
     }
 
     /// What the record says now.
@@ -69,17 +74,50 @@ impl Health {
             in_flight: self.in_flight.load(Ordering::Relaxed),
             first_token_ms: seen(&self.first_token),
             total_ms: seen(&self.total),
-            error_permille: self.errors.load(Ordering::Relaxed),
+            error_permille: self.errors.at(now_ms()),
         }
     }
+}
 
-    fn outcome(&self, permille: u32) {
-        let update = |old: u32| Some((old * 9 + permille).div_ceil(10).min(1000)).filter(|new| *new != old);
-        let _ = self.errors.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
-            // Rounded down on the way to zero, so that an old failure is forgotten in the end.
-            if permille == 0 { Some(old * 9 / 10) } else { update(old) }
-        });
+/// A share of failures is half of it after so long.
+const HALF_LIFE_MS: f64 = 10_000.0;
+/// Enough for half a million years.
+const TIME_BITS: u32 = 54;
+
+impl Errors {
+    /// Mixes an attempt in: 1000 for a failure, 0 for a success.
+    fn note(&self, permille: u32, now_ms: u64) {
+        let mix = |packed: u64| {
+            let old = decayed(packed, now_ms);
+            // Up on the way to all, down on the way to none, so that both ends are reached.
+            let new = if permille == 0 {
+                old * 9 / 10
+            } else {
+                (old * 9 + permille).div_ceil(10)
+            };
+            Some(u64::from(new.min(1000)) << TIME_BITS | now_ms)
+        };
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, mix);
     }
+
+    fn at(&self, now_ms: u64) -> u32 {
+        decayed(self.0.load(Ordering::Relaxed), now_ms)
+    }
+}
+
+fn decayed(packed: u64, now_ms: u64) -> u32 {
+    let (permille, at_ms) = ((packed >> TIME_BITS) as u32, packed & ((1 << TIME_BITS) - 1));
+    if permille == 0 {
+        return 0;
+    }
+    let passed = now_ms.saturating_sub(at_ms);
+    (f64::from(permille) * (-(passed as f64) / HALF_LIFE_MS).exp2()).round() as u32
+}
+
+/// Since the first call.
+fn now_ms() -> u64 {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    BEGAN.get_or_init(Instant::now).elapsed().as_millis() as u64
 }
 
 fn milliseconds(duration: Duration) -> u32 {
@@ -115,20 +153,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_are_seen_at_once_and_forgotten_in_time() {
+    fn failures_are_seen_at_once_and_forgotten_with_successes() {
+        let errors = Errors::default();
+        assert_eq!(errors.at(5), 0);
+        errors.note(1000, 5);
+        assert_eq!(errors.at(5), 100);
+        for _ in 0..100 {
+            errors.note(1000, 5);
+        }
+        assert_eq!(errors.at(5), 1000);
+        for _ in 0..100 {
+            errors.note(0, 5);
+        }
+        assert_eq!(errors.at(5), 0);
+    }
+
+    #[test]
+    fn failures_are_forgotten_where_nobody_asks_any_more() {
+        let errors = Errors::default();
+        for _ in 0..100 {
+            errors.note(1000, 5);
+        }
+        assert_eq!(errors.at(10_005), 500);
+        assert_eq!(errors.at(30_005), 125);
+        assert_eq!(errors.at(200_000), 0);
+        errors.note(1000, 10_005);
+        assert_eq!(errors.at(10_005), 550);
+    }
+
+    #[test]
+    fn times_are_averages_and_absent_until_something_was_seen() {
         let health = Arc::new(Health::default());
         assert_eq!(health.read(), Reading::default());
-        health.failure();
-        assert_eq!(health.read().error_permille, 100);
-        for _ in 0..100 {
-            health.failure();
+        for total in [20, 120] {
+            health.success(Duration::from_millis(total));
         }
-        assert!(health.read().error_permille > 990);
-        for _ in 0..100 {
-            health.success(Duration::from_millis(20));
-        }
-        assert_eq!(health.read().error_permille, 0);
-        assert_eq!(health.read().total_ms, Some(20));
+        assert_eq!(health.read().total_ms, Some(40));
     }
 
     #[test]

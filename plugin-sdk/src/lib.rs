@@ -55,6 +55,7 @@ pub mod policy;
 pub mod standing;
 pub mod state;
 pub mod terms;
+pub mod when;
 
 mod host;
 mod passthrough;

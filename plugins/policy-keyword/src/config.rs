@@ -1,10 +1,11 @@
 //! What can be configured, field by field; the comments are the schema's descriptions.
 
-use pointsman_plugin::action::{Action, Labels, Refusal, Settings};
+use pointsman_plugin::{
+    action::{Action, Labels, Refusal, Settings},
+    when::Condition,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-use crate::when::Condition;
 
 /// Rules and how they are read.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -2,11 +2,10 @@
 //!
 //! All rules' words are searched for in one pass over the text. Regular expressions cost a pass each, and are looked at
 //! only in rules whose words leave the answer open; conditions on headers, fields and the like come last. What can be
-//! configured is in `config.rs`, the search in `rules.rs`, conditions are in `when.rs`.
+//! configured is in `config.rs`, the search in `rules.rs`.
 
 mod config;
 mod rules;
-mod when;
 
 use config::{Config, Mode};
 use pointsman_plugin::{

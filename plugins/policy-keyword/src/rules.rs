@@ -6,11 +6,11 @@ use pointsman_plugin::{
     Request,
     action::Action,
     terms::{Matching, Terms},
+    when::Condition,
 };
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::config::{Config, Place, Rule};
-use crate::when::Condition;
 
 /// All rules, ready to be looked for.
 pub(crate) struct Rules {

@@ -1,9 +1,8 @@
-//! Conditions on what comes with a request's text: a header, a field, a label, who asks. Each is looked at only where the
-//! rule's words have matched, at the price of one call of the host for a header or a field.
+//! Conditions on what comes with a request's text: a header, a field, a label, who asks. Each costs, when it is looked at, one
+//! call of the host for a header or a field, and nothing for the others.
 
 use std::{borrow::Cow, fmt};
 
-use pointsman_plugin::Request;
 use regex_lite::Regex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
@@ -12,11 +11,13 @@ use serde::{
 };
 use serde_json::Value;
 
+use crate::Request;
+
 /// One condition: what is looked at, and what must hold of it. Of what is not there only `not` and `exists = false` hold.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "Fields")]
 #[schemars(with = "Fields")]
-pub(crate) struct Condition(Fields);
+pub struct Condition(Fields);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -67,11 +68,12 @@ impl TryFrom<Fields> for Condition {
 
 impl Condition {
     /// What is looked at, as the configuration names it.
-    pub(crate) fn subject(&self) -> &str {
+    pub fn subject(&self) -> &str {
         &self.0.of.name
     }
 
-    pub(crate) fn holds(&self, request: &Request) -> bool {
+    /// Whether it holds of the request.
+    pub fn holds(&self, request: &Request) -> bool {
         let Condition(fields) = self;
         let found = fields.of.find(request);
         if fields.exists.is_some_and(|exists| exists != found.is_some()) {

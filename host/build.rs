@@ -1,5 +1,5 @@
 //! Embeds the plugins in the box: builds them into components and writes `$OUT_DIR/builtin.rs`, which the plugin
-//! loader includes. Runs again only when something that a plugin is made of has changed, never for a change in `src/`.
+//! loader includes. Makes the stub of WASI for plugins of users' own. Runs again only when something that a plugin is made of has changed, never for a change in `src/`.
 
 use std::env;
 use std::fmt::Write as _;
@@ -10,11 +10,15 @@ use anyhow::{Context, Result};
 use xtask::plugins::{self, BuiltPlugin, Selection};
 use xtask::{nested, workspace};
 
+/// What `plugin build` gives to languages whose compilers know nothing but the first WASI.
+const WASI_STUB: &str = "templates/shim/wasi-stub.wat";
+
 fn main() -> Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set")?);
     let target = nested::target_dir_above(&out).unwrap_or(&out).join("plugins");
     let built = plugins::build(&target, &Selection::All)?;
     fs::write(out.join("builtin.rs"), table(&built)?).context("cannot write builtin.rs")?;
+    fs::write(out.join("wasi-stub.wasm"), wat::parse_file(WASI_STUB)?).context("cannot write wasi-stub.wasm")?;
     watch(&built);
     Ok(())
 }
@@ -48,6 +52,7 @@ fn watch(built: &[BuiltPlugin]) {
         .chain([Path::new("plugin-sdk")]);
     let sources = folders.flat_map(|folder| [folder.join("src"), folder.join("Cargo.toml")]);
     let shared = ["wit", "Cargo.toml", "Cargo.lock"].into_iter().map(PathBuf::from);
+    println!("cargo::rerun-if-changed={WASI_STUB}");
     for path in sources.chain(shared) {
         println!("cargo::rerun-if-changed={}", workspace().join(path).display());
     }

@@ -2,7 +2,7 @@
 
 mod check;
 mod explain;
-mod inspect;
+mod plugin;
 mod serve;
 
 use std::io::IsTerminal;
@@ -57,15 +57,11 @@ enum Command {
     )]
     Explain(explain::Options),
     /// Work on plugins
-    #[command(subcommand, after_help = "Example:\n  pointsman plugin inspect policy.wasm")]
-    Plugin(PluginCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum PluginCommand {
-    /// Show what a component is: its world, the grants that it needs, exports, digest, size, memory, time to compile
-    #[command(after_help = "Example:\n  pointsman plugin inspect policy.wasm")]
-    Inspect(inspect::Options),
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pointsman plugin new night --kind policy --lang js\n  pointsman plugin build night\n  pointsman plugin test night\n  pointsman plugin inspect night/night.wasm"
+    )]
+    Plugin(plugin::PluginCommand),
 }
 
 /// Runs a command.
@@ -77,7 +73,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Serve => serve::run(config).await,
         Command::Check { print } => check::run(config, print).await,
         Command::Explain(options) => explain::run(config, &options).await,
-        Command::Plugin(PluginCommand::Inspect(options)) => inspect::run(&options),
+        Command::Plugin(command) => plugin::run(config, &command).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

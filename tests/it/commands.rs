@@ -41,6 +41,8 @@ fn every_command_has_a_help_with_an_example() {
         &["check"],
         &["explain"],
         &["plugin"],
+        &["plugin", "new"],
+        &["plugin", "build"],
         &["plugin", "inspect"],
     ] {
         let output = home.run(&[command, &["--help"]].concat());
@@ -68,6 +70,8 @@ fn the_exit_status_tells_good_from_wrong_and_wrong_from_misused() {
         (&["explain", "missing.json"], 1),
         (&["explain", "bad.json"], 1),
         (&["plugin", "inspect", "missing.wasm"], 1),
+        (&["plugin", "build", "missing"], 1),
+        (&["plugin", "new", "Night", "--kind", "policy", "--lang", "c"], 1),
         (&[], 2),
         (&["srve"], 2),
         (&["check", "--fast"], 2),
@@ -75,6 +79,8 @@ fn the_exit_status_tells_good_from_wrong_and_wrong_from_misused() {
         (&["explain", "good.json", "--format", "xml"], 2),
         (&["plugin"], 2),
         (&["plugin", "inspect"], 2),
+        (&["plugin", "new", "night"], 2),
+        (&["plugin", "new", "night", "--kind", "policy", "--lang", "cobol"], 2),
     ] {
         let output = home.run(arguments);
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", errors(&output));

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::plugins::{self, Engine, EngineConfig, Inspection};
 
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     /// The component
     file: PathBuf,
     /// Print JSON

@@ -2,6 +2,7 @@
 //! Each module is one part of what it promises; `tests/src` is what they are written with.
 
 mod admin;
+mod bandit;
 mod chat;
 mod commands;
 mod config;

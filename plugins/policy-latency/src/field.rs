@@ -201,7 +201,7 @@ impl<'a> Field<'a> {
 /// The longest time that still counts as near the fastest, in milliseconds.
 fn near(config: &Config, fastest: u32) -> u64 {
     match (config.within_percent, config.target_ms) {
-        (Some(percent), _) => u64::from(fastest) * (100 + u64::from(percent)) / 100,
+        (Some(percent), _) => u64::from(fastest).saturating_mul(100 + u64::from(percent)) / 100,
         (None, Some(_)) => u64::MAX,
         (None, None) => u64::from(fastest),
     }

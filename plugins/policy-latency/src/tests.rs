@@ -118,3 +118,52 @@ fn a_wait_has_its_bounds() {
     assert_eq!(wait(r#"{ "factor": 2 }"#).of(None), None);
     assert_eq!(wait(r#"{ "ms": 50 }"#).of(Some(7)), Some(50));
 }
+
+/// Candidates with any health there can be, the odd ones included.
+fn any(draw: &mut Draw) -> Value {
+    let one = |id: u64, draw: &mut Draw| {
+        let times = [json!(null), json!(1), json!(500), json!(u32::MAX)];
+        let mut time = || times[draw.below(4) as usize].clone();
+        let (first, total, cooling) = (time(), time(), time());
+        json!({
+            "id": id.to_string(),
+            "weight": draw.below(3),
+            "health": {
+                "first_token_ms": first, "total_ms": total, "cooling_ms": if id == 0 { cooling } else { json!(null) },
+                "error_permille": draw.below(1001), "requests_left": draw.below(2),
+            },
+        })
+    };
+    (0..draw.below(6) + 1).map(|id| one(id, draw)).collect()
+}
+
+#[test]
+fn nobody_comes_twice_and_nobody_is_lost_but_for_the_target() {
+    let configs = [
+        json!({}),
+        json!({ "target_ms": 400 }),
+        json!({ "target_ms": 400, "over_target": "out", "within_percent": 10, "pick": "weight" }),
+        json!({ "within_percent": u32::MAX, "pick": "price", "explore_percent": 50, "remeasure_percent": 50 }),
+        json!({ "hedge_after": { "factor": 1000 }, "first_token_timeout": { "factor": 0.0001 }, "max_error_percent": 0 }),
+    ];
+    for config in configs {
+        let is_out = config["over_target"] == "out";
+        let policy = policy(config);
+        for seed in 0..400 {
+            let candidates = any(&mut Draw::new(seed, "candidates"));
+            let plan = plan(&policy, seed, &candidates);
+            let mut ids: Vec<&str> = plan.steps.iter().map(|step| step.candidate.as_str()).collect();
+            ids.sort_unstable();
+            let named = ids.len();
+            ids.dedup();
+            assert_eq!(ids.len(), named, "{candidates}: {plan:?}");
+            let offered = candidates.as_array().map_or(0, Vec::len);
+            assert!(named == offered || (is_out && named > 0), "{candidates}: {plan:?}");
+            assert!(
+                plan.steps
+                    .iter()
+                    .all(|step| step.hedge_after_ms != Some(0) && step.first_token_timeout_ms != Some(0))
+            );
+        }
+    }
+}

@@ -183,3 +183,50 @@ fn what_counts_needs_the_grant_and_the_rest_does_not() {
     assert!(load("lowest-usage").is_some());
     assert_eq!(load("least-busy"), None);
 }
+
+#[test]
+fn nobody_comes_twice_and_nobody_is_lost() {
+    let picks = [
+        "least-busy",
+        "power-of-two",
+        "random",
+        "round-robin",
+        "lowest-usage",
+        "most-tokens-left",
+        "most-requests-left",
+    ];
+    let host = TestHost::new();
+    for pick in picks {
+        let policy = policy(json!({ "pick": pick, "tiers": [["0", "1"], ["tag:x"]], "max_in_flight": 5 }));
+        for seed in 0..300 {
+            let mut draw = Draw::new(seed, "candidates");
+            let count = draw.below(6) + 1;
+            let candidates: Vec<Value> = (0..count)
+                .map(|id| {
+                    let weights = [0, 1, 7, u64::from(u32::MAX)];
+                    json!({
+                        "id": id.to_string(),
+                        "tags": if draw.happens(500_000) { vec!["x"] } else { vec![] },
+                        "weight": weights[draw.below(4) as usize],
+                        "health": {
+                            "in_flight": draw.below(9), "error_permille": draw.below(1001),
+                            "requests_left": draw.below(3), "tokens_left": draw.number(),
+                        },
+                    })
+                })
+                .collect();
+            let case = json!({ "seed": seed, "candidates": candidates });
+            let Ok(Verdict::Plan(plan)) = host.decide(&policy, &Case::json(case)) else {
+                panic!("no plan for {candidates:?}")
+            };
+            let mut ids: Vec<&str> = plan.steps.iter().map(|step| step.candidate.as_str()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(
+                (ids.len() as u64, plan.steps.len() as u64),
+                (count, count),
+                "{pick}: {plan:?}"
+            );
+        }
+    }
+}

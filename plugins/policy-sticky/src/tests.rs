@@ -1,7 +1,7 @@
 //! The golden files, and what takes more than one request: who served, and what is kept of it.
 
 use pointsman_plugin::{
-    Attempt, Verdict,
+    Verdict,
     testing::{Case, TestHost, golden},
 };
 use serde_json::{Value, json};
@@ -88,6 +88,15 @@ fn a_request_that_nobody_answered_moves_nobody() {
         &ended(labels, &[("b", Some("upstream")), ("a", Some("upstream"))], NOW + 1),
     );
     assert_eq!(turn(&host, &policy, "s", NOW + 2).1, "b");
+}
+
+#[test]
+fn a_client_that_goes_away_stays_where_it_was_being_served() {
+    let (host, policy) = (TestHost::new(), policy(json!({ "mode": "always" })));
+    let (labels, _) = turn(&host, &policy, "s", NOW);
+    let attempts = [("a", Some("overloaded")), ("b", Some("client_disconnected"))];
+    host.observe(&policy, &ended(labels, &attempts, NOW));
+    assert_eq!(turn(&host, &policy, "s", NOW + 1).1, "b");
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! What can be configured, field by field; the comments are the schema's descriptions.
 
-use std::collections::BTreeMap;
-
-use pointsman_plugin::{Candidate, Request, action::Settings, finals::Compare};
+use pointsman_plugin::{Candidate, Request, action::Settings, finals::Compare, when::Condition};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -30,9 +28,9 @@ pub(crate) struct Config {
     /// With fewer answers the judge is asked as if there were no ensemble.
     #[serde(default = "two")]
     pub(crate) min_answers: u32,
-    /// Which requests it is for: labels by name, each with values of which the request has one. Without any, all.
+    /// What must hold of a request that it is for: all of these. Without any, it is for all requests.
     #[serde(default)]
-    pub(crate) when: BTreeMap<String, Vec<String>>,
+    pub(crate) when: Vec<Condition>,
     /// How long the members may take, in milliseconds.
     #[serde(default = "timeout_ms")]
     pub(crate) timeout_ms: u32,
@@ -122,9 +120,6 @@ impl Config {
         if !(0.0..=1.0).contains(&self.majority) {
             return Err(format!("`majority`: {} is no share, expected 0 to 1", self.majority));
         }
-        if let Some((label, _)) = self.when.iter().find(|(_, values)| values.is_empty()) {
-            return Err(format!("`when.{label}` is empty, expected at least one value"));
-        }
         if self.label.is_empty() || self.label.len() > 256 || self.label.chars().any(char::is_control) {
             return Err("`label`: expected 1 to 256 bytes that can be printed".into());
         }
@@ -162,12 +157,7 @@ impl Config {
     }
 
     pub(crate) fn is_meant(&self, request: &Request) -> bool {
-        let has_one = |(label, values): (&String, &Vec<String>)| {
-            request
-                .label(label)
-                .is_some_and(|value| values.iter().any(|wanted| wanted == value))
-        };
-        self.when.iter().all(has_one)
+        self.when.iter().all(|condition| condition.holds(request))
     }
 
     /// Two that agree, more than half, and as large a share as the configuration wants.

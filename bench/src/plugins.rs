@@ -200,6 +200,7 @@ fn policy(engine: &Engine, name: &str, config: &str, instances: Instances) -> Re
         source: source("policy", name)?,
         config_json: config.to_owned(),
         grants: vec![Grant::State],
+        models: Vec::new(),
         instances,
         limits: Limits::default(),
     };
@@ -310,6 +311,7 @@ fn call() -> Call {
         summary,
         candidates: vec![candidate("large", 2_500), candidate("small", 150)],
         prompt: Arc::new(Text(text)),
+        models: None,
     }
 }
 

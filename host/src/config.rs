@@ -62,6 +62,7 @@ impl Config {
             ("admin.listen", self.admin != other.admin),
             ("store.path", self.store != other.store),
             ("plugins.slots", self.plugins.slots != other.plugins.slots),
+            ("plugins.asking", self.plugins.asking != other.plugins.asking),
             (
                 "plugins.stack_bytes",
                 self.plugins.stack_bytes != other.plugins.stack_bytes,
@@ -117,6 +118,8 @@ pub struct ReloadConfig {
 pub struct PluginsConfig {
     /// Instances at one time, over all plugins.
     pub slots: u32,
+    /// Calls that may wait for models at one time, over all policies.
+    pub asking: u32,
     /// A guest's own stack.
     pub stack_bytes: usize,
     /// What one policy may use unless its own settings say otherwise.
@@ -131,6 +134,7 @@ impl PluginsConfig {
         EngineConfig {
             cache_dir: Some(store.join("cache")),
             slots: self.slots,
+            asking: self.asking,
             stack_bytes: self.stack_bytes,
         }
     }
@@ -330,8 +334,10 @@ fn metric_labels(section: Section<'_>) -> Vec<String> {
 fn plugins(section: &Section<'_>) -> PluginsConfig {
     let config = PluginsConfig {
         slots: section.number("slots", 1..=20_000).unwrap_or(1_000) as u32,
+        // The runtime has 512 blocking threads, which other work needs, too.
+        asking: section.number("asking", 1..=400).unwrap_or(128) as u32,
         stack_bytes: section.number("stack_bytes", 64 << 10..=1 << 20).unwrap_or(512 << 10) as usize,
-        limits: policies::limits(&section.section("limits"), Limits::default()),
+        limits: policies::policy_limits(&section.section("limits"), Limits::default()),
         adapter_limits: policies::limits(&section.section("adapter_limits"), Limits::adapter()),
     };
     section.finish_ref();

@@ -5,10 +5,13 @@
 
 mod account;
 mod answer;
+mod asking;
 pub mod attempt;
+mod bill;
 pub mod candidates;
 pub mod decide;
 mod facts;
+mod reading;
 mod relay;
 
 use std::sync::Arc;
@@ -19,10 +22,12 @@ use hyper::HeaderMap;
 use crate::error::ApiError;
 use crate::generation::{Generation, Route};
 use crate::json::Document;
+use crate::plugins::Models;
 use crate::surfaces::chat::Ask;
 use crate::telemetry::Meter;
 use account::Account;
 pub use answer::Answer;
+use asking::Asking;
 
 /// A request as the pipeline takes it.
 #[derive(Debug)]
@@ -71,7 +76,10 @@ async fn serve(
 ) -> Result<Answer, ApiError> {
     let mut account = Account::open(generation.clone(), route.clone(), call.clone(), meter.clone());
     let offer = candidates::offer(&route, &call.ask)?;
-    let decided = decide::chain(&route, &call, offer).await;
+    let asking = Asking::of(&generation, &route, &call, account.bill());
+    let models = asking.clone().map(|asking| asking as Arc<dyn Models>);
+    let decided = decide::chain(&route, &call, offer, models).await;
+    account.waited(asking.map_or(Duration::ZERO, |asking| asking.waited()));
     let decision = account.decided(decided)?;
     let served = attempt::walk(&call, &decision, &mut account).await?;
     Ok(match served.reply {

@@ -8,6 +8,7 @@
 //! version of it is another value.
 
 mod adapter;
+mod asking;
 mod bindings;
 mod deadlines;
 mod digest;
@@ -37,6 +38,7 @@ mod wasi;
 mod tests;
 
 pub use self::adapter::{Adapter, AdapterError, AdapterSpec};
+pub use self::asking::{Models, Replies};
 pub use self::digest::Digest;
 pub(crate) use self::engine::create_private;
 pub use self::engine::{Engine, EngineConfig};
@@ -56,6 +58,9 @@ pub mod words {
     pub use super::bindings::exports::pointsman::plugin::outcome::{Attempt, Ended};
     pub use super::bindings::exports::pointsman::plugin::route::{Edit, Plan, Rejection, Step, Verdict};
     pub use super::bindings::pointsman::plugin::catalog::{Abilities, Candidate, Health, Price};
+    pub use super::bindings::pointsman::plugin::models::{
+        Ask, Failure as AskFailure, Prompt as OwnPrompt, Question, Reply,
+    };
     pub use super::bindings::pointsman::plugin::request::{Summary, Surface};
     pub use super::bindings::pointsman::plugin::wire::{
         Answer, Authentication, Chunk, Dialects, Event, Failure, Framing, Kind, Operation, Outgoing, Profile, Target,

@@ -2,6 +2,7 @@
 //! Each module is one part of what it promises; `tests/src` is what they are written with.
 
 mod admin;
+mod asking;
 mod bandit;
 mod chat;
 mod commands;
@@ -13,6 +14,7 @@ mod dialects;
 mod docs;
 mod examples;
 mod failover;
+mod grants;
 mod isolation;
 mod reload;
 mod requests;

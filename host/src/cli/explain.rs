@@ -136,7 +136,7 @@ async fn explain(generation: &Generation, call: Arc<Call>) -> Value {
         Err(error) => return merged(explained, refused(&error)),
     };
     explained["candidates"] = offer.iter().map(|(model, _)| model.id.as_str()).collect();
-    let decided = decide::chain(&route, &call, offer).await;
+    let decided = decide::chain(&route, &call, offer, None).await;
     explained["policies"] = decided.trace.iter().map(said).collect();
     match decided.outcome {
         Err(error) => merged(explained, refused(&error)),

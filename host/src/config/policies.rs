@@ -14,6 +14,8 @@ pub struct PolicyConfig {
     pub component: ComponentRef,
     /// What it may call beside the request's content and the log.
     pub grants: Vec<Grant>,
+    /// The models that it may ask: ids of the catalog, or `*` for all.
+    pub models: Vec<String>,
     /// What follows when it fails.
     pub on_fault: OnFault,
     /// Whether calls share instances.
@@ -69,9 +71,10 @@ pub(super) fn read(
         }
         let component = ComponentRef::read(&section, context.base, "component", "sha256");
         let grants = grants(&section);
+        let askable = askable(&section, &grants, models);
         let on_fault = on_fault(&section);
         let instances = instances(&section);
-        let limits = limits(&section.section("limits"), context.limits.clone());
+        let limits = policy_limits(&section.section("limits"), context.limits.clone());
         let config = section.json("config");
         let tests = tests(&section, models);
         section.finish();
@@ -81,6 +84,7 @@ pub(super) fn read(
                 PolicyConfig {
                     component,
                     grants,
+                    models: askable,
                     on_fault,
                     instances,
                     limits,
@@ -154,6 +158,28 @@ fn grants(section: &Section<'_>) -> Vec<Grant> {
     section.strings("grants").into_iter().filter_map(parse).collect()
 }
 
+/// Which models a policy may ask goes with the grant: neither is of use without the other.
+fn askable(section: &Section<'_>, grants: &[Grant], models: &BTreeMap<String, ModelConfig>) -> Vec<String> {
+    let named = section.strings("models");
+    for (id, span) in named.iter().filter(|(id, _)| id != "*" && !models.contains_key(id)) {
+        let near = suggestion(id, models.keys().map(String::as_str));
+        section.note(span.clone(), format!("no model `{id}`{near}; `*` means all"));
+    }
+    let span = |key| section.any(key).map_or(section.span(), |value| value.span());
+    match (grants.contains(&Grant::Models), named.is_empty()) {
+        (true, true) => section.note(
+            span("grants"),
+            "the grant `models` needs the models that may be asked: models = [\"ID\", …], or [\"*\"] for all",
+        ),
+        (false, false) => section.note(
+            span("models"),
+            "`models` says whom the policy may ask, and it may ask nobody: add grants = [\"models\"]",
+        ),
+        _ => {}
+    }
+    named.into_iter().map(|(id, _)| id).collect()
+}
+
 fn on_fault(section: &Section<'_>) -> OnFault {
     match section.string("on_fault") {
         None => OnFault::Deny,
@@ -192,6 +218,18 @@ fn instances(section: &Section<'_>) -> Instances {
     instances
 }
 
+/// A policy's limits over others: what is not said stays.
+pub(super) fn policy_limits(section: &Section<'_>, limits: Limits) -> Limits {
+    let asking = Limits {
+        ask_ms: section.number("ask_ms", 1..=600_000).unwrap_or(limits.ask_ms),
+        asks: section
+            .number("asks", 1..=1_000)
+            .map_or(limits.asks, |asks| asks as u32),
+        ..limits
+    };
+    self::limits(section, asking)
+}
+
 /// Limits over others: what is not said stays.
 pub(super) fn limits(section: &Section<'_>, limits: Limits) -> Limits {
     let count = |key, most: u64, limit: usize| section.number(key, 1..=most).map_or(limit, |value| value as usize);
@@ -209,6 +247,7 @@ pub(super) fn limits(section: &Section<'_>, limits: Limits) -> Limits {
         log_line_bytes: count("log_line_bytes", 64 << 10, limits.log_line_bytes),
         configure_ms: milliseconds("configure_ms", limits.configure_ms),
         call_ms: milliseconds("call_ms", limits.call_ms),
+        ..limits
     };
     section.finish_ref();
     limits

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::attempt::Failure;
+use super::bill::Bill;
 use super::decide::{Decided, Decision, Step};
 use super::{Call, milliseconds};
 use crate::error::ApiError;
@@ -25,6 +26,8 @@ pub(super) struct Account {
     served: Option<Serving>,
     /// Time spent on providers, which is not the gateway's own.
     waited: Duration,
+    /// What it has cost beside the answer.
+    bill: Arc<Bill>,
     /// Whether policies were asked, and so want to hear how it ended.
     is_decided: bool,
     ending: Ending,
@@ -61,6 +64,12 @@ struct Serving {
     usage: Option<Usage>,
 }
 
+impl Serving {
+    fn cost(&self) -> Option<Nanodollars> {
+        Some(self.model.price?.cost(&self.usage?))
+    }
+}
+
 impl Account {
     pub(super) fn open(generation: Arc<Generation>, route: Arc<Route>, call: Arc<Call>, meter: Meter) -> Self {
         meter.in_flight.inc();
@@ -73,6 +82,7 @@ impl Account {
             attempts: Vec::new(),
             served: None,
             waited: Duration::ZERO,
+            bill: Arc::default(),
             is_decided: false,
             ending: Ending::Open,
         }
@@ -143,10 +153,18 @@ impl Account {
         self.attempts.len() + usize::from(self.served.is_some())
     }
 
-    /// What the answer cost, where price and usage are known.
+    /// What the request has cost, the answer included, where all prices and usages are known.
     pub(super) fn cost(&self) -> Option<Nanodollars> {
-        let served = self.served.as_ref()?;
-        Some(served.model.price?.cost(&served.usage?))
+        match &self.served {
+            Some(served) => self.bill.with(served.cost()?),
+            // Where nobody answered, there may still be what was spent on the way.
+            None => self.bill.total().filter(|total| *total > Nanodollars(0)),
+        }
+    }
+
+    /// Where what it costs beside the answer is put down.
+    pub(super) fn bill(&self) -> &Arc<Bill> {
+        &self.bill
     }
 
     /// The gateway's own time since the request's head was read.
@@ -171,7 +189,7 @@ impl Account {
         let usage = self.served.as_ref().and_then(|served| served.usage).unwrap_or_default();
         self.book_labels(cost);
         if let Some(served) = self.served.take() {
-            self.book_attempt(&served, cost);
+            self.book_attempt(&served);
         }
         let wants_to_hear = self.route.policies.iter().any(|policy| policy.policy.has_outcome());
         if self.is_decided && wants_to_hear {
@@ -199,7 +217,8 @@ impl Account {
         }
     }
 
-    fn book_attempt(&mut self, served: &Serving, cost: Option<Nanodollars>) {
+    fn book_attempt(&mut self, served: &Serving) {
+        let cost = served.cost();
         let total = served.since.elapsed();
         let (health, meter) = (&served.model.health, &served.model.meter);
         if self.call.ask.is_stream {

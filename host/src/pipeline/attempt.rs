@@ -8,6 +8,7 @@ mod simulate;
 mod translate;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -17,6 +18,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::Call;
 use super::account::Account;
+use super::bill::Bill;
 use super::decide::{Decision, Step};
 use crate::error::ApiError;
 use crate::generation::{Remote, Way};
@@ -107,6 +109,7 @@ struct Attempt<'a> {
     call: &'a Call,
     document: &'a Document,
     step: &'a Step,
+    bill: &'a Arc<Bill>,
 }
 
 impl Attempt<'_> {
@@ -127,30 +130,34 @@ impl Attempt<'_> {
         Visibility {
             shows_usage: self.call.ask.wants_usage,
             price: self.step.model.price,
+            bill: self.bill.clone(),
         }
     }
 }
 
 /// Whether the client asked for the usage of a stream, and what it costs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Visibility {
     shows_usage: bool,
     price: Option<Price>,
+    /// What the request has cost beside.
+    bill: Arc<Bill>,
 }
 
 impl Visibility {
     /// `usage.cost` in US dollars, as JSON.
     fn cost(&self, usage: &Usage) -> Option<String> {
-        self.price.map(|price| price.cost(usage).to_string())
+        let cost = self.bill.with(self.price?.cost(usage))?;
+        Some(cost.to_string())
     }
 }
 
 /// How one step went.
-struct Outcome {
-    index: usize,
-    result: Result<Reply, Failure>,
-    waited: Duration,
-    total: Duration,
+pub(super) struct Outcome {
+    pub(super) result: Result<Reply, Failure>,
+    /// The part of the time that was spent on the provider.
+    pub(super) waited: Duration,
+    pub(super) total: Duration,
 }
 
 /// Walks the steps. The error is the last step's, or the first that another step could not mend.
@@ -161,16 +168,17 @@ pub(super) async fn walk<'a>(
 ) -> Result<Served<'a>, ApiError> {
     let most = (decision.retries as usize).saturating_add(1).min(decision.steps.len());
     let steps = &decision.steps[..most];
+    let bill = account.bill().clone();
     let mut race = Race {
         call,
         document: decision.document(call),
+        bill: &bill,
         steps,
         started: 0,
         running: FuturesUnordered::new(),
     };
     let mut last = None;
-    while let Some(outcome) = race.next().await {
-        let step = &steps[outcome.index];
+    while let Some((step, outcome)) = race.next().await {
         account.waited(outcome.waited);
         match outcome.result {
             Ok(reply) => {
@@ -192,27 +200,29 @@ pub(super) async fn walk<'a>(
 }
 
 /// Steps under way: one, unless a policy asked for hedging.
-struct Race<'a> {
+struct Race<'a, 's> {
     call: &'a Call,
     document: &'a Document,
-    steps: &'a [Step],
+    bill: &'a Arc<Bill>,
+    steps: &'s [Step],
     started: usize,
-    running: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>>,
+    running: FuturesUnordered<Taking<'a, 's>>,
 }
 
-impl Race<'_> {
+type Taking<'a, 's> = Pin<Box<dyn Future<Output = (&'s Step, Outcome)> + Send + 'a>>;
+
+impl<'a, 's: 'a> Race<'a, 's> {
     /// How the next step to end went; `None` when there is none left. Dropping the race cancels what is under way.
-    async fn next(&mut self) -> Option<Outcome> {
+    async fn next(&mut self) -> Option<(&'s Step, Outcome)> {
         loop {
             if self.running.is_empty() {
                 let step = self.steps.get(self.started)?;
-                let index = self.started;
                 self.started += 1;
                 if self.may_hedge(step) {
-                    self.running.push(Box::pin(take(self.call, self.document, step, index)));
+                    self.run(step);
                 } else {
                     // The usual case needs neither a box nor a race.
-                    return Some(take(self.call, self.document, step, index).await);
+                    return Some((step, take(self.call, self.document, step, self.bill).await));
                 }
             }
             // The step that was started last says when the one after it may start beside it.
@@ -223,10 +233,16 @@ impl Race<'_> {
             if let Ok(ended) = tokio::time::timeout(after, self.running.next()).await {
                 return ended;
             }
-            let (index, step) = (self.started, &self.steps[self.started]);
+            let step = &self.steps[self.started];
             self.started += 1;
-            self.running.push(Box::pin(take(self.call, self.document, step, index)));
+            self.run(step);
         }
+    }
+
+    fn run(&mut self, step: &'s Step) {
+        let (call, document, bill) = (self.call, self.document, self.bill);
+        let taking = async move { (step, take(call, document, step, bill).await) };
+        self.running.push(Box::pin(taking));
     }
 
     fn may_hedge(&self, step: &Step) -> bool {
@@ -235,9 +251,14 @@ impl Race<'_> {
 }
 
 /// Takes one step, within its time.
-async fn take(call: &Call, document: &Document, step: &Step, index: usize) -> Outcome {
+pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &Arc<Bill>) -> Outcome {
     let started = Instant::now();
-    let attempt = Attempt { call, document, step };
+    let attempt = Attempt {
+        call,
+        document,
+        step,
+        bill,
+    };
     let _in_flight = step.model.health.begin();
     let mut waited = Duration::ZERO;
     // A whole answer has all of the time; a stream must begin before.
@@ -260,12 +281,7 @@ async fn take(call: &Call, document: &Document, step: &Step, index: usize) -> Ou
         Err(failure) if failure.is_the_providers() => step.model.health.failure(),
         Err(_) => {}
     }
-    Outcome {
-        index,
-        result,
-        waited,
-        total,
-    }
+    Outcome { result, waited, total }
 }
 
 impl Attempt<'_> {

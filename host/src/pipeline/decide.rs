@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::generation::{LoadedPolicy, Model, Route};
 use crate::json::{Document, Edit, Limits};
 use crate::plugins::words::{Plan, Verdict};
-use crate::plugins::{self, Fault, OnFault};
+use crate::plugins::{self, Fault, Models, OnFault};
 
 /// What was decided and by whom.
 #[derive(Debug)]
@@ -84,6 +84,20 @@ pub enum Said {
     Fault(String),
 }
 
+impl Step {
+    /// An attempt at one model that nothing follows.
+    pub(super) fn alone(model: Arc<Model>, timeout: Duration) -> Self {
+        Self {
+            model,
+            weight: 1,
+            first_token_timeout: timeout,
+            timeout,
+            gap_timeout: timeout,
+            hedge_after: None,
+        }
+    }
+}
+
 impl Decision {
     /// The request as it goes out.
     pub fn document<'a>(&'a self, call: &'a Call) -> &'a Document {
@@ -97,8 +111,14 @@ impl fmt::Display for Trace {
     }
 }
 
-/// Asks every policy of the route. Costs nothing where there is none.
-pub async fn chain(route: &Route, call: &Arc<Call>, offer: Vec<(Arc<Model>, u32)>) -> Decided {
+/// Asks every policy of the route. Costs nothing where there is none. Where nobody asks models for them, as when a decision
+/// is only tried, they hear that.
+pub async fn chain(
+    route: &Route,
+    call: &Arc<Call>,
+    offer: Vec<(Arc<Model>, u32)>,
+    models: Option<Arc<dyn Models>>,
+) -> Decided {
     let steps = offer
         .into_iter()
         .map(|(model, weight)| step(route, model, weight))
@@ -117,7 +137,7 @@ pub async fn chain(route: &Route, call: &Arc<Call>, offer: Vec<(Arc<Model>, u32)
             outcome: Ok(decision),
         };
     }
-    let mut chain = Chain::new(route, call, decision);
+    let mut chain = Chain::new(route, call, decision, models);
     for policy in &route.policies {
         if let Err(error) = chain.ask(policy).await {
             return Decided {
@@ -151,12 +171,13 @@ struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    fn new(route: &Route, call: &'a Arc<Call>, decision: Decision) -> Self {
+    fn new(route: &Route, call: &'a Arc<Call>, decision: Decision, models: Option<Arc<dyn Models>>) -> Self {
         let candidate = |step: &Step| facts::candidate(&step.model, step.weight, &call.ask);
         let question = plugins::Call {
             summary: facts::summary(call, route),
             candidates: decision.steps.iter().map(candidate).collect(),
             prompt: facts::View::new(call.clone()),
+            models,
         };
         Self {
             call,
@@ -247,7 +268,10 @@ impl<'a> Chain<'a> {
         self.decision.labels = std::mem::take(&mut self.question.summary.labels);
         let asked: Vec<String> = self.trace.iter().map(Trace::to_string).collect();
         self.decision.policies = asked.join(",");
-        let edited = edit(&self.call.document, &self.edits);
+        let refused = |reason: String| ApiError::policy_unavailable("edits", reason);
+        let has_edits = !self.edits.is_empty();
+        let edited = has_edits.then(|| edited(&self.call.document, &self.edits).map_err(refused));
+        let edited = edited.transpose();
         let outcome = edited.map(|edited| Decision {
             edited,
             ..self.decision
@@ -274,11 +298,8 @@ fn failed(policy: &LoadedPolicy, fault: &Fault) -> Result<(), ApiError> {
 /// As deep as a request may be configured to be: what was accepted must not be refused because of an edit.
 const EDITED: Limits = Limits { depth: 512 };
 
-/// All policies' edits at once, each against the request as it came; what is there twice, the last policy decides.
-fn edit(document: &Document, edits: &[(String, String)]) -> Result<Option<Document>, ApiError> {
-    if edits.is_empty() {
-        return Ok(None);
-    }
+/// All edits at once, each against the request as it came; what is there twice, the last one decides.
+pub(super) fn edited(document: &Document, edits: &[(String, String)]) -> Result<Document, String> {
     let mut last: Vec<Edit<'_>> = Vec::new();
     for (pointer, value) in edits {
         let edit = Edit {
@@ -293,8 +314,7 @@ fn edit(document: &Document, edits: &[(String, String)]) -> Result<Option<Docume
             None => last.push(edit),
         }
     }
-    let refused = |reason: String| ApiError::policy_unavailable("edits", format!("an edit cannot be made: {reason}"));
+    let refused = |reason: String| format!("an edit cannot be made: {reason}");
     let text = document.with(&last).map_err(|error| refused(error.to_string()))?;
-    let edited = Document::parse(Bytes::from(text), EDITED).map_err(|error| refused(error.to_string()))?;
-    Ok(Some(edited))
+    Document::parse(Bytes::from(text), EDITED).map_err(|error| refused(error.to_string()))
 }

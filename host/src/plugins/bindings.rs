@@ -12,7 +12,9 @@ wasmtime::component::bindgen!({
         world every-hook {
             import pointsman:plugin/prompt@0.1.0;
             import pointsman:plugin/log@0.1.0;
+            import pointsman:plugin/grants@0.1.0;
             import pointsman:plugin/state@0.1.0;
+            import pointsman:plugin/models@0.1.0;
             export pointsman:plugin/configure@0.1.0;
             export pointsman:plugin/route@0.1.0;
             export pointsman:plugin/outcome@0.1.0;

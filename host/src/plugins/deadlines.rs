@@ -46,9 +46,14 @@ impl Deadlines {
 
     /// Gives a store so much time from now. The tick under way is not a whole one, so one is added.
     pub(super) fn set<T>(&self, store: &mut Store<T>, milliseconds: u64) {
+        store.set_epoch_deadline(milliseconds + 1);
+        self.keep(milliseconds);
+    }
+
+    /// Goes on for so much time from now.
+    pub(super) fn keep(&self, milliseconds: u64) {
         self.until_ms
             .fetch_max(self.now_ms().saturating_add(milliseconds + 1), SeqCst);
-        store.set_epoch_deadline(milliseconds + 1);
         // Read after the time above was written, and the thread looks at the time after it has written this: one of the
         // two sees the other.
         if self.is_asleep.load(SeqCst) {

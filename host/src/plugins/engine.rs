@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 use wasmtime::{Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -22,6 +22,8 @@ pub struct EngineConfig {
     pub cache_dir: Option<PathBuf>,
     /// Instances that may live at once: calls under way, streams under way and warm instances together.
     pub slots: u32,
+    /// Calls of policies that may ask models, at one time: each keeps a thread while it waits.
+    pub asking: u32,
     /// How deep a guest's own stack may get. Calls run on the worker's stack, which has 2 MiB.
     pub stack_bytes: usize,
 }
@@ -31,6 +33,7 @@ impl Default for EngineConfig {
         EngineConfig {
             cache_dir: None,
             slots: 1000,
+            asking: 128,
             stack_bytes: 512 << 10,
         }
     }
@@ -44,6 +47,7 @@ pub struct Engine {
     /// Streams and warm instances hold a slot across calls and may hold three quarters of them, so that a call always
     /// finds one.
     held: Arc<Semaphore>,
+    asking: Arc<Semaphore>,
     snapshots: Option<Arc<Path>>,
     is_pooling: bool,
 }
@@ -78,6 +82,7 @@ impl Engine {
             wasm,
             deadlines,
             held: Arc::new(Semaphore::new((config.slots - config.slots / 4) as usize)),
+            asking: Arc::new(Semaphore::new(config.asking as usize)),
             snapshots: cache_dir.map(|dir| dir.join("snapshots").into()),
             is_pooling,
         })
@@ -105,6 +110,11 @@ impl Engine {
     /// A slot to keep across calls.
     pub(super) fn hold(&self) -> Result<OwnedSemaphorePermit, Fault> {
         self.held.clone().try_acquire_owned().map_err(|_| Fault::Busy)
+    }
+
+    /// Leave to keep a thread for a call that may wait for models.
+    pub(super) fn ask(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        self.asking.try_acquire().map_err(|_| Fault::Busy)
     }
 }
 

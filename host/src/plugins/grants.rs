@@ -78,7 +78,7 @@ impl Grant {
 
     /// Whether this version of the gateway can give it.
     pub fn is_offered(self) -> bool {
-        self == Grant::State
+        matches!(self, Grant::State | Grant::Models)
     }
 
     /// The grant that an interface needs, if it needs one.
@@ -103,11 +103,15 @@ impl FromStr for Grant {
 }
 
 /// What a component's linker has to offer it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Access {
+    pub(super) grants: bool,
     pub(super) prompt: bool,
     pub(super) state: bool,
+    pub(super) models: bool,
     pub(super) wasi: bool,
+    /// Interfaces that it can do without, and what a call of them says.
+    pub(super) lacking: Vec<(String, String)>,
 }
 
 /// What one import is to a plugin of either world.
@@ -116,6 +120,8 @@ pub(super) enum Need {
     /// Types alone, or the log: nobody has to give it.
     Nothing,
     Prompt,
+    /// The interface that asks what was granted: whoever imports it can do without the rest.
+    Grants,
     Grant(Grant),
     Wasi,
     /// There is no such thing here; the text says what would help.
@@ -125,28 +131,40 @@ pub(super) enum Need {
 /// Holds the component's imports to its world and its grants.
 pub(super) fn check(component: &Component, world: World, name: &str, grants: &[Grant]) -> Result<Access, LoadError> {
     let mut access = Access::default();
-    for (import, need) in needs(component) {
+    let needs = needs(component);
+    let can_do_without = can_do_without(&needs);
+    for (import, need) in needs {
         match need {
             Need::Nothing => {}
+            Need::Grants => access.grants = true,
+            Need::Grant(grant) if can_do_without && !grants.contains(&grant) => {
+                access.lacking.push((import, lacking(grant, world, name)));
+            }
             Need::Prompt if world == World::Policy => access.prompt = true,
             Need::Prompt => {
                 return Err(LoadError::Import(format!(
                     "imports `{import}`, which adapters are not given"
                 )));
             }
-            Need::Grant(grant) if !grant.is_offered() => return Err(not_offered(&import, grant)),
+            Need::Grant(grant @ (Grant::Spend | Grant::Fetch)) => return Err(not_offered(&import, grant)),
             Need::Grant(grant) if world == World::Adapter => {
                 return Err(LoadError::Import(format!(
                     "imports `{import}`, but `{grant}` cannot be granted to adapters"
                 )));
             }
             Need::Grant(grant) if !grants.contains(&grant) => return Err(ungranted(&import, grant, world, name)),
-            Need::Grant(_) => access.state = true,
+            Need::Grant(Grant::State) => access.state = true,
+            Need::Grant(Grant::Models) => access.models = true,
             Need::Wasi => access.wasi = true,
             Need::Unknown(help) => return Err(LoadError::Import(format!("imports `{import}`, {help}"))),
         }
     }
     Ok(access)
+}
+
+/// Whether the component says that it can do with less than it imports.
+pub(super) fn can_do_without(needs: &[(String, Need)]) -> bool {
+    needs.iter().any(|(_, need)| *need == Need::Grants)
 }
 
 /// Refuses grants that this version cannot give, before anything is compiled.
@@ -171,6 +189,17 @@ fn ungranted(import: &str, grant: Grant, world: World, name: &str) -> LoadError 
          import out of the plugin's world",
         world.section()
     ))
+}
+
+/// What a guest hears that calls what it was not granted.
+fn lacking(grant: Grant, world: World, name: &str) -> String {
+    if !grant.is_offered() || world == World::Adapter {
+        return format!("`{grant}` is not to be had here: ask `grants.given()` before calling it");
+    }
+    format!(
+        "`{grant}` is not granted: add grants = [\"{grant}\"] to [{}.{name}], or ask `grants.given()` before calling it",
+        world.section()
+    )
 }
 
 /// Every import of a component and what it takes to satisfy it.
@@ -204,6 +233,7 @@ fn need_of(import: &str) -> Need {
         return match (interface, Grant::of_interface(interface)) {
             ("log", _) => Need::Nothing,
             ("prompt", _) => Need::Prompt,
+            ("grants", _) => Need::Grants,
             (_, Some(grant)) => Need::Grant(grant),
             _ => Need::Unknown("which this version of the gateway does not know".into()),
         };

@@ -1,18 +1,23 @@
-//! What a guest finds when it calls the host: the request's content, the log, and the state that it was granted.
-//! Every function answers from memory; a guest that calls wrongly traps, which costs it this call.
+//! What a guest finds when it calls the host: the request's content, the log, and what it was granted. Every function
+//! answers from memory, but for `models`, which waits; a guest that calls wrongly traps, which costs it this call.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant as Moment};
 
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasSelf, Linker};
 
+use super::asking::Asking;
 use super::bindings::pointsman::plugin::log::Level;
-use super::bindings::pointsman::plugin::{log, prompt, state};
-use super::grants::Access;
+use super::bindings::pointsman::plugin::{grants, log, models, prompt, state};
+use super::deadlines::Deadlines;
+use super::grants::{Access, Grant};
 use super::limits::{Limits, Quota};
 use super::log::{Identity, Log};
 use super::prompt::Prompt;
 use super::state::Space;
 use super::wasi::{self, Wasi};
+use super::words::{Ask, AskFailure, Reply};
 
 /// One instance's side of the host: the data of its store.
 pub(super) struct Host {
@@ -21,6 +26,10 @@ pub(super) struct Host {
     pub(super) inputs: Inputs,
     pub(super) prompt: Option<Arc<dyn Prompt>>,
     pub(super) state: Option<Arc<Space>>,
+    pub(super) asking: Option<Asking>,
+    pub(super) grants: Arc<[Grant]>,
+    /// Set before anything of the guest runs.
+    pub(super) clock: Option<Clock>,
     pub(super) limits: Arc<Limits>,
     pub(super) identity: Arc<Identity>,
     /// Made when a guest first calls WASI, which most never do.
@@ -34,14 +43,35 @@ pub(super) struct Inputs {
     pub(super) seed: u64,
 }
 
+/// When a call began, and how long it may compute.
+#[derive(Clone, Debug)]
+pub(super) struct Clock {
+    deadlines: Arc<Deadlines>,
+    began: Moment,
+    time: Duration,
+}
+
+impl Clock {
+    pub(super) fn start(deadlines: Arc<Deadlines>, time: Duration) -> Clock {
+        Clock {
+            deadlines,
+            began: Moment::now(),
+            time,
+        }
+    }
+}
+
 impl Host {
-    pub(super) fn new(identity: Arc<Identity>, limits: Arc<Limits>, inputs: Inputs) -> Host {
+    pub(super) fn new(identity: Arc<Identity>, limits: Arc<Limits>, grants: Arc<[Grant]>, inputs: Inputs) -> Host {
         Host {
             quota: Quota::new(&limits),
             log: Log::new(identity.clone(), &limits),
             inputs,
             prompt: None,
             state: None,
+            asking: None,
+            grants,
+            clock: None,
             limits,
             identity,
             wasi: None,
@@ -57,6 +87,18 @@ impl Host {
         }
     }
 
+    /// What is left of the time for computing, which is kept from here on: waiting for models does not count, and while
+    /// all calls wait, deadlines may have been asleep.
+    pub(super) fn resume(&self) -> Duration {
+        let Some(clock) = &self.clock else {
+            return Duration::ZERO;
+        };
+        let waited = self.asking.as_ref().map_or(Duration::ZERO, Asking::waited);
+        let left = (clock.time + waited).saturating_sub(clock.began.elapsed());
+        clock.deadlines.keep(left.as_millis() as u64);
+        left
+    }
+
     fn state(&self) -> wasmtime::Result<&Space> {
         self.state.as_deref().ok_or_else(|| {
             wasmtime::Error::msg("state cannot be used while the plugin is being configured: do it in `decide`")
@@ -65,8 +107,8 @@ impl Host {
 }
 
 /// A linker that offers what was granted, and nothing else.
-pub(super) fn linker(engine: &wasmtime::Engine, access: &Access) -> wasmtime::Result<Linker<Host>> {
-    let mut linker = Linker::new(engine);
+pub(super) fn linker(component: &Component, access: &Access) -> wasmtime::Result<Linker<Host>> {
+    let mut linker = Linker::new(component.engine());
     log::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
     if access.prompt {
         prompt::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
@@ -74,10 +116,55 @@ pub(super) fn linker(engine: &wasmtime::Engine, access: &Access) -> wasmtime::Re
     if access.state {
         state::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
     }
+    if access.grants {
+        grants::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
+    }
+    if access.models {
+        models::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
+    }
     if access.wasi {
         wasi::add_to_linker(&mut linker)?;
     }
+    for (import, what) in &access.lacking {
+        trap(&mut linker, component, import, what)?;
+    }
     Ok(linker)
+}
+
+/// Has every function of an interface trap with this text.
+fn trap(linker: &mut Linker<Host>, component: &Component, import: &str, what: &str) -> wasmtime::Result<()> {
+    let engine = component.engine();
+    let ty = component.component_type();
+    let Some(ComponentItem::ComponentInstance(instance)) = ty.get_import(engine, import).map(|item| item.ty) else {
+        return Ok(());
+    };
+    let mut interface = linker.instance(import)?;
+    for (function, item) in instance.exports(engine) {
+        if let ComponentItem::ComponentFunc(_) = item.ty {
+            let what = what.to_owned();
+            interface.func_new(function, move |_, _, _, _| Err(wasmtime::Error::msg(what.clone())))?;
+        }
+    }
+    Ok(())
+}
+
+impl grants::Host for Host {
+    fn given(&mut self) -> wasmtime::Result<Vec<String>> {
+        Ok(self.grants.iter().map(|grant| grant.name().to_owned()).collect())
+    }
+}
+
+impl models::Host for Host {
+    fn ask_all(&mut self, asks: Vec<Ask>) -> wasmtime::Result<Vec<Result<Reply, AskFailure>>> {
+        let replies = match &mut self.asking {
+            Some(asking) => asking.ask_all(asks),
+            None => Err(wasmtime::Error::msg(
+                "models cannot be asked while the plugin is being configured: do it in `decide` or `review`",
+            )),
+        };
+        self.resume();
+        replies
+    }
 }
 
 impl log::Host for Host {

@@ -16,8 +16,10 @@ pub struct Inspection {
     pub world: Option<World>,
     /// What it imports, and what each import takes.
     pub imports: Vec<Import>,
-    /// The grants that it needs.
+    /// The grants that its imports need.
     pub grants: Vec<Grant>,
+    /// Whether it is loaded without them, too: what it imports without a grant then traps when it is called.
+    pub can_do_without: bool,
     /// The interfaces that it exports.
     pub exports: Vec<String>,
     /// What its bytes are.
@@ -53,11 +55,16 @@ pub fn inspect(engine: &Engine, bytes: &[u8]) -> Result<Inspection, LoadError> {
     let needs = grants::needs(&component);
     let mut grants: Vec<Grant> = needs.iter().filter_map(|(_, need)| granted_by(need)).collect();
     grants.sort();
+    let can_do_without = grants::can_do_without(&needs);
     let resources = component.resources_required();
     Ok(Inspection {
         world: World::of(exports.iter().map(String::as_str)),
-        imports: needs.into_iter().map(|(name, need)| import(name, need)).collect(),
+        imports: needs
+            .into_iter()
+            .map(|(name, need)| import(name, need, can_do_without))
+            .collect(),
         grants,
+        can_do_without,
         exports,
         digest: Digest::of(bytes),
         size: bytes.len(),
@@ -74,10 +81,12 @@ fn granted_by(need: &Need) -> Option<Grant> {
     }
 }
 
-fn import(name: String, need: Need) -> Import {
+fn import(name: String, need: Need, can_do_without: bool) -> Import {
     let (needs, is_offered) = match need {
         Need::Nothing => ("nothing".into(), true),
+        Need::Grants => ("nothing: the plugin can do without grants".into(), true),
         Need::Prompt => ("nothing (policies alone)".into(), true),
+        Need::Grant(grant) if can_do_without => (format!("the grant `{grant}`, or traps when it is called"), true),
         Need::Grant(grant) if grant.is_offered() => (format!("the grant `{grant}`"), true),
         Need::Grant(grant) => (format!("the grant `{grant}`, which this version does not offer"), false),
         Need::Wasi => ("nothing: it is given an inert WASI 0.2".into(), true),

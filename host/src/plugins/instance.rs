@@ -3,13 +3,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
-use wasmtime::Store;
 use wasmtime::component::{self, InstancePre};
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadlines, TICK};
 use super::fault::Fault;
-use super::imports::{Host, Inputs};
+use super::grants::Grant;
+use super::imports::{Clock, Host, Inputs};
 use super::limits::Limits;
 use super::log::Identity;
 
@@ -18,19 +20,24 @@ pub(super) struct Blueprint {
     pub(super) pre: InstancePre<Host>,
     pub(super) identity: Arc<Identity>,
     pub(super) limits: Arc<Limits>,
+    pub(super) grants: Arc<[Grant]>,
     pub(super) uses_wasi: bool,
     pub(super) deadlines: Arc<Deadlines>,
+    pub(super) may_ask: bool,
 }
 
 impl Blueprint {
     /// A new instance. The time runs from here: what the guest does when it starts counts.
     pub(super) fn start(&self, inputs: Inputs, deadline_ms: u64) -> Result<Instance, Fault> {
-        let host = Host::new(self.identity.clone(), self.limits.clone(), inputs);
+        let host = Host::new(self.identity.clone(), self.limits.clone(), self.grants.clone(), inputs);
         let mut store = Store::new(self.pre.engine(), host);
         store.limiter(|host| &mut host.quota);
         store.set_hostcall_fuel(self.limits.copied_bytes);
         store.set_max_component_handles(self.limits.handles);
-        self.deadlines.set(&mut store, deadline_ms);
+        set_deadline(&mut store, &self.deadlines, deadline_ms);
+        if self.may_ask {
+            store.epoch_deadline_callback(extend);
+        }
         let started = guarded(|| self.pre.instantiate(&mut store));
         match started {
             Ok(Ok(instance)) => Ok(Instance {
@@ -57,7 +64,7 @@ impl Instance {
     /// Readies a kept instance for its next call, with the whole time again.
     pub(super) fn renew(&mut self, inputs: Inputs, deadline_ms: u64) {
         self.store.data_mut().renew(inputs);
-        self.deadlines.set(&mut self.store, deadline_ms);
+        set_deadline(&mut self.store, &self.deadlines, deadline_ms);
         self.deadline_ms = deadline_ms;
     }
 
@@ -83,6 +90,21 @@ impl Instance {
     pub(super) fn parts(&mut self) -> (&mut Store<Host>, &component::Instance) {
         (&mut self.store, &self.instance)
     }
+}
+
+fn set_deadline(store: &mut Store<Host>, deadlines: &Arc<Deadlines>, deadline_ms: u64) {
+    store.data_mut().clock = Some(Clock::start(deadlines.clone(), Duration::from_millis(deadline_ms)));
+    deadlines.set(store, deadline_ms);
+}
+
+/// At the deadline: a call that has waited for models has as much time more.
+fn extend(store: StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> {
+    let left = store.data().resume();
+    if left.is_zero() {
+        return Ok(UpdateDeadline::Interrupt);
+    }
+    let ticks = left.as_nanos() / TICK.as_nanos();
+    Ok(UpdateDeadline::Continue(ticks as u64 + 1))
 }
 
 /// A panic of the host's own functions unwinds through the guest up to here. The store is dropped by the caller's

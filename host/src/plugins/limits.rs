@@ -30,8 +30,12 @@ pub struct Limits {
     pub log_line_bytes: usize,
     /// Time for `configure.load` or `describe`, and for what the guest does when it starts.
     pub configure_ms: u64,
-    /// Time for one call, instantiation included.
+    /// Time for one call, instantiation included. Waiting for models that were asked does not count.
     pub call_ms: u64,
+    /// Time that one call may wait for models that it asks, all together.
+    pub ask_ms: u64,
+    /// Models that one call may ask, the same one twice counted as two.
+    pub asks: u32,
 }
 
 impl Default for Limits {
@@ -50,6 +54,8 @@ impl Default for Limits {
             log_line_bytes: 1 << 10,
             configure_ms: 2000,
             call_ms: 100,
+            ask_ms: 30_000,
+            asks: 8,
         }
     }
 }

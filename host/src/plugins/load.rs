@@ -149,7 +149,7 @@ fn blueprint(engine: &Engine, order: &Order<'_>, bytes: &[u8]) -> Result<Bluepri
     component
         .initialize_copy_on_write_image()
         .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-    let linker = imports::linker(engine.wasm(), &access).map_err(mismatch)?;
+    let linker = imports::linker(&component, &access).map_err(mismatch)?;
     let pre = linker.instantiate_pre(&component).map_err(mismatch)?;
     let identity = Identity {
         name: order.source.name.clone(),
@@ -159,9 +159,19 @@ fn blueprint(engine: &Engine, order: &Order<'_>, bytes: &[u8]) -> Result<Bluepri
         pre,
         identity: Arc::new(identity),
         limits: Arc::new(order.limits.clone()),
+        grants: given(order.grants),
         uses_wasi: access.wasi,
         deadlines: engine.deadlines().clone(),
+        may_ask: access.models,
     })
+}
+
+/// Each grant once, in one order.
+fn given(grants: &[Grant]) -> Arc<[Grant]> {
+    let mut given = grants.to_vec();
+    given.sort();
+    given.dedup();
+    given.into()
 }
 
 /// The contract's interfaces are there, but not as this host knows them.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant as Moment;
 
 use super::PluginSource;
+use super::asking::{Asking, Models, Terms};
 use super::bindings::exports::pointsman::plugin::{configure, outcome, route};
 use super::digest::Digest;
 use super::engine::Engine;
@@ -30,6 +31,8 @@ pub struct PolicySpec {
     pub config_json: String,
     /// What it may call besides its world.
     pub grants: Vec<Grant>,
+    /// Ids of the models that it may ask, or `*` for all, with the grant `models`.
+    pub models: Vec<String>,
     /// Whether its instances are kept.
     pub instances: Instances,
     /// What it may use.
@@ -45,6 +48,8 @@ pub struct Call {
     pub candidates: Vec<Candidate>,
     /// The request's content.
     pub prompt: Arc<dyn Prompt>,
+    /// Who asks models for policies; without it every ask is refused.
+    pub models: Option<Arc<dyn Models>>,
 }
 
 /// A loaded policy. Cheap to clone; the code is freed with the last clone.
@@ -52,6 +57,12 @@ pub struct Call {
 pub struct Policy {
     inner: Arc<Inner>,
 }
+
+/// Why nobody is asked where a decision is only tried.
+const UNSERVED: &str =
+    "no model is asked for a decision that serves no request: `explain`, or a test of the configuration";
+/// Why nobody is asked any more.
+const ENDED: &str = "models are asked only while a request is decided or reviewed";
 
 struct Inner {
     engine: Engine,
@@ -62,6 +73,8 @@ struct Inner {
     /// Set where no snapshot could be made: what every new instance is configured with.
     configure: Option<(configure::GuestIndices, String)>,
     state: Option<Arc<Space>>,
+    /// What it may ask, where it may ask at all.
+    terms: Option<Arc<Terms>>,
     shelf: Shelf,
     lane: Lane,
     counters: Counters,
@@ -99,7 +112,10 @@ impl Policy {
                 .contains(&Grant::State)
                 .then(|| state.space(&spec.source.name)),
             shelf: Shelf::new(spec.instances),
-            lane: Lane::new(blueprint.uses_wasi, spec.limits.call_time()),
+            terms: blueprint
+                .may_ask
+                .then(|| Arc::new(Terms::new(&spec.source.name, &spec.models, &spec.limits))),
+            lane: Lane::new(blueprint.uses_wasi || blueprint.may_ask, spec.limits.call_time()),
             counters: Counters::default(),
             engine: engine.clone(),
             source: spec.source,
@@ -115,14 +131,21 @@ impl Policy {
     pub async fn decide(&self, call: &Call) -> Result<Verdict, Fault> {
         let began = Moment::now();
         let outcome = match self.inner.lane.is_direct() {
-            true => self.inner.decide(call),
+            true => self.inner.decide(call, None),
             false => {
-                let (inner, call) = (self.inner.clone(), call.clone());
-                self.inner.lane.aside(move || inner.decide(&call)).await
+                let (inner, call, models) = (self.inner.clone(), call.clone(), call.models.as_deref());
+                self.inner
+                    .aside(models, move |asking| inner.decide(&call, asking))
+                    .await
             }
         };
         self.inner.account(began, &outcome);
         outcome
+    }
+
+    /// Whether the policy may ask models while it decides.
+    pub fn may_ask(&self) -> bool {
+        self.inner.terms.is_some()
     }
 
     /// Whether the policy wants to hear how requests ended.
@@ -179,13 +202,31 @@ impl Policy {
 }
 
 impl Inner {
-    fn decide(&self, call: &Call) -> Result<Verdict, Fault> {
+    /// Runs a call on a blocking thread; what it asks is asked by these models.
+    async fn aside<T: Send + 'static>(
+        &self,
+        models: Option<&dyn Models>,
+        work: impl FnOnce(Option<Asking>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        match (&self.terms, models) {
+            (Some(terms), Some(models)) => {
+                let _leave = self.engine.ask()?;
+                let work = |asking| work(Some(asking));
+                self.lane.asking(terms.clone(), models, work).await
+            }
+            (Some(_), None) => self.lane.aside(move || work(Some(Asking::Refused(UNSERVED)))).await,
+            (None, _) => self.lane.aside(move || work(None)).await,
+        }
+    }
+
+    fn decide(&self, call: &Call, asking: Option<Asking>) -> Result<Verdict, Fault> {
         let inputs = Inputs {
             now_ms: call.summary.now_ms,
             seed: call.summary.seed,
         };
         let mut worn = self.instance(inputs)?;
         worn.instance.host().prompt = Some(call.prompt.clone());
+        worn.instance.host().asking = asking;
         let verdict = worn.instance.run(|store, instance| {
             self.route
                 .load(&mut *store, instance)?
@@ -193,6 +234,7 @@ impl Inner {
         })?;
         let verdict = verdict::check(verdict.map_err(Fault::Guest)?, &call.candidates)?;
         worn.instance.host().prompt = None;
+        worn.instance.host().asking = None;
         self.shelf.park(worn, &self.engine);
         Ok(verdict)
     }
@@ -202,8 +244,10 @@ impl Inner {
             now_ms: ended.now_ms,
             seed: 0,
         })?;
+        worn.instance.host().asking = Some(Asking::Refused(ENDED));
         worn.instance
             .run(|store, instance| indices.load(&mut *store, instance)?.call_observe(&mut *store, ended))?;
+        worn.instance.host().asking = None;
         self.shelf.park(worn, &self.engine);
         Ok(())
     }

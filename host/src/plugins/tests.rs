@@ -35,6 +35,7 @@ fn spec(component: Vec<u8>) -> PolicySpec {
         source: PluginSource::new("guest", component),
         config_json: r#"{"a":1}"#.into(),
         grants: vec![],
+        models: vec![],
         instances: Instances::Fresh,
         limits: patient(),
     }
@@ -105,6 +106,7 @@ fn call() -> Call {
         summary,
         candidates: vec![],
         prompt: Arc::new(NoPrompt),
+        models: None,
     }
 }
 

@@ -28,8 +28,7 @@ pub(super) fn check(verdict: Verdict, candidates: &[Candidate]) -> Result<Verdic
 
 fn check_plan(mut plan: Plan, candidates: &[Candidate]) -> Result<Plan, String> {
     check_steps(&plan, candidates)?;
-    at_most("edits", plan.edits.len(), EDITS)?;
-    plan.edits.iter().try_for_each(check_edit)?;
+    check_edits(&plan.edits)?;
     at_most("labels", plan.labels.len(), LABELS)?;
     plan.labels.iter().try_for_each(check_label)?;
     plan.reason = for_people(&plan.reason);
@@ -52,6 +51,12 @@ fn check_steps(plan: &Plan, candidates: &[Candidate]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Holds the edits of one request to the rules.
+pub(super) fn check_edits(edits: &[Edit]) -> Result<(), String> {
+    at_most("edits", edits.len(), EDITS)?;
+    edits.iter().try_for_each(check_edit)
 }
 
 /// The host chose the model and knows whether the answer is streamed; a policy that could change either would undo

@@ -140,6 +140,7 @@ impl Builder<'_> {
             source,
             config_json: config.config.to_string(),
             grants: config.grants.clone(),
+            models: config.models.clone(),
             instances: config.instances,
             limits: config.limits.clone(),
         };
@@ -157,6 +158,7 @@ impl Builder<'_> {
         let old = running.config.policies.get(name)?;
         let is_same = old.config == config.config
             && old.grants == config.grants
+            && old.models == config.models
             && old.instances == config.instances
             && old.limits == config.limits;
         let known = running

@@ -62,7 +62,7 @@ async fn try_one(generation: &Generation, policy: &LoadedPolicy, test: &PolicyTe
         ask,
         policy_headers: Vec::new(),
     });
-    let decided = decide::chain(&route, &call, candidates).await;
+    let decided = decide::chain(&route, &call, candidates, None).await;
     compare(&test.expect, decided)
 }
 

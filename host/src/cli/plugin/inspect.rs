@@ -50,6 +50,7 @@ fn as_json(inspection: &Inspection) -> serde_json::Value {
             "name": import.name, "needs": import.needs, "offered": import.is_offered,
         })).collect::<Vec<_>>(),
         "grants": inspection.grants.iter().map(|grant| grant.name()).collect::<Vec<_>>(),
+        "can_do_without_grants": inspection.can_do_without,
         "exports": inspection.exports,
         "memories": inspection.memories,
         "initial_memory_bytes": inspection.initial_memory_bytes,
@@ -75,6 +76,8 @@ fn as_table(inspection: &Inspection) -> String {
         "grants",
         if grants.is_empty() {
             "none needed".to_owned()
+        } else if inspection.can_do_without {
+            format!("{} (none of them needed to load it)", grants.join(", "))
         } else {
             grants.join(", ")
         },

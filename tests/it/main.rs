@@ -16,6 +16,7 @@ mod examples;
 mod failover;
 mod grants;
 mod isolation;
+mod languages;
 mod reload;
 mod requests;
 mod routing;

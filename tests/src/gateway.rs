@@ -265,7 +265,7 @@ pub fn complete(config: &str) -> String {
 }
 
 /// cargo names the binary that it built for the tests.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     env::var_os("CARGO_BIN_EXE_pointsman")
         .map(PathBuf::from)
         .expect("these tests are run by cargo: `cargo xtask test`")

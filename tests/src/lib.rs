@@ -11,6 +11,7 @@ pub mod events;
 pub mod fences;
 pub mod gateway;
 pub mod guests;
+pub mod languages;
 pub mod provider;
 pub mod sdk;
 pub mod tls;

@@ -3,6 +3,7 @@
 //! The commands themselves are in `main.rs`.
 
 pub mod component;
+pub mod languages;
 pub mod nested;
 pub mod plugins;
 pub mod reference;

@@ -1,8 +1,12 @@
-//! What the components in the box import, read from the components themselves. What is not imported cannot be used, so
-//! this is the whole of what they can do.
+//! What the components in the box import, read from the components themselves: what is not imported cannot be used, so
+//! this is the whole of what they can do. And components of old that every later gateway has to serve.
 
-use tests::guests;
+use std::fs;
+
+use serde_json::json;
+use tests::{Answer, Ending, FakeProvider, Gateway, Home, guests};
 use xtask::plugins::{self, Kind, Selection};
+use xtask::workspace;
 
 /// What each kind's world in `wit/` offers; interfaces of types alone give nobody anything to call.
 fn offered(kind: Kind) -> &'static [&'static str] {
@@ -40,5 +44,73 @@ fn a_plugin_that_reaches_for_more_is_found_out() {
     assert!(
         imports.iter().any(|import| import.starts_with("wasi:sockets/")),
         "{imports:?}"
+    );
+}
+
+/// The digests of the components in `tests/contract/0.1.0/`, which stay as they are.
+const POLICY_OF_0_1_0: &str = "e5b22a1b8cb0a4ad77831bc58a78758956600eae1d895b68d7bc4ffc117ceef2";
+const ADAPTER_OF_0_1_0: &str = "f45b6e5f000e5759bcfa2e877ff7ec5ab6db6aab0486f6d5961c38bfada5d895";
+
+#[tokio::test]
+async fn plugins_that_were_built_against_the_first_contract_are_served_as_ever() {
+    let answers = [Answer::chat("hi"), Answer::chat("hi")];
+    let provider = FakeProvider::chatting([]).await;
+    provider.on("/chat/completions", answers);
+    let config = format!(
+        "[providers.kept]\nadapter = \"plugins/adapter.wasm\"\nadapter_sha256 = \"{ADAPTER_OF_0_1_0}\"\n\
+         base_url = \"{}\"\napi_key = \"key\"\n\
+         [models.first]\nprovider = \"kept\"\n[models.second]\nprovider = \"kept\"\n\
+         [policies.kept]\ncomponent = \"plugins/every-hook.wasm\"\nsha256 = \"{POLICY_OF_0_1_0}\"\n\
+         grants = [\"state\"]\nconfig = {{ a = 1 }}\n\
+         [routes.auto]\ncandidates = [\"first\", \"second\"]\npolicies = [\"kept\"]\n\
+         [plugins.limits]\ncall_ms = 20_000\nconfigure_ms = 60_000\n\
+         [plugins.adapter_limits]\ncall_ms = 20_000\nconfigure_ms = 60_000\n",
+        provider.url()
+    );
+    let home = Home::with_config(&config);
+    for name in ["every-hook", "adapter"] {
+        let file = workspace().join(format!("tests/contract/0.1.0/{name}.wasm"));
+        home.write(&format!("plugins/{name}.wasm"), fs::read(file).unwrap());
+    }
+    let gateway = Gateway::start_in(home).await;
+    let body = json!({ "model": "auto", "n": 1, "max_tokens": 8,
+        "messages": [{ "role": "system", "content": "be brief" }, { "role": "user", "content": "hello" }] });
+
+    let reply = gateway.data().chat(&body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.header("x-pointsman-model"), Some("second"));
+    let reason = reply.header("x-pointsman-reason").unwrap();
+    for said in [
+        "call 1, ended 0,",
+        "2 messages, first system be brief, system be brief, all 14, n 1, before -",
+    ] {
+        assert!(reason.contains(said), "{said} is not in {reason}");
+    }
+    let received = provider.only().json();
+    assert_eq!(received["temperature"], 0.5, "{received}");
+    assert_eq!(received["max_output_tokens"], 8, "{received}");
+    gateway.logged(&["a policy of 0.1.0 decides", "plugin=\"kept\""]).await;
+
+    // The end of a request is told after its answer has gone out.
+    let mut reason = String::new();
+    for _ in 0..100 {
+        let reply = gateway.data().chat(&body).await;
+        reason = reply.header("x-pointsman-reason").unwrap().to_owned();
+        if !reason.contains("ended 0") {
+            break;
+        }
+    }
+    assert!(
+        !reason.contains("ended 0") && reason.contains("before hello"),
+        "{reason}"
+    );
+
+    provider.on("/chat/completions", [Answer::chat_stream(["one", "two"])]);
+    let mut streamed = body.clone();
+    streamed["stream"] = true.into();
+    let (events, ending) = gateway.data().chat_stream(&streamed).await.rest().await;
+    assert_eq!(
+        (events.last().unwrap().data.as_str(), ending),
+        ("[DONE]", Ending::Whole)
     );
 }

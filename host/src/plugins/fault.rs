@@ -124,7 +124,7 @@ impl Fault {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// The file is larger than the limit.
-    #[error("the component has {size} bytes; the limit is {limit}")]
+    #[error("the component has {size} bytes; the limit is {limit} (limits.component_bytes)")]
     TooLarge {
         /// Bytes that there are.
         size: usize,

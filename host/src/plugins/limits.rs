@@ -78,8 +78,9 @@ impl Limits {
 
 /// A limit that an instance ran into.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{what} would grow to {wanted}; the limit is {limit}")]
+#[error("{what} would grow to {wanted}; the limit is {limit} (limits.{key})")]
 pub(super) struct Exceeded {
+    key: &'static str,
     what: &'static str,
     wanted: usize,
     limit: usize,
@@ -98,6 +99,7 @@ pub(super) struct Quota {
 
 #[derive(Debug)]
 struct Count {
+    key: &'static str,
     what: &'static str,
     used: usize,
     limit: usize,
@@ -108,6 +110,7 @@ impl Count {
         let wanted = self.used.saturating_add(desired.saturating_sub(current));
         if wanted > self.limit {
             return Err(Exceeded {
+                key: self.key,
                 what: self.what,
                 wanted,
                 limit: self.limit,
@@ -123,11 +126,13 @@ impl Quota {
     pub(super) fn new(limits: &Limits) -> Quota {
         Quota {
             memory_bytes: Count {
+                key: "memory_bytes",
                 what: "memory (bytes)",
                 used: 0,
                 limit: limits.memory_bytes,
             },
             table_elements: Count {
+                key: "table_elements",
                 what: "tables (elements)",
                 used: 0,
                 limit: limits.table_elements,

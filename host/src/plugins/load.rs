@@ -212,25 +212,28 @@ fn check_resources(component: &Component, limits: &Limits) -> Result<(), LoadErr
     };
     let figures = [
         (
+            "memories",
             "linear memories",
             u64::from(needed.num_memories),
             limits.memories as u64,
         ),
-        ("tables", u64::from(needed.num_tables), limits.tables as u64),
+        ("tables", "tables", u64::from(needed.num_tables), limits.tables as u64),
         (
+            "memory_bytes",
             "bytes of memory to begin with",
             initial_bytes(needed.max_initial_memory_size),
             limits.memory_bytes as u64,
         ),
         (
+            "table_elements",
             "table elements to begin with",
             needed.max_initial_table_size.unwrap_or(0),
             limits.table_elements as u64,
         ),
     ];
-    match figures.into_iter().find(|(_, wanted, limit)| wanted > limit) {
-        Some((what, wanted, limit)) => Err(LoadError::Resources(format!(
-            "the component needs {wanted} {what}; the limit is {limit}"
+    match figures.into_iter().find(|(.., wanted, limit)| wanted > limit) {
+        Some((key, what, wanted, limit)) => Err(LoadError::Resources(format!(
+            "the component needs {wanted} {what}; the limit is {limit} (limits.{key})"
         ))),
         None => Ok(()),
     }

@@ -31,7 +31,10 @@ fn a_component_that_is_too_large_is_refused_unread() {
         limits,
         ..spec(component)
     });
-    assert_eq!(refusal, format!("the component has {size} bytes; the limit is 100"));
+    assert_eq!(
+        refusal,
+        format!("the component has {size} bytes; the limit is 100 (limits.component_bytes)")
+    );
 }
 
 #[test]
@@ -55,7 +58,7 @@ fn a_component_that_needs_more_memory_than_it_may_have_is_refused() {
     });
     assert_eq!(
         refusal,
-        "the component needs 196608 bytes of memory to begin with; the limit is 65536"
+        "the component needs 196608 bytes of memory to begin with; the limit is 65536 (limits.memory_bytes)"
     );
 }
 

@@ -113,7 +113,7 @@ instances = {instances}
 }
 
 /// The gateway that was built beside this program.
-fn program() -> Result<PathBuf> {
+pub(crate) fn program() -> Result<PathBuf> {
     let own = std::env::current_exe().context("finding this program")?;
     Ok(own.with_file_name("pointsman"))
 }

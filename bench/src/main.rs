@@ -7,6 +7,7 @@ mod contender;
 mod floor;
 mod gateway;
 mod goals;
+mod languages;
 mod load;
 mod machine;
 mod measure;
@@ -87,6 +88,8 @@ enum Role {
     },
     /// Measure only plugins, called in this process.
     Plugins,
+    /// Measure only one policy in every language.
+    Languages,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -98,6 +101,13 @@ async fn main() -> Result<()> {
             print!(
                 "{}",
                 plugins::section(&plugins::measure(PLUGIN_CALLS, &output_folder()?)?)
+            );
+            Ok(())
+        }
+        Some(Role::Languages) => {
+            print!(
+                "{}",
+                languages::section(&languages::measure(PLUGIN_CALLS, &gateway::program()?)?)
             );
             Ok(())
         }
@@ -130,6 +140,7 @@ async fn measure(arguments: &Arguments) -> Result<()> {
             PLUGIN_CALLS
         };
         report.push_str(&plugins::section(&plugins::measure(calls, &output)?));
+        report.push_str(&languages::section(&languages::measure(calls, &gateway::program()?)?));
     }
     println!("{report}");
     write(&output.join("results.json"), &serde_json::to_string_pretty(&results)?)?;

@@ -29,12 +29,20 @@ pub(crate) struct Row {
 const MICRO: fn(u64) -> Duration = Duration::from_micros;
 const WARM_UP: usize = 500;
 
+/// A configuration that every language's policy reads.
+pub(crate) const KEYWORD: &str =
+    r#"{"rules": [{"any": ["python", "function", "debug"], "label": "coding", "prefer": ["mock/large"]}]}"#;
+
+/// Instances that are kept as long as anybody measures.
+pub(crate) const WARM: Instances = Instances::Warm {
+    warm: 4,
+    max_calls: u32::MAX,
+    max_age: Duration::from_micros(u64::MAX / 2),
+};
+
 /// The policies in the box, each with a configuration such as people write.
 const POLICIES: [(&str, &str); 4] = [
-    (
-        "keyword",
-        r#"{"rules": [{"any": ["python", "function", "debug"], "label": "coding", "prefer": ["mock/large"]}]}"#,
-    ),
+    ("keyword", KEYWORD),
     (
         "complexity",
         r#"{"score": "density", "tiers": {"simple": {"prefer": ["mock/small"]}}}"#,
@@ -47,14 +55,7 @@ const POLICIES: [(&str, &str); 4] = [
 pub(crate) fn measure(calls: usize, folder: &Path) -> Result<Vec<Row>> {
     let mut rows = loading(folder)?;
     let engine = engine(None)?;
-    for instances in [
-        Instances::Fresh,
-        Instances::Warm {
-            warm: 4,
-            max_calls: u32::MAX,
-            max_age: MICRO(u64::MAX / 2),
-        },
-    ] {
+    for instances in [Instances::Fresh, WARM] {
         let (kind, goal) = if instances == Instances::Fresh {
             ("fresh", MICRO(12))
         } else {
@@ -188,7 +189,7 @@ fn text_event(data: &str) -> Event {
     }
 }
 
-fn engine(cache_dir: Option<&Path>) -> Result<Engine> {
+pub(crate) fn engine(cache_dir: Option<&Path>) -> Result<Engine> {
     Engine::new(&EngineConfig {
         cache_dir: cache_dir.map(Path::to_owned),
         ..EngineConfig::default()
@@ -196,24 +197,39 @@ fn engine(cache_dir: Option<&Path>) -> Result<Engine> {
 }
 
 fn policy(engine: &Engine, name: &str, config: &str, instances: Instances) -> Result<Policy> {
+    load(engine, source("policy", name)?, config, instances)
+}
+
+/// A policy with all the time that it needs: what is measured is its own affair.
+pub(crate) fn load(engine: &Engine, source: PluginSource, config: &str, instances: Instances) -> Result<Policy> {
+    let name = source.name.clone();
     let spec = PolicySpec {
-        source: source("policy", name)?,
+        source,
         config_json: config.to_owned(),
         grants: vec![Grant::State],
         models: Vec::new(),
         instances,
-        limits: Limits::default(),
+        limits: Limits {
+            configure_ms: 60_000,
+            call_ms: 60_000,
+            ..Limits::default()
+        },
     };
     Policy::load(engine, spec, &StateStore::default()).with_context(|| format!("loading {name}"))
 }
 
-fn source(kind: &str, name: &str) -> Result<PluginSource> {
+pub(crate) fn source(kind: &str, name: &str) -> Result<PluginSource> {
     let bytes = built_in(kind, name).ok_or_else(|| anyhow!("no built-in {kind} {name}"))?;
     Ok(PluginSource::new(name, bytes))
 }
 
+fn timed(what: String, goal: Option<Duration>, calls: usize, one: impl FnMut() -> Result<()>) -> Result<Row> {
+    let (p50, p99) = times(calls, one)?;
+    Ok(Row { what, goal, p50, p99 })
+}
+
 /// Median and 99th percentile of so many calls, after some that do not count.
-fn timed(what: String, goal: Option<Duration>, calls: usize, mut one: impl FnMut() -> Result<()>) -> Result<Row> {
+pub(crate) fn times(calls: usize, mut one: impl FnMut() -> Result<()>) -> Result<(Duration, Duration)> {
     for _ in 0..WARM_UP.min(calls) {
         one()?;
     }
@@ -224,16 +240,13 @@ fn timed(what: String, goal: Option<Duration>, calls: usize, mut one: impl FnMut
         times.push(began.elapsed());
     }
     times.sort_unstable();
-    Ok(Row {
-        what,
-        goal,
-        p50: times[times.len() / 2],
-        p99: times[times.len() * 99 / 100],
-    })
+    Ok((times[times.len() / 2], times[times.len() * 99 / 100]))
 }
 
 /// Plugins without WASI answer at once, on this thread.
-fn finish<T, E: std::error::Error + Send + Sync + 'static>(call: impl Future<Output = Result<T, E>>) -> Result<T> {
+pub(crate) fn finish<T, E: std::error::Error + Send + Sync + 'static>(
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T> {
     match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Ok(result?),
         Poll::Pending => bail!("the plugin was not called on this thread"),
@@ -284,7 +297,7 @@ impl Prompt for Text {
     }
 }
 
-fn call() -> Call {
+pub(crate) fn call() -> Call {
     let text = "When does the next train leave, and from which platform? ".repeat(17);
     let summary = Summary {
         id: "req-bench".to_owned(),

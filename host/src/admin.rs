@@ -126,6 +126,11 @@ fn plugins(app: &App, generation: &Generation) -> Value {
             loaded.policy.digest(),
             loaded.policy.counters(),
         );
+        let file = config.policies.get(name).and_then(|policy| policy.file.as_ref());
+        if let Some(file) = file {
+            shown["file"] = json!(file.path.display().to_string());
+            shown["orphaned"] = json!(shown["orphaned"] == true || !file.path.exists());
+        }
         shown["warnings"] = json!(loaded.policy.warnings());
         shown["grants"] = json!(
             config

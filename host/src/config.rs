@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use interpolate::Secret;
 pub use models::{Abilities, ModelConfig};
-pub use policies::{Expectation, PolicyConfig, PolicyTest};
+pub use policies::{Expectation, PolicyConfig, PolicyFile, PolicyTest};
 pub use providers::{ComponentRef, ProviderConfig, SimulatedConfig};
 use reader::{Mistake, Reader, Section};
 pub use routes::{RouteCandidate, RouteConfig};

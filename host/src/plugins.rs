@@ -79,6 +79,8 @@ pub struct PluginSource {
     pub bytes: Arc<[u8]>,
     /// What the bytes are.
     pub digest: Digest,
+    /// What the file is that the plugin's configuration names, where it names one.
+    pub file: Option<Digest>,
 }
 
 impl PluginSource {
@@ -89,7 +91,13 @@ impl PluginSource {
             name: name.into(),
             digest: Digest::of(&bytes),
             bytes,
+            file: None,
         }
+    }
+
+    /// What people see: the digest of what changes, which is the file where there is one.
+    pub fn shown(&self) -> Digest {
+        self.file.unwrap_or(self.digest)
     }
 }
 

@@ -7,6 +7,7 @@
 mod build;
 mod files;
 mod last_good;
+mod policy_file;
 mod trial;
 mod watch;
 

@@ -1,9 +1,10 @@
 //! `[policies.*]`: which components decide, with which configuration, grants and limits.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::reader::{Section, suggestion};
+use super::reader::{Place, Section, suggestion};
 use super::{ComponentRef, Context, ModelConfig};
 use crate::plugins::{Grant, Instances, Limits, OnFault};
 
@@ -24,8 +25,24 @@ pub struct PolicyConfig {
     pub limits: Limits,
     /// JSON, as the component gets it.
     pub config: serde_json::Value,
+    /// What `config.file` names: read by the gateway, and handed over as `source` beside it.
+    pub file: Option<PolicyFile>,
     /// Decisions that it must make before it is put in service.
     pub tests: Vec<PolicyTest>,
+}
+
+/// A file that belongs to a policy's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where the configuration names it.
+    pub place: Place,
+}
+
+impl PolicyFile {
+    /// Larger files are not read. It is text that every call of the policy starts with.
+    pub const MOST_BYTES: u64 = 1 << 20;
 }
 
 /// `[[policies.*.tests]]`: a request and what must come of it.
@@ -76,6 +93,7 @@ pub(super) fn read(
         let instances = instances(&section);
         let limits = policy_limits(&section.section("limits"), context.limits.clone());
         let config = section.json("config");
+        let file = file(&section.section("config"), context.base);
         let tests = tests(&section, models);
         section.finish();
         if let Some(component) = component {
@@ -89,12 +107,29 @@ pub(super) fn read(
                     instances,
                     limits,
                     config,
+                    file,
                     tests,
                 },
             );
         }
     }
     policies
+}
+
+/// `file` belongs to the gateway wherever it is text; everything else in a policy's `config` is the policy's own.
+fn file(config: &Section<'_>, base: &Path) -> Option<PolicyFile> {
+    let value = config.any("file")?;
+    let path = value.get_ref().as_str()?;
+    if let Some(source) = config.any("source") {
+        config.note(
+            source.span(),
+            "`source` is what the gateway reads from `file`: give one of them",
+        );
+    }
+    Some(PolicyFile {
+        path: base.join(path),
+        place: config.place(value.span()),
+    })
 }
 
 fn tests(section: &Section<'_>, models: &BTreeMap<String, ModelConfig>) -> Vec<PolicyTest> {

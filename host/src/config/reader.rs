@@ -31,6 +31,28 @@ impl fmt::Display for Mistake {
     }
 }
 
+/// Where something was written, for those who find out later what is wrong with it. No setting: a configuration whose lines
+/// have moved is still the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    line: usize,
+    column: usize,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Place {}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.line, self.column)
+    }
+}
+
 /// The text that is read and what was found wrong with it.
 #[derive(Debug)]
 pub struct Reader<'a> {
@@ -121,6 +143,12 @@ impl<'a> Section<'a> {
     /// Whether the file has it.
     pub fn is_present(&self) -> bool {
         self.table.is_some()
+    }
+
+    /// Where a value of this section stands.
+    pub fn place(&self, span: Range<usize>) -> Place {
+        let (line, column) = self.reader.place(span.start);
+        Place { line, column }
     }
 
     /// Notes a mistake of the section or of a value in it.

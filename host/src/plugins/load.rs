@@ -153,7 +153,7 @@ fn blueprint(engine: &Engine, order: &Order<'_>, bytes: &[u8]) -> Result<Bluepri
     let pre = linker.instantiate_pre(&component).map_err(mismatch)?;
     let identity = Identity {
         name: order.source.name.clone(),
-        digest: order.source.digest.short(),
+        digest: order.source.shown().short(),
     };
     Ok(Blueprint {
         pre,

@@ -175,9 +175,14 @@ impl Policy {
         &self.inner.source.name
     }
 
-    /// What the component's bytes are.
+    /// What people see: what the component's bytes are, or the file's that its configuration names.
     pub fn digest(&self) -> Digest {
-        self.inner.source.digest
+        self.inner.source.shown()
+    }
+
+    /// Whether it was loaded from these bytes, and with the same file.
+    pub fn is_of(&self, source: &PluginSource) -> bool {
+        self.inner.source.digest == source.digest && self.inner.source.file == source.file
     }
 
     /// What the policy found odd about its configuration.

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::{Content, Contents};
+use super::policy_file::{self, Unusable};
 use crate::app::App;
 use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig, Secret};
 use crate::generation::{Alive, Generation, LoadedPolicy, Model, Provider, Remote, Way};
 use crate::plugins::words::{Authentication, Dialects, Framing, Operation};
-use crate::plugins::{Adapter, AdapterSpec, Digest, PluginSource, Policy, PolicySpec};
+use crate::plugins::{Adapter, AdapterSpec, Digest, LoadError, PluginSource, Policy, PolicySpec};
 use crate::reports::Problem;
 use crate::upstream::{Endpoint, TlsRoots, Upstream};
 use hyper::HeaderMap;
@@ -128,9 +129,14 @@ impl Builder<'_> {
     }
 
     fn policy(&self, name: &str, config: &PolicyConfig) -> Result<LoadedPolicy, Problem> {
-        let source = self.source(name, "policy", &config.component)?;
-        let digest = source.digest;
-        if let Some(known) = self.known_policy(name, config, digest) {
+        let unusable = |Unusable { digest, reason }| problem(name, digest, &reason);
+        let file = policy_file::read(config, self.contents).map_err(unusable)?;
+        let source = PluginSource {
+            file: file.as_ref().map(|file| file.digest),
+            ..self.source(name, "policy", &config.component)?
+        };
+        let (component, shown) = (source.digest, source.shown());
+        if let Some(known) = self.known_policy(name, config, &source) {
             return Ok(LoadedPolicy {
                 policy: known,
                 on_fault: config.on_fault,
@@ -138,14 +144,23 @@ impl Builder<'_> {
         }
         let spec = PolicySpec {
             source,
-            config_json: config.config.to_string(),
+            config_json: policy_file::handed_over(config, file.as_ref()),
             grants: config.grants.clone(),
             models: config.models.clone(),
             instances: config.instances,
             limits: config.limits.clone(),
         };
         let loaded = Policy::load(&self.app.engine, spec, &self.app.state);
-        let policy = loaded.map_err(|error| problem(name, Some(digest), &error))?;
+        let policy = loaded.map_err(|error| {
+            // What is in the box is good, so that its file is at fault; a component of somebody's own may be at fault itself.
+            let is_the_file = matches!(config.component, ComponentRef::BuiltIn(_));
+            let blamed = match error {
+                LoadError::Configuration(_) => shown,
+                _ if is_the_file => shown,
+                _ => component,
+            };
+            problem(name, Some(blamed), &error)
+        })?;
         Ok(LoadedPolicy {
             policy,
             on_fault: config.on_fault,
@@ -153,7 +168,7 @@ impl Builder<'_> {
     }
 
     /// The running policy of this name, where nothing that it was loaded with has changed.
-    fn known_policy(&self, name: &str, config: &PolicyConfig, digest: Digest) -> Option<Policy> {
+    fn known_policy(&self, name: &str, config: &PolicyConfig, source: &PluginSource) -> Option<Policy> {
         let running = self.running?;
         let old = running.config.policies.get(name)?;
         let is_same = old.config == config.config
@@ -164,7 +179,7 @@ impl Builder<'_> {
         let known = running
             .policies
             .get(name)
-            .filter(|known| is_same && known.policy.digest() == digest)?;
+            .filter(|known| is_same && known.policy.is_of(source))?;
         Some(known.policy.clone())
     }
 
@@ -297,6 +312,7 @@ impl Builder<'_> {
                     name: name.to_owned(),
                     bytes: bytes.clone(),
                     digest: *digest,
+                    file: None,
                 })
             }
             Some(Content::TooLarge { size, limit, digest }) => {

@@ -1,4 +1,4 @@
-//! Plugins' files: read once when they have settled, and read again only when their stamps have moved.
+//! The files of plugins and of their configurations: read once when they have settled, and read again only when their stamps have moved.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{ComponentRef, Config};
+use crate::config::{ComponentRef, Config, PolicyFile};
 use crate::plugins::Digest;
 
 /// Files by their paths as the configuration gives them.
@@ -17,14 +17,14 @@ pub(super) type Contents = BTreeMap<PathBuf, Content>;
 /// What a path holds.
 #[derive(Debug, Clone)]
 pub(super) enum Content {
-    /// A component, perhaps.
+    /// A component, perhaps, or a policy's own file.
     Bytes {
         /// All of them.
         bytes: Arc<[u8]>,
         /// Of the bytes.
         digest: Digest,
     },
-    /// More bytes than a component may have. They are not kept.
+    /// More bytes than it may have. They are not kept.
     TooLarge {
         /// How many.
         size: u64,
@@ -78,6 +78,10 @@ pub(super) fn named(config: &Config) -> BTreeMap<&PathBuf, u64> {
             let most = named.entry(path).or_default();
             *most = limits.component_bytes.try_into().unwrap_or(u64::MAX).max(*most);
         }
+    }
+    for file in config.policies.values().filter_map(|policy| policy.file.as_ref()) {
+        let most = named.entry(&file.path).or_default();
+        *most = PolicyFile::MOST_BYTES.max(*most);
     }
     named
 }

@@ -1,7 +1,9 @@
 //! The bytes that were last in service, kept on disk, so that a restart survives a plugin's file that is broken or gone.
-//! What lies here is WebAssembly, never native code, and goes through all the checks of a load again.
+//! What lies here is WebAssembly and the files that policies' configurations name, never native code, and goes through all
+//! the checks of a load again.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::build::ServedFile;
@@ -49,18 +51,16 @@ impl LastGood {
     fn write(&self, files: &[ServedFile], digests: &BTreeMap<PathBuf, String>) -> std::io::Result<()> {
         crate::plugins::create_private(&self.directory)?;
         for file in files {
-            let path = self.path(&file.digest.to_string());
+            let path = self.path(&file.path, &file.digest.to_string());
             if !path.exists() {
                 replace(&path, &file.bytes)?;
             }
         }
         replace(&self.directory.join(INDEX), &serde_json::to_vec_pretty(digests)?)?;
+        let kept: Vec<PathBuf> = digests.iter().map(|(path, digest)| self.path(path, digest)).collect();
         for entry in std::fs::read_dir(&self.directory)?.flatten() {
             let path = entry.path();
-            let is_kept = path
-                .file_stem()
-                .is_some_and(|stem| digests.values().any(|digest| stem == digest.as_str()));
-            if path.extension().is_some_and(|extension| extension == "wasm") && !is_kept {
+            if path.is_file() && entry.file_name() != INDEX && !kept.contains(&path) {
                 std::fs::remove_file(path)?;
             }
         }
@@ -96,12 +96,14 @@ impl LastGood {
     /// The kept bytes of a path, if they are still what they were.
     fn read(&self, path: &Path) -> Option<Vec<u8>> {
         let digest = self.digests.get(path)?;
-        let bytes = std::fs::read(self.path(digest)).ok()?;
+        let bytes = std::fs::read(self.path(path, digest)).ok()?;
         (Digest::of(&bytes).to_string() == *digest).then_some(bytes)
     }
 
-    fn path(&self, digest: &str) -> PathBuf {
-        self.directory.join(format!("{digest}.wasm"))
+    /// Named by what it holds, with the extension that it has where it comes from.
+    fn path(&self, original: &Path, digest: &str) -> PathBuf {
+        let extension = original.extension().unwrap_or(OsStr::new("kept"));
+        self.directory.join(digest).with_extension(extension)
     }
 }
 

@@ -16,8 +16,17 @@ fn offered(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// Plugins in the box that need a grant on top, and which.
-const GRANTED: &[(&str, &str)] = &[("policy-budget", "state")];
+/// Plugins in the box that import more than that, and what: what they are granted, or look for with `grants`.
+const GRANTED: &[(&str, &[&str])] = &[
+    ("policy-bandit", &["state"]),
+    ("policy-budget", &["state"]),
+    ("policy-cascade", &["grants", "models", "state"]),
+    ("policy-classifier", &["grants", "models", "state"]),
+    ("policy-ensemble", &["models"]),
+    ("policy-load", &["grants", "state"]),
+    ("policy-script", &["grants", "models", "state"]),
+    ("policy-sticky", &["state"]),
+];
 
 #[test]
 fn every_plugin_in_the_box_imports_only_what_its_world_offers() {
@@ -29,7 +38,7 @@ fn every_plugin_in_the_box_imports_only_what_its_world_offers() {
         let granted = GRANTED
             .iter()
             .filter(|(plugin, _)| *plugin == package)
-            .map(|(_, grant)| grant);
+            .flat_map(|(_, grants)| *grants);
         let allowed = offered(built.plugin.kind).iter().chain(granted);
         let allowed: Vec<String> = allowed.map(|name| format!("pointsman:plugin/{name}@0.1.0")).collect();
         for import in guests::imports(&bytes) {

@@ -37,6 +37,12 @@ fn every_configuration_in_the_documentation_is_good() {
     if configurations.iter().any(|found| found.text.contains(PLUGIN)) {
         home.write(PLUGIN, policy_in_the_readme());
     }
+    for folder in ["", "cookbook"] {
+        for script in files(&format!("examples/{folder}"), "js") {
+            let own = script.strip_prefix(workspace().join("examples")).unwrap();
+            home.write(&own.to_string_lossy(), fs::read(&script).unwrap());
+        }
+    }
     let mut wrong = Vec::new();
     for Configuration { place, text } in configurations {
         home.write("pointsman.toml", &text);

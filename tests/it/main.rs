@@ -20,6 +20,7 @@ mod languages;
 mod reload;
 mod requests;
 mod routing;
+mod script;
 mod sdk;
 mod streaming;
 mod tidy;

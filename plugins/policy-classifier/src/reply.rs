@@ -171,6 +171,32 @@ mod tests {
     }
 
     #[test]
+    fn no_answer_is_too_odd() {
+        for answer in [
+            "<think>",
+            "</think>",
+            "{",
+            "{\"class\"",
+            "ÇODING",
+            "c++c++",
+            "ß coding",
+            "coding\u{301}",
+            "\u{0}",
+            "{{{}}}",
+            "[1]",
+            "null",
+        ] {
+            for is_whole in [true, false] {
+                let _ = read(answer, is_whole, &classes());
+            }
+        }
+        // Nobody has to answer for a class whose name is lost in lower case.
+        let odd: Vec<Class> = serde_json::from_value(json!([{ "name": "İ" }, { "name": "++" }])).unwrap();
+        assert_eq!(read("++", true, &odd).map(|found| found.class), Some(1));
+        assert_eq!(read("i̇", true, &odd).map(|found| found.class), Some(0));
+    }
+
+    #[test]
     fn confidence_is_a_share_of_one_or_of_a_hundred() {
         for (value, expected) in [
             (json!(0.5), Some(0.5)),

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::body::Body;
 use crate::config::ComponentRef;
 use crate::generation::{Generation, Way};
-use crate::plugins::{Counters, Digest};
+use crate::plugins::{Counters, Digest, Shape};
 use crate::reports::Trigger;
 use crate::server::Service;
 
@@ -98,7 +98,12 @@ fn adapters(generation: &Generation) -> impl Iterator<Item = (String, &crate::pl
 /// What is in service, and what is not although it should be.
 fn plugins(app: &App, generation: &Generation) -> Value {
     let trouble = app.reloads.trouble();
-    let show = |name: &str, kind: &str, component: Option<&ComponentRef>, digest: Digest, counters: &Counters| {
+    let show = |name: &str,
+                kind: &str,
+                component: Option<&ComponentRef>,
+                digest: Digest,
+                shape: Shape,
+                counters: &Counters| {
         let stats = counters.read();
         let trouble = trouble.get(name);
         json!({
@@ -106,6 +111,9 @@ fn plugins(app: &App, generation: &Generation) -> Value {
             "kind": kind,
             "component": component.map(describe),
             "running_digest": digest.to_string(),
+            "size": shape.size,
+            "imports": shape.imports,
+            "exports": shape.exports,
             "candidate_digest": trouble.and_then(|trouble| trouble.digest.clone()),
             "error": trouble.map(|trouble| trouble.error.clone()),
             "error_since_ms": trouble.map(|trouble| trouble.at_ms),
@@ -124,6 +132,7 @@ fn plugins(app: &App, generation: &Generation) -> Value {
             "policy",
             component,
             loaded.policy.digest(),
+            loaded.policy.shape(),
             loaded.policy.counters(),
         );
         let file = config.policies.get(name).and_then(|policy| policy.file.as_ref());
@@ -154,6 +163,7 @@ fn plugins(app: &App, generation: &Generation) -> Value {
                     "adapter",
                     component,
                     remote.adapter.digest(),
+                    remote.adapter.shape(),
                     remote.adapter.counters(),
                 );
                 shown["provider"] = json!(name);

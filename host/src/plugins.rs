@@ -44,7 +44,7 @@ pub(crate) use self::engine::create_private;
 pub use self::engine::{Engine, EngineConfig};
 pub use self::fault::{Fault, LoadError};
 pub use self::grants::{Grant, World};
-pub use self::inspect::{Import, Inspection, inspect};
+pub use self::inspect::{Import, Inspection, Shape, inspect};
 pub use self::limits::Limits;
 pub use self::policy::{Call, Policy, PolicySpec};
 pub use self::prompt::Prompt;

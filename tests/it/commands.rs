@@ -43,6 +43,7 @@ fn every_command_has_a_help_with_an_example() {
         &["plugin"],
         &["plugin", "new"],
         &["plugin", "build"],
+        &["plugin", "test"],
         &["plugin", "inspect"],
     ] {
         let output = home.run(&[command, &["--help"]].concat());
@@ -71,6 +72,7 @@ fn the_exit_status_tells_good_from_wrong_and_wrong_from_misused() {
         (&["explain", "bad.json"], 1),
         (&["plugin", "inspect", "missing.wasm"], 1),
         (&["plugin", "build", "missing"], 1),
+        (&["plugin", "test", "missing"], 1),
         (&["plugin", "new", "Night", "--kind", "policy", "--lang", "c"], 1),
         (&[], 2),
         (&["srve"], 2),

@@ -3,6 +3,7 @@
 
 mod admin;
 mod asking;
+mod authoring;
 mod bandit;
 mod chat;
 mod classifier;

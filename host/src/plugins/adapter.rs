@@ -13,6 +13,7 @@ use super::engine::Engine;
 use super::fault::{Fault, LoadError};
 use super::grants::World;
 use super::imports::{Host, Inputs};
+use super::inspect::Shape;
 use super::instance::{Blueprint, Instance};
 use super::lane::Lane;
 use super::limits::Limits;
@@ -151,6 +152,11 @@ impl Adapter {
     /// What the component's bytes are.
     pub fn digest(&self) -> Digest {
         self.inner.source.digest
+    }
+
+    /// What it looks like from outside.
+    pub fn shape(&self) -> Shape {
+        Shape::of(&self.inner.source, &self.inner.blueprint)
     }
 
     /// How it has been doing.

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant as Moment};
 
+use super::PluginSource;
 use super::digest::Digest;
 use super::engine::Engine;
 use super::fault::LoadError;
 use super::grants::{self, Grant, Need, World};
+use super::instance::Blueprint;
 use super::limits::Limits;
 use super::load;
 
@@ -43,6 +45,28 @@ pub struct Import {
     pub needs: String,
     /// Whether this gateway can give it.
     pub is_offered: bool,
+}
+
+/// What a plugin that is in service looks like from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// How many bytes its component has.
+    pub size: usize,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    /// The interfaces that it exports.
+    pub exports: Vec<String>,
+}
+
+impl Shape {
+    pub(super) fn of(source: &PluginSource, blueprint: &Blueprint) -> Shape {
+        let component = blueprint.pre.component();
+        Shape {
+            size: source.bytes.len(),
+            imports: grants::needs(component).into_iter().map(|(name, _)| name).collect(),
+            exports: load::exports(component),
+        }
+    }
 }
 
 /// Compiles a component and reads it. Blocks for as long as compiling takes.

@@ -11,6 +11,7 @@ use super::engine::Engine;
 use super::fault::{Fault, LoadError};
 use super::grants::{Grant, World};
 use super::imports::Inputs;
+use super::inspect::Shape;
 use super::instance::{Blueprint, Instance};
 use super::lane::Lane;
 use super::limits::Limits;
@@ -198,6 +199,11 @@ impl Policy {
     /// Whether its instances start configured.
     pub fn is_baked(&self) -> bool {
         self.inner.configure.is_none()
+    }
+
+    /// What it looks like from outside.
+    pub fn shape(&self) -> Shape {
+        Shape::of(&self.inner.source, &self.inner.blueprint)
     }
 
     /// How it has been doing.

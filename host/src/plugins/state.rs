@@ -33,6 +33,21 @@ impl StateStore {
             .map_or_else(StateUse::default, |space| space.used())
     }
 
+    /// Replaces all that a plugin has stored, as a test wants it.
+    pub fn fill<'a>(&self, plugin: &str, entries: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Result<(), String> {
+        let space = self.space(plugin);
+        *lock(&space.0) = Entries::default();
+        entries
+            .into_iter()
+            .try_for_each(|(key, value)| space.set(key, value, None, 0))
+            .map_err(|misuse| misuse.to_string())
+    }
+
+    /// What a plugin has stored under a key at this time.
+    pub fn read(&self, plugin: &str, key: &str, now_ms: u64) -> Option<Vec<u8>> {
+        self.space(plugin).get(key, now_ms)
+    }
+
     pub(super) fn space(&self, plugin: &str) -> Arc<Space> {
         lock(&self.spaces).entry(plugin.to_owned()).or_default().clone()
     }

@@ -36,19 +36,25 @@ pub(super) fn run(options: &Options) -> Result<()> {
         .output
         .clone()
         .unwrap_or_else(|| manifest::component(&options.dir, &project.manifest));
-    contract::write(&project.dir, &project.manifest)?;
-    let component = match project.manifest.lang {
-        Lang::Rust => rust::build(&project),
-        Lang::Js | Lang::Ts => javascript::build(&project),
-        Lang::Python => python::build(&project),
-        Lang::Go => go::build(&project),
-        Lang::C => c::build(&project),
-    }?;
-    let inspection = inspect(&component)?;
-    check(&project, &inspection)?;
-    place(&output, &component)?;
+    let inspection = make(&project, &output)?;
     print!("{}", told(&project, &output, &inspection));
     Ok(())
+}
+
+/// Builds the component into this file, if it is what the gateway takes.
+pub(super) fn make(project: &Project, output: &Path) -> Result<Inspection> {
+    contract::write(&project.dir, &project.manifest)?;
+    let component = match project.manifest.lang {
+        Lang::Rust => rust::build(project),
+        Lang::Js | Lang::Ts => javascript::build(project),
+        Lang::Python => python::build(project),
+        Lang::Go => go::build(project),
+        Lang::C => c::build(project),
+    }?;
+    let inspection = inspect(&component)?;
+    check(project, &inspection)?;
+    place(output, &component)?;
+    Ok(inspection)
 }
 
 fn inspect(component: &[u8]) -> Result<Inspection> {

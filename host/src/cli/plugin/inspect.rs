@@ -1,35 +1,44 @@
-//! `pointsman plugin inspect`: what a component is, before anybody trusts it.
+//! `pointsman plugin inspect`: what a component is, before anybody trusts it, and how it differs from the version that a
+//! running gateway serves with (`running`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::running::{self, Running};
 use crate::plugins::{self, Engine, EngineConfig, Inspection};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {
     /// The component
     file: PathBuf,
+    /// The plugin's name in the configuration, to compare with; without it the one whose file this is, or that is called as it
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The admin listener of the gateway to compare with; without it the configuration's
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(options: &Options) -> Result<(), String> {
+pub(super) async fn run(config: Option<&Path>, options: &Options) -> Result<(), String> {
     let file = options.file.display();
     let bytes = std::fs::read(&options.file).map_err(|error| format!("{file}: {error}"))?;
-    let config = EngineConfig {
+    let engine = EngineConfig {
         cache_dir: None,
         slots: 1,
         ..EngineConfig::default()
     };
-    let engine = Engine::new(&config).map_err(|error| format!("the plugin engine: {error:#}"))?;
+    let engine = Engine::new(&engine).map_err(|error| format!("the plugin engine: {error:#}"))?;
     let inspection = plugins::inspect(&engine, &bytes).map_err(|error| format!("{file}: {error}"))?;
+    let running = running::find(config, options.admin.as_deref(), options.name.as_deref(), &options.file).await?;
     if options.json {
-        println!("{:#}", as_json(&inspection));
+        println!("{:#}", as_json(&inspection, &running));
     } else {
-        print!("{}", as_table(&inspection));
+        print!("{}{}", as_table(&inspection), running.told(&inspection));
     }
     Ok(())
 }
@@ -41,7 +50,7 @@ fn world(inspection: &Inspection) -> String {
     )
 }
 
-fn as_json(inspection: &Inspection) -> serde_json::Value {
+fn as_json(inspection: &Inspection, running: &Running) -> Value {
     json!({
         "world": inspection.world.map(|world| world.to_string()),
         "digest": inspection.digest.to_string(),
@@ -55,6 +64,7 @@ fn as_json(inspection: &Inspection) -> serde_json::Value {
         "memories": inspection.memories,
         "initial_memory_bytes": inspection.initial_memory_bytes,
         "compile_ms": inspection.compile_time.as_millis() as u64,
+        "running": running.plugin(),
     })
 }
 

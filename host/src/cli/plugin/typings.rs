@@ -7,7 +7,7 @@ use anyhow::Result;
 use wit_parser::{Docs, Function, InterfaceId, Resolve, Type, TypeDef, TypeDefKind, TypeId, TypeOwner, WorldItem};
 
 use super::contract;
-use super::manifest::Manifest;
+use super::manifest::{Engine, Manifest};
 
 /// The declarations of everything that the plugin imports and exports.
 pub(super) fn of(manifest: &Manifest) -> Result<String> {
@@ -15,6 +15,10 @@ pub(super) fn of(manifest: &Manifest) -> Result<String> {
     let world = &resolve.worlds[world];
     let mut typings = Typings {
         resolve: &resolve,
+        long: match manifest.engine {
+            Engine::QuickJs => "number",
+            Engine::StarlingMonkey => "bigint",
+        },
         text: String::from("// Written by `pointsman plugin build` from the contract; changes to it are lost.\n"),
     };
     for item in world.imports.values() {
@@ -32,6 +36,8 @@ pub(super) fn of(manifest: &Manifest) -> Result<String> {
 
 struct Typings<'a> {
     resolve: &'a Resolve,
+    /// What the engine makes of 64 bits.
+    long: &'static str,
     text: String,
 }
 
@@ -140,7 +146,7 @@ impl Typings<'_> {
     fn ty(&self, ty: &Type) -> String {
         match ty {
             Type::Bool => "boolean".into(),
-            Type::U64 | Type::S64 => "bigint".into(),
+            Type::U64 | Type::S64 => self.long.into(),
             Type::Char | Type::String => "string".into(),
             Type::Id(id) => self.named(*id),
             _ => "number".into(),

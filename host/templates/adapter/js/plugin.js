@@ -96,13 +96,14 @@ function parse(body, kind, what) {
 
 function usageOf(usage) {
   if (usage == null) return undefined;
-  const count = (value) => BigInt(Number.isSafeInteger(value) && value > 0 ? value : 0);
+  // QuickJS wants numbers for counts of 64 bits; with engine = "starlingmonkey" they are BigInts.
+  const count = (value) => (Number.isSafeInteger(value) && value > 0 ? value : 0);
   const cacheRead = count(usage.prompt_tokens_details?.cached_tokens);
   const prompt = count(usage.prompt_tokens);
   return {
-    input: prompt > cacheRead ? prompt - cacheRead : 0n,
+    input: prompt > cacheRead ? prompt - cacheRead : 0,
     cacheRead,
-    cacheWrite: 0n,
+    cacheWrite: 0,
     output: count(usage.completion_tokens),
     reasoning: count(usage.completion_tokens_details?.reasoning_tokens),
     extras: [],
@@ -128,6 +129,14 @@ function text(data) {
   if (typeof TextDecoder === "function") return new TextDecoder().decode(data);
   const parts = [];
   for (let at = 0; at < data.length; ) {
+    // Most of what is sent is ASCII, and goes in runs.
+    let end = at;
+    while (end < data.length && end - at < 4096 && data[end] < 0x80) end++;
+    if (end > at) {
+      parts.push(String.fromCharCode.apply(null, data.subarray(at, end)));
+      at = end;
+      continue;
+    }
     const lead = data[at++];
     const more = lead < 0x80 ? 0 : lead >= 0xc2 && lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
     let code = more === 0 ? lead : lead & (0x3f >> more);

@@ -66,7 +66,8 @@ impl unary::Guest for Plugin {
 
     fn explain(status: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> Failure {
         // What is no JSON is told by its status.
-        let error = serde_json::from_slice::<Value>(&body).unwrap_or_default()["error"].take();
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let error = &body["error"];
         let message = error["message"].as_str().map(str::to_owned);
         let retry_after = headers.iter().find(|(name, _)| name == "retry-after");
         let seconds: Option<f64> = retry_after.and_then(|(_, value)| value.trim().parse().ok());

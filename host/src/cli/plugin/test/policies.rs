@@ -187,13 +187,18 @@ async fn decide(bench: &Bench, policy: &Policy, case: &Case) -> (Result<Verdict,
     for _ in 0..PATIENCE {
         let held = case.state.iter();
         let held = held.map(|(key, held): (&String, &Held)| (key.as_str(), held.to_string().into_bytes()));
-        bench.state.fill(&bench.source.name, held).map_err(Fault::Host)?;
+        if let Err(error) = bench.state.fill(&bench.source.name, held) {
+            return (Err(Fault::Host(error)), Vec::new());
+        }
+        models = case.models();
+        call.models = Some(models.clone());
         verdict = policy.decide(&call).await;
         if !matches!(verdict, Err(Fault::Deadline(_))) {
             break;
         }
     }
-    verdict
+    let asked = models.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    (verdict, asked)
 }
 
 /// Asks about so many odd requests under each configuration; what is found are golden files to replay.

@@ -130,7 +130,7 @@ async fn a_policy_in_rust_goes_from_nothing_to_a_running_gateway() {
         policy(
             "words",
             "policy/policy.wasm",
-            r#"words = ["python"], prefer = ["two/model"], label = "code""#,
+            "words = [\"python\"]\nprefer = [\"two/model\"]\nlabel = \"code\"",
         ),
         route("auto", &["one", "two"], "policies = [\"words\"]"),
     ];

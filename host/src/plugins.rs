@@ -51,6 +51,7 @@ pub use self::prompt::Prompt;
 pub use self::state::{StateStore, StateUse};
 pub use self::stats::{Counters, Stats};
 pub use self::stream::AdapterStream;
+pub use self::verdict::STEPS;
 pub use self::warm::Instances;
 
 /// The contract's own words, as the host uses them.

@@ -108,7 +108,7 @@ fn configurations() -> Vec<Configuration> {
 /// What users read; decisions and contributions have no configurations.
 fn pages() -> Vec<PathBuf> {
     let mut pages = files("", "md");
-    for folder in ["docs", "docs/plugins", "docs/policies"] {
+    for folder in ["docs", "docs/plugins", "docs/policies", "examples"] {
         pages.extend(files(folder, "md"));
     }
     pages.extend(files("wit", "md"));

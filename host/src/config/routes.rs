@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::reader::{Section, suggestion};
 use super::{ModelConfig, PolicyConfig};
+use crate::plugins;
 
 /// One route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +84,14 @@ fn route(
     let candidates = candidates(&section, models);
     if candidates.is_empty() && section.items("candidates").is_empty() {
         section.note(section.span(), "`candidates` is missing: name at least one model");
+    }
+    if candidates.len() > plugins::STEPS {
+        let message = format!(
+            "{} candidates: a route has {} at most",
+            candidates.len(),
+            plugins::STEPS
+        );
+        section.note(section.span(), message);
     }
     let mut chain: Vec<String> = Vec::new();
     for (name, span) in section.strings("policies") {

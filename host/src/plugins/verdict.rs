@@ -6,7 +6,8 @@ use serde::de::IgnoredAny;
 use super::fault::Fault;
 use super::words::{Candidate, Edit, Plan, Rejection, Verdict};
 
-const STEPS: usize = 64;
+/// Steps of a plan; a route has no more candidates, so that a policy can always name all of them.
+pub const STEPS: usize = 64;
 const EDITS: usize = 32;
 const LABELS: usize = 32;
 const LABEL_BYTES: usize = 256;

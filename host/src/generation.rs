@@ -266,6 +266,15 @@ impl Generation {
             .or_else(|| self.unlisted(name))
     }
 
+    /// Closes connections to providers that nobody has used for a while.
+    pub fn close_old_connections(&self) {
+        for provider in self.providers.values() {
+            if let Way::Remote(remote) = &provider.way {
+                remote.upstream.close_old();
+            }
+        }
+    }
+
     fn unlisted(&self, name: &str) -> Option<Arc<Route>> {
         let (provider, upstream) = name.split_once('/')?;
         let provider = self

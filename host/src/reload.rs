@@ -147,6 +147,9 @@ impl Reloader {
                 Some(Trigger::Signal) => "SIGHUP",
                 Some(Trigger::Admin(_)) => "admin",
             };
+            if let Some(generation) = self.app.generation() {
+                generation.close_old_connections();
+            }
             let mut asking = Vec::new();
             if matches!(trigger, Some(Trigger::Files)) {
                 asking.extend(settle(&self.triggers, times.debounce));

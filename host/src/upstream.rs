@@ -11,7 +11,7 @@ pub mod simulated;
 pub mod sse;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 pub use connect::{Endpoint, TlsRoots};
@@ -29,9 +29,16 @@ pub type Outgoing = Full<Bytes>;
 pub struct Upstream {
     endpoint: Endpoint,
     tls: Option<tokio_rustls::TlsConnector>,
+    roots: TlsRoots,
     connect_timeout: Duration,
     idle: Mutex<Vec<Idle>>,
-    shared: Mutex<Option<http2::SendRequest<Outgoing>>>,
+    shared: Mutex<Option<Shared>>,
+}
+
+/// An HTTP/2 connection, and when it was last used.
+struct Shared {
+    sender: http2::SendRequest<Outgoing>,
+    since: Instant,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -86,6 +93,7 @@ impl Upstream {
         Arc::new(Self {
             endpoint,
             tls,
+            roots: roots.clone(),
             connect_timeout,
             idle: Mutex::default(),
             shared: Mutex::default(),
@@ -95,6 +103,11 @@ impl Upstream {
     /// Where it leads.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Whether it trusts just these.
+    pub fn trusts(&self, roots: &TlsRoots) -> bool {
+        self.roots == *roots
     }
 
     /// Sends a request for `path` (with query) below the endpoint's own prefix and waits for the head of the answer.
@@ -111,9 +124,14 @@ impl Upstream {
         *request.headers_mut() = headers;
         *request.uri_mut() = self.endpoint.uri(path).map_err(|error| self.broken(error))?;
         if let Some(sender) = self.shared() {
-            return self.send_shared(sender, request).await;
+            match self.send_shared(sender, request).await {
+                Ok(response) => return Ok(response),
+                Err((error, None)) => return Err(self.broken(error)),
+                // The provider is closing the connection and has taken nothing of it: a new one will do.
+                Err((_, Some(unsent))) => request = *unsent,
+            }
+            *lock(&self.shared) = None;
         }
-        let mut request = request;
         while let Some(idle) = self.take_idle() {
             match idle.link.send(request, self).await {
                 Ok(response) => return Ok(response),
@@ -128,35 +146,50 @@ impl Upstream {
                 link.send(request, self).await.map_err(|(error, _)| self.broken(error))
             }
             connect::Connection::Http2(sender) => {
-                *lock(&self.shared) = Some(sender.clone());
-                self.send_shared(sender, request).await
+                *lock(&self.shared) = Some(Shared {
+                    sender: sender.clone(),
+                    since: Instant::now(),
+                });
+                let sent = self.send_shared(sender, request).await;
+                sent.map_err(|(error, _)| self.broken(error))
             }
         }
     }
 
+    /// An error with the request, where the connection took nothing of it.
     async fn send_shared(
         self: &Arc<Self>,
         mut sender: http2::SendRequest<Outgoing>,
         mut request: Request<Outgoing>,
-    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+    ) -> Result<Response<UpstreamBody>, (String, Option<Box<Request<Outgoing>>>)> {
+        let unsent = request.clone();
         // HTTP/2 carries the host in the URI.
         request.headers_mut().remove(hyper::header::HOST);
-        *request.uri_mut() = self
-            .endpoint
-            .absolute(request.uri())
-            .map_err(|error| self.broken(error))?;
-        sender.ready().await.map_err(|error| self.broken(error))?;
-        let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
-        Ok(response.map(UpstreamBody::shared))
+        match self.endpoint.absolute(request.uri()) {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(error) => return Err((error.to_string(), None)),
+        }
+        if let Err(error) = sender.ready().await {
+            return Err((error.to_string(), Some(Box::new(unsent))));
+        }
+        match sender.try_send_request(request).await {
+            Ok(response) => Ok(response.map(UpstreamBody::shared)),
+            Err(mut error) => {
+                let is_unsent = error.take_message().is_some();
+                Err((error.error().to_string(), is_unsent.then(|| Box::new(unsent))))
+            }
+        }
     }
 
     /// The shared connection, while it takes requests.
     fn shared(&self) -> Option<http2::SendRequest<Outgoing>> {
         let mut shared = lock(&self.shared);
-        if shared.as_ref().is_some_and(http2::SendRequest::is_closed) {
+        if shared.as_ref().is_some_and(|shared| shared.sender.is_closed()) {
             *shared = None;
         }
-        shared.clone()
+        let shared = shared.as_mut()?;
+        shared.since = Instant::now();
+        Some(shared.sender.clone())
     }
 
     /// The connection that was used last: the one least likely to have been closed.
@@ -174,7 +207,7 @@ impl Upstream {
         if idle.len() < IDLE_MOST {
             idle.push(Idle {
                 link,
-                since: std::time::Instant::now(),
+                since: Instant::now(),
             });
         }
     }
@@ -182,6 +215,11 @@ impl Upstream {
     /// Closes connections that nobody has used for a while. Called by the sweep.
     pub fn close_old(&self) {
         lock(&self.idle).retain(|idle| idle.since.elapsed() <= IDLE_TIME);
+        // Requests under way hold the connection themselves.
+        let mut shared = lock(&self.shared);
+        if shared.as_ref().is_some_and(|shared| shared.since.elapsed() > IDLE_TIME) {
+            *shared = None;
+        }
     }
 
     fn broken(&self, reason: impl std::fmt::Display) -> UpstreamError {

@@ -242,13 +242,14 @@ impl Builder<'_> {
 
     /// The running connections, where they lead to the same place under the same key.
     fn upstream(&self, name: &str, config: &ProviderConfig, endpoint: Endpoint) -> Result<Arc<Upstream>, String> {
+        let roots = TlsRoots::new(config.ca_file.as_deref())?;
         let known = self.running.and_then(|running| {
             let old = running.config.providers.get(name)?;
-            let is_same = old.api_key == config.api_key
-                && old.ca_file == config.ca_file
-                && old.connect_timeout == config.connect_timeout;
+            let is_same = old.api_key == config.api_key && old.connect_timeout == config.connect_timeout;
             match &running.providers.get(name)?.way {
-                Way::Remote(remote) if is_same && *remote.upstream.endpoint() == endpoint => {
+                Way::Remote(remote)
+                    if is_same && *remote.upstream.endpoint() == endpoint && remote.upstream.trusts(&roots) =>
+                {
                     Some(remote.upstream.clone())
                 }
                 _ => None,
@@ -257,7 +258,6 @@ impl Builder<'_> {
         if let Some(known) = known {
             return Ok(known);
         }
-        let roots = TlsRoots::new(config.ca_file.as_deref())?;
         Ok(Upstream::new(endpoint, &roots, config.connect_timeout))
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::build::ServedFile;
@@ -41,18 +42,22 @@ impl LastGood {
         if digests == self.digests {
             return;
         }
-        if let Err(error) = self.write(files, &digests) {
-            let directory = self.directory.display();
-            tracing::warn!(%error, %directory, "the plugins in service could not be kept for the next start");
+        match self.write(files, &digests) {
+            Ok(()) => self.digests = digests,
+            // The next reload tries again.
+            Err(error) => {
+                let directory = self.directory.display();
+                tracing::warn!(%error, %directory, "the plugins in service could not be kept for the next start");
+            }
         }
-        self.digests = digests;
     }
 
     fn write(&self, files: &[ServedFile], digests: &BTreeMap<PathBuf, String>) -> std::io::Result<()> {
         crate::plugins::create_private(&self.directory)?;
         for file in files {
             let path = self.path(&file.path, &file.digest.to_string());
-            if !path.exists() {
+            let is_whole = std::fs::metadata(&path).is_ok_and(|kept| kept.len() == file.bytes.len() as u64);
+            if !is_whole {
                 replace(&path, &file.bytes)?;
             }
         }
@@ -110,6 +115,9 @@ impl LastGood {
 /// Written beside and renamed, so that a crash leaves the old one or the new one.
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside = path.with_extension("new");
-    std::fs::write(&beside, bytes)?;
+    let mut file = std::fs::File::create(&beside)?;
+    file.write_all(bytes)?;
+    // Otherwise the name may be on disk before what it names.
+    file.sync_all()?;
     std::fs::rename(beside, path)
 }

@@ -1,8 +1,9 @@
 //! From a base URL to a connection: names, TCP, TLS and the choice of the HTTP version.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::Uri;
 use hyper::client::conn::http2;
@@ -88,24 +89,34 @@ impl fmt::Display for Endpoint {
 
 /// Whom TLS trusts.
 #[derive(Debug, Clone)]
-pub struct TlsRoots(Arc<ClientConfig>);
+pub struct TlsRoots {
+    config: Arc<ClientConfig>,
+    /// Beside Mozilla's.
+    added: Vec<CertificateDer<'static>>,
+}
+
+impl PartialEq for TlsRoots {
+    fn eq(&self, other: &Self) -> bool {
+        self.added == other.added
+    }
+}
 
 impl TlsRoots {
     /// Mozilla's roots, and those in a PEM file.
     pub fn new(ca_file: Option<&std::path::Path>) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let mut added = Vec::new();
         if let Some(path) = ca_file {
             let unreadable =
                 |error: &dyn fmt::Display| format!("cannot read certificates from {}: {error}", path.display());
             let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?;
-            let mut count = 0;
             for certificate in certificates {
                 let certificate = certificate.map_err(|error| unreadable(&error))?;
-                roots.add(certificate).map_err(|error| unreadable(&error))?;
-                count += 1;
+                roots.add(certificate.clone()).map_err(|error| unreadable(&error))?;
+                added.push(certificate);
             }
-            if count == 0 {
+            if added.is_empty() {
                 return Err(format!("{} holds no certificate", path.display()));
             }
         }
@@ -113,11 +124,14 @@ impl TlsRoots {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
+        Ok(Self {
+            config: Arc::new(config),
+            added,
+        })
     }
 
     pub(super) fn connector(&self) -> TlsConnector {
-        TlsConnector::from(self.0.clone())
+        TlsConnector::from(self.config.clone())
     }
 }
 
@@ -137,7 +151,7 @@ pub(super) async fn connect(
     tls: Option<&TlsConnector>,
     within: Duration,
 ) -> Result<Connection, UpstreamError> {
-    let opened = tokio::time::timeout(within, open(endpoint, tls)).await;
+    let opened = tokio::time::timeout(within, open(endpoint, tls, within)).await;
     let failed = |reason: String| UpstreamError::Connect {
         endpoint: endpoint.to_string(),
         reason,
@@ -150,10 +164,27 @@ pub(super) async fn connect(
         .map_err(failed)
 }
 
-async fn open(endpoint: &Endpoint, tls: Option<&TlsConnector>) -> Result<Connection, String> {
-    let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
-        .await
-        .map_err(|error| error.to_string())?;
+/// Tries one address of a host after the other. Each has its share of the time that is left, so that one that does not answer
+/// does not hide the next.
+async fn reach(endpoint: &Endpoint, within: Duration) -> Result<TcpStream, String> {
+    let deadline = Instant::now() + within;
+    let found = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await;
+    let addresses: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
+    let mut last = "the name has no address".to_owned();
+    for (index, address) in addresses.iter().enumerate() {
+        let left = (addresses.len() - index) as u32;
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = format!("{address}: {error}"),
+            Err(_) => last = format!("{address} did not answer"),
+        }
+    }
+    Err(last)
+}
+
+async fn open(endpoint: &Endpoint, tls: Option<&TlsConnector>, within: Duration) -> Result<Connection, String> {
+    let tcp = reach(endpoint, within).await?;
     // A request is written whole; waiting to fill a packet only delays it.
     tcp.set_nodelay(true).map_err(|error| error.to_string())?;
     let Some(connector) = tls else {

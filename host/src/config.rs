@@ -120,6 +120,8 @@ pub struct PluginsConfig {
     pub slots: u32,
     /// Calls that may wait for models at one time, over all policies.
     pub asking: u32,
+    /// The most of an answer that is held back for a review.
+    pub review_bytes: usize,
     /// A guest's own stack.
     pub stack_bytes: usize,
     /// What one policy may use unless its own settings say otherwise.
@@ -336,6 +338,7 @@ fn plugins(section: &Section<'_>) -> PluginsConfig {
         slots: section.number("slots", 1..=20_000).unwrap_or(1_000) as u32,
         // The runtime has 512 blocking threads, which other work needs, too.
         asking: section.number("asking", 1..=400).unwrap_or(128) as u32,
+        review_bytes: section.number("review_bytes", 1..=1 << 30).unwrap_or(16 << 20) as usize,
         stack_bytes: section.number("stack_bytes", 64 << 10..=1 << 20).unwrap_or(512 << 10) as usize,
         limits: policies::policy_limits(&section.section("limits"), Limits::default()),
         adapter_limits: policies::limits(&section.section("adapter_limits"), Limits::adapter()),

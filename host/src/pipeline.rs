@@ -11,8 +11,11 @@ mod bill;
 pub mod candidates;
 pub mod decide;
 mod facts;
+mod hold;
 mod reading;
 mod relay;
+mod review;
+mod walk;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,13 +82,11 @@ async fn serve(
     let asking = Asking::of(&generation, &route, &call, account.bill());
     let models = asking.clone().map(|asking| asking as Arc<dyn Models>);
     let decided = decide::chain(&route, &call, offer, models).await;
-    account.waited(asking.map_or(Duration::ZERO, |asking| asking.waited()));
+    let asking = asking.as_deref();
+    account.waited(asking.map_or(Duration::ZERO, Asking::waited));
     let decision = account.decided(decided)?;
-    let served = attempt::walk(&call, &decision, &mut account).await?;
-    Ok(match served.reply {
-        attempt::Reply::Whole(whole) => answer::whole(whole, served.step, &decision, account),
-        attempt::Reply::Stream(source) => answer::stream(source, served.step, &decision, account),
-    })
+    let served = walk::walk(&call, &decision, &mut account, asking).await?;
+    Ok(answer::of(served, &decision, account))
 }
 
 /// A hash for seeds and names, not for secrets: eight bytes at a step are mixed in by a multiplication and a fold.

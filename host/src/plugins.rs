@@ -57,6 +57,7 @@ pub use self::warm::Instances;
 /// The contract's own words, as the host uses them.
 pub mod words {
     pub use super::bindings::exports::pointsman::plugin::outcome::{Attempt, Ended};
+    pub use super::bindings::exports::pointsman::plugin::review::{Answer as Reviewed, Opinion};
     pub use super::bindings::exports::pointsman::plugin::route::{Edit, Plan, Rejection, Step, Verdict};
     pub use super::bindings::pointsman::plugin::catalog::{Abilities, Candidate, Health, Price};
     pub use super::bindings::pointsman::plugin::models::{

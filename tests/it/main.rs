@@ -22,6 +22,7 @@ mod isolation;
 mod languages;
 mod reload;
 mod requests;
+mod review;
 mod routing;
 mod script;
 mod sdk;

@@ -175,7 +175,17 @@ fn step(step: &decide::Step) -> Value {
 fn said(trace: &decide::Trace) -> Value {
     let (verdict, detail) = match &trace.said {
         decide::Said::Pass => ("pass", json!({})),
-        decide::Said::Plan { candidates, reason } => ("plan", json!({"candidates": candidates, "reason": reason})),
+        decide::Said::Plan {
+            candidates,
+            reason,
+            reviews,
+        } => {
+            let mut plan = json!({"candidates": candidates, "reason": reason});
+            if *reviews {
+                plan["review"] = true.into();
+            }
+            ("plan", plan)
+        }
         decide::Said::Reject => ("reject", json!({})),
         decide::Said::Fault(fault) => ("fault", json!({"fault": fault})),
     };

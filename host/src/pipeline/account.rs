@@ -26,6 +26,8 @@ pub(super) struct Account {
     served: Option<Serving>,
     /// Time spent on providers, which is not the gateway's own.
     waited: Duration,
+    /// The answer that was passed over last, and its place among the attempts.
+    aside: Option<(Serving, usize)>,
     /// What it has cost beside the answer.
     bill: Arc<Bill>,
     /// Whether policies were asked, and so want to hear how it ended.
@@ -62,6 +64,8 @@ struct Serving {
     since: Instant,
     first_token: Duration,
     usage: Option<Usage>,
+    /// Whether it was booked when it was passed over.
+    is_booked: bool,
 }
 
 impl Serving {
@@ -82,6 +86,7 @@ impl Account {
             attempts: Vec::new(),
             served: None,
             waited: Duration::ZERO,
+            aside: None,
             bill: Arc::default(),
             is_decided: false,
             ending: Ending::Open,
@@ -121,14 +126,36 @@ impl Account {
     }
 
     /// Notes the attempt that answers, and how long it took to begin.
-    pub(super) fn serving(&mut self, step: &Step, first_token: Duration) {
-        let since = Instant::now().checked_sub(first_token).unwrap_or_else(Instant::now);
+    pub(super) fn serving(&mut self, step: &Step, since: Instant, first_token: Duration) {
         self.served = Some(Serving {
             model: step.model.clone(),
             since,
             first_token,
             usage: None,
+            is_booked: false,
         });
+    }
+
+    /// Another answer may serve in the place of the one that was to: it is booked as an attempt that went well.
+    pub(super) fn set_aside(&mut self) {
+        if let Some(served) = self.served.take() {
+            self.book_attempt(&served, Ending::Well);
+            self.bill.add(served.cost());
+            self.aside = Some((served, self.attempts.len() - 1));
+        }
+    }
+
+    /// None of those after it answered: what was passed over last serves after all.
+    pub(super) fn serve_aside(&mut self) {
+        if let Some((served, place)) = self.aside.take() {
+            // The attempt that serves comes last, as it always does.
+            let attempt = self.attempts.remove(place);
+            self.attempts.push(attempt);
+            self.served = Some(Serving {
+                is_booked: true,
+                ..served
+            });
+        }
     }
 
     /// Notes what was used.
@@ -150,12 +177,13 @@ impl Account {
 
     /// Attempts so far, the one that answers included.
     pub(super) fn attempts(&self) -> usize {
-        self.attempts.len() + usize::from(self.served.is_some())
+        self.attempts.len() + usize::from(self.served.as_ref().is_some_and(|served| !served.is_booked))
     }
 
     /// What the request has cost, the answer included, where all prices and usages are known.
     pub(super) fn cost(&self) -> Option<Nanodollars> {
         match &self.served {
+            Some(served) if served.is_booked => self.bill.total(),
             Some(served) => self.bill.with(served.cost()?),
             // Where nobody answered, there may still be what was spent on the way.
             None => self.bill.total().filter(|total| *total > Nanodollars(0)),
@@ -170,6 +198,11 @@ impl Account {
     /// The gateway's own time since the request's head was read.
     pub(super) fn overhead(&self) -> Duration {
         self.call.received.elapsed().saturating_sub(self.waited)
+    }
+
+    /// The most of an answer that is held back for a review.
+    pub(super) fn review_bytes(&self) -> usize {
+        self.generation.config.plugins.review_bytes
     }
 
     pub(super) fn route_name(&self) -> &str {
@@ -189,7 +222,12 @@ impl Account {
         let usage = self.served.as_ref().and_then(|served| served.usage).unwrap_or_default();
         self.book_labels(cost);
         if let Some(served) = self.served.take() {
-            self.book_attempt(&served);
+            if self.ending == Ending::Well {
+                self.route.served.inc();
+            }
+            if !served.is_booked {
+                self.book_attempt(&served, self.ending);
+            }
         }
         let wants_to_hear = self.route.policies.iter().any(|policy| policy.policy.has_outcome());
         if self.is_decided && wants_to_hear {
@@ -217,24 +255,23 @@ impl Account {
         }
     }
 
-    fn book_attempt(&mut self, served: &Serving) {
+    fn book_attempt(&mut self, served: &Serving, ending: Ending) {
         let cost = served.cost();
         let total = served.since.elapsed();
         let (health, meter) = (&served.model.health, &served.model.meter);
         if self.call.ask.is_stream {
             meter.first_token(served.first_token);
         }
-        match self.ending {
+        match ending {
             Ending::Well => {
                 health.success(total);
                 meter.served(total);
-                self.route.served.inc();
             }
             Ending::Broken => health.failure(),
             // That a client went away says nothing about the provider.
             Ending::Open => {}
         }
-        let error = self.ending.error();
+        let error = ending.error();
         if let Some(error) = error {
             meter.failed(error);
         }

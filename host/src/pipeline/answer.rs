@@ -5,9 +5,10 @@ use hyper::HeaderMap;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::account::Account;
-use super::attempt::{Beginning, Whole};
+use super::attempt::{Beginning, Reply, Whole};
 use super::decide::{Decision, Step};
 use super::relay;
+use super::walk::Served;
 use crate::body::Body;
 
 /// Headers and body of a success.
@@ -28,10 +29,18 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-attempts");
 const COST: HeaderName = HeaderName::from_static("x-pointsman-cost-usd");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-pointsman-overhead-us");
 
-pub(super) fn whole(whole: Whole, step: &Step, decision: &Decision, mut account: Account) -> Answer {
+/// The answer of a step that serves.
+pub(super) fn of(served: Served<'_>, decision: &Decision, account: Account) -> Answer {
+    let headers = headers(served.step, decision, &served.reasons, &account);
+    match served.reply {
+        Reply::Whole(reply) => whole(reply, headers, account),
+        Reply::Stream(beginning) => stream(*beginning, headers, served.step, account),
+    }
+}
+
+fn whole(whole: Whole, mut headers: HeaderMap, mut account: Account) -> Answer {
     account.used(whole.usage);
     account.ended_well();
-    let mut headers = headers(step, decision, &account);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(cost) = account.cost() {
         put(&mut headers, COST, &cost.to_string());
@@ -42,8 +51,7 @@ pub(super) fn whole(whole: Whole, step: &Step, decision: &Decision, mut account:
     }
 }
 
-pub(super) fn stream(beginning: Box<Beginning>, step: &Step, decision: &Decision, account: Account) -> Answer {
-    let mut headers = headers(step, decision, &account);
+fn stream(beginning: Beginning, mut headers: HeaderMap, step: &Step, account: Account) -> Answer {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Tells nginx, should it stand in front, to pass events on as they come.
@@ -53,11 +61,11 @@ pub(super) fn stream(beginning: Box<Beginning>, step: &Step, decision: &Decision
     );
     Answer {
         headers,
-        body: relay::stream(*beginning, step, account),
+        body: relay::stream(beginning, step, account),
     }
 }
 
-fn headers(step: &Step, decision: &Decision, account: &Account) -> HeaderMap {
+fn headers(step: &Step, decision: &Decision, reasons: &[String], account: &Account) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
     put(&mut headers, MODEL, &step.model.id);
     put(&mut headers, PROVIDER, &step.model.provider.name);
@@ -65,8 +73,14 @@ fn headers(step: &Step, decision: &Decision, account: &Account) -> HeaderMap {
     if !decision.policies.is_empty() {
         put(&mut headers, POLICY, &decision.policies);
     }
-    if !decision.reason.is_empty() {
-        put(&mut headers, REASON, &decision.reason);
+    let all: Vec<&str> = [&decision.reason]
+        .into_iter()
+        .chain(reasons)
+        .map(String::as_str)
+        .filter(|reason| !reason.is_empty())
+        .collect();
+    if !all.is_empty() {
+        put(&mut headers, REASON, &all.join("; "));
     }
     headers.insert(ATTEMPTS, HeaderValue::from(account.attempts()));
     let overhead = account.overhead();

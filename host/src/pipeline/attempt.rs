@@ -1,39 +1,24 @@
-//! The steps of a decision, walked until one answers: what a failure means, and when the next step is tried.
-//! How one step is taken is in `forward` (the provider speaks the client's dialect), `translate` (an adapter stands in
-//! between) and `simulate`. Nothing is retried once a byte of an answer has gone out.
+//! One step taken within its time: by `forward` (the provider speaks the client's dialect), `translate` (an adapter stands
+//! in between) or `simulate`. Which step is taken when is in `walk`.
 
 mod failure;
 mod forward;
 mod simulate;
 mod translate;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 pub use failure::Failure;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 
 use super::Call;
-use super::account::Account;
 use super::bill::Bill;
-use super::decide::{Decision, Step};
-use crate::error::ApiError;
+use super::decide::Step;
 use crate::generation::{Remote, Way};
 use crate::json::Document;
 use crate::money::{Price, Usage};
 use crate::plugins::words;
-
-/// What a step brought.
-#[derive(Debug)]
-pub struct Served<'a> {
-    /// Which step.
-    pub step: &'a Step,
-    /// What it brought.
-    pub reply: Reply,
-}
 
 /// An answer.
 #[derive(Debug)]
@@ -155,104 +140,15 @@ impl Visibility {
 /// How one step went.
 pub(super) struct Outcome {
     pub(super) result: Result<Reply, Failure>,
+    pub(super) began: Instant,
     /// The part of the time that was spent on the provider.
     pub(super) waited: Duration,
     pub(super) total: Duration,
 }
 
-/// Walks the steps. The error is the last step's, or the first that another step could not mend.
-pub(super) async fn walk<'a>(
-    call: &Call,
-    decision: &'a Decision,
-    account: &mut Account,
-) -> Result<Served<'a>, ApiError> {
-    let most = (decision.retries as usize).saturating_add(1).min(decision.steps.len());
-    let steps = &decision.steps[..most];
-    let bill = account.bill().clone();
-    let mut race = Race {
-        call,
-        document: decision.document(call),
-        bill: &bill,
-        steps,
-        started: 0,
-        running: FuturesUnordered::new(),
-    };
-    let mut last = None;
-    while let Some((step, outcome)) = race.next().await {
-        account.waited(outcome.waited);
-        match outcome.result {
-            Ok(reply) => {
-                account.serving(step, outcome.total);
-                return Ok(Served { step, reply });
-            }
-            Err(failure) => {
-                account.attempt_failed(step, &failure, outcome.total);
-                let is_final = !failure.moves_on();
-                last = Some(failure);
-                if is_final {
-                    break;
-                }
-            }
-        }
-    }
-    let failure = last.unwrap_or_else(|| Failure::upstream("no step was taken"));
-    Err(failure.into_error(account.attempts()))
-}
-
-/// Steps under way: one, unless a policy asked for hedging.
-struct Race<'a, 's> {
-    call: &'a Call,
-    document: &'a Document,
-    bill: &'a Arc<Bill>,
-    steps: &'s [Step],
-    started: usize,
-    running: FuturesUnordered<Taking<'a, 's>>,
-}
-
-type Taking<'a, 's> = Pin<Box<dyn Future<Output = (&'s Step, Outcome)> + Send + 'a>>;
-
-impl<'a, 's: 'a> Race<'a, 's> {
-    /// How the next step to end went; `None` when there is none left. Dropping the race cancels what is under way.
-    async fn next(&mut self) -> Option<(&'s Step, Outcome)> {
-        loop {
-            if self.running.is_empty() {
-                let step = self.steps.get(self.started)?;
-                self.started += 1;
-                if self.may_hedge(step) {
-                    self.run(step);
-                } else {
-                    // The usual case needs neither a box nor a race.
-                    return Some((step, take(self.call, self.document, step, self.bill).await));
-                }
-            }
-            // The step that was started last says when the one after it may start beside it.
-            let latest = &self.steps[self.started - 1];
-            let Some(after) = latest.hedge_after.filter(|_| self.may_hedge(latest)) else {
-                return self.running.next().await;
-            };
-            if let Ok(ended) = tokio::time::timeout(after, self.running.next()).await {
-                return ended;
-            }
-            let step = &self.steps[self.started];
-            self.started += 1;
-            self.run(step);
-        }
-    }
-
-    fn run(&mut self, step: &'s Step) {
-        let (call, document, bill) = (self.call, self.document, self.bill);
-        let taking = async move { (step, take(call, document, step, bill).await) };
-        self.running.push(Box::pin(taking));
-    }
-
-    fn may_hedge(&self, step: &Step) -> bool {
-        step.hedge_after.is_some() && self.started < self.steps.len()
-    }
-}
-
 /// Takes one step, within its time.
 pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &Arc<Bill>) -> Outcome {
-    let started = Instant::now();
+    let began = Instant::now();
     let attempt = Attempt {
         call,
         document,
@@ -271,7 +167,7 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
         Ok(result) => result.map_err(|failure| failure.redacted(&step.model.provider)),
         Err(_) => Err(Failure::timed_out(within)),
     };
-    let total = started.elapsed();
+    let total = began.elapsed();
     if result.is_err() {
         // How much of it was the gateway's own is lost with the attempt; next to the waiting it is nothing.
         waited = total;
@@ -281,7 +177,12 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
         Err(failure) if failure.is_the_providers() => step.model.health.failure(),
         Err(_) => {}
     }
-    Outcome { result, waited, total }
+    Outcome {
+        result,
+        began,
+        waited,
+        total,
+    }
 }
 
 impl Attempt<'_> {
@@ -297,7 +198,7 @@ impl Attempt<'_> {
 }
 
 /// One event whose data is these parts, joined.
-fn write_event(out: &mut BytesMut, parts: &[&[u8]]) {
+pub(super) fn write_event(out: &mut BytesMut, parts: &[&[u8]]) {
     out.reserve(parts.iter().map(|part| part.len()).sum::<usize>() + 8);
     out.extend_from_slice(b"data: ");
     for part in parts {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::review::Review;
 use super::{Call, facts};
 use crate::error::ApiError;
 use crate::generation::{LoadedPolicy, Model, Route};
@@ -37,6 +38,8 @@ pub struct Decision {
     pub reason: String,
     /// Attempts after the first.
     pub retries: u32,
+    /// Who wants to see the answer first.
+    pub review: Option<Review>,
 }
 
 /// One rung of the ladder.
@@ -77,6 +80,8 @@ pub enum Said {
         candidates: Vec<String>,
         /// Why.
         reason: String,
+        /// Whether it wants to see the answer first.
+        reviews: bool,
     },
     /// No.
     Reject,
@@ -130,6 +135,7 @@ pub async fn chain(
         policies: String::new(),
         reason: String::new(),
         retries: route.config.retries,
+        review: None,
     };
     if route.policies.is_empty() {
         return Decided {
@@ -167,6 +173,7 @@ struct Chain<'a> {
     question: plugins::Call,
     decision: Decision,
     edits: Vec<(String, String)>,
+    reviewers: Vec<LoadedPolicy>,
     trace: Vec<Trace>,
 }
 
@@ -184,6 +191,7 @@ impl<'a> Chain<'a> {
             question,
             decision,
             edits: Vec::new(),
+            reviewers: Vec::new(),
             trace: Vec::new(),
         }
     }
@@ -191,7 +199,12 @@ impl<'a> Chain<'a> {
     async fn ask(&mut self, policy: &LoadedPolicy) -> Result<(), ApiError> {
         let (said, outcome) = match policy.policy.decide(&self.question).await {
             Ok(Verdict::Pass) => (Said::Pass, Ok(())),
-            Ok(Verdict::Plan(plan)) => (self.follow(plan), Ok(())),
+            Ok(Verdict::Plan(plan)) => {
+                if plan.review {
+                    self.reviewers.push(policy.clone());
+                }
+                (self.follow(plan), Ok(()))
+            }
             Ok(Verdict::Reject(no)) => {
                 let retry_after = no.retry_after_ms.map(|ms| Duration::from_millis(ms.into()));
                 (
@@ -250,6 +263,7 @@ impl<'a> Chain<'a> {
         Said::Plan {
             candidates,
             reason: plan.reason,
+            reviews: plan.review,
         }
     }
 
@@ -265,6 +279,7 @@ impl<'a> Chain<'a> {
     }
 
     fn finish(mut self) -> Decided {
+        self.decision.review = Review::of(std::mem::take(&mut self.reviewers), &self.question);
         self.decision.labels = std::mem::take(&mut self.question.summary.labels);
         let asked: Vec<String> = self.trace.iter().map(Trace::to_string).collect();
         self.decision.policies = asked.join(",");

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
+
 use super::account::Account;
 use super::answer;
-use super::attempt::{Beginning, Failure};
+use super::attempt::{Beginning, Failure, Source};
 use super::decide::Step;
 use crate::body::{Body, Broken, Outlet};
 use crate::generation::Provider;
@@ -14,31 +16,63 @@ use crate::generation::Provider;
 /// An abort throws away what has not been written to the client yet, so what was said last gets this head start.
 const HEAD_START: Duration = Duration::from_millis(100);
 
-/// Relays the rest of a stream. Dropping the body, as a client's disconnect does, closes the way to the provider.
-pub(super) fn stream(beginning: Beginning, step: &Step, account: Account) -> Body {
-    let gap = step.gap_timeout;
-    let deadline = Instant::now() + step.timeout;
-    let provider = step.model.provider.clone();
-    Body::pulled(move |outlet| relay(beginning, provider, gap, deadline, account, outlet))
-}
-
-async fn relay(
-    beginning: Beginning,
+/// A stream that is waited for: no longer than its step allows, as a whole and for the next bit of progress.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) source: Source,
     provider: Arc<Provider>,
     gap: Duration,
     deadline: Instant,
+    /// Waiting without progress; a client that is slow to take what came does not count against the provider.
+    quiet: Duration,
+}
+
+impl Watched {
+    pub(super) fn new(source: Source, step: &Step) -> Self {
+        Self {
+            source,
+            provider: step.model.provider.clone(),
+            gap: step.gap_timeout,
+            deadline: Instant::now() + step.timeout,
+            quiet: Duration::ZERO,
+        }
+    }
+
+    /// As [`Source::next`], in time.
+    pub(super) async fn next(&mut self, out: &mut BytesMut) -> Result<bool, Failure> {
+        let (began, before) = (Instant::now(), self.source.progress());
+        let left = self.deadline.saturating_duration_since(began);
+        let within = self.gap.saturating_sub(self.quiet).min(left);
+        let next = match tokio::time::timeout(within, self.source.next(out)).await {
+            Ok(next) => next,
+            Err(_) => Err(Failure::timed_out(self.quiet + within)),
+        };
+        let has_progressed = self.source.progress() > before;
+        self.quiet = if has_progressed {
+            Duration::ZERO
+        } else {
+            self.quiet + began.elapsed()
+        };
+        next.map_err(|failure| failure.redacted(&self.provider))
+    }
+}
+
+/// Relays the rest of a stream. Dropping the body, as a client's disconnect does, closes the way to the provider.
+pub(super) fn stream(beginning: Beginning, step: &Step, account: Account) -> Body {
+    let watched = Watched::new(beginning.source, step);
+    let (out, has_more) = (beginning.events, beginning.has_more);
+    Body::pulled(move |outlet| relay(out, has_more, watched, account, outlet))
+}
+
+async fn relay(
+    mut out: BytesMut,
+    mut has_more: bool,
+    mut watched: Watched,
     mut account: Account,
     outlet: Outlet,
 ) -> Result<(), Broken> {
-    let Beginning {
-        events: mut out,
-        mut has_more,
-        mut source,
-    } = beginning;
-    // Waiting without progress; a client that is slow to take what came does not count against the provider.
-    let mut quiet = Duration::ZERO;
     loop {
-        account.used(source.usage());
+        account.used(watched.source.usage());
         if !has_more {
             answer::done(&mut out);
             account.ended_well();
@@ -48,28 +82,13 @@ async fn relay(
         if !out.is_empty() {
             outlet.send(out.split().freeze()).await;
         }
-        let (began, before) = (Instant::now(), source.progress());
-        let within = gap.saturating_sub(quiet).min(deadline.saturating_duration_since(began));
-        let next = match tokio::time::timeout(within, source.next(&mut out)).await {
-            Ok(next) => next,
-            Err(_) => Err(Failure::timed_out(quiet + within)),
-        };
-        match next {
-            Ok(more) => {
-                has_more = more;
-                let has_progressed = source.progress() > before;
-                quiet = if has_progressed {
-                    Duration::ZERO
-                } else {
-                    quiet + began.elapsed()
-                };
-            }
+        match watched.next(&mut out).await {
+            Ok(more) => has_more = more,
             Err(failure) => {
                 account.broke();
-                account.used(source.usage());
+                account.used(watched.source.usage());
                 // The connection to the provider is of no more use.
-                drop(source);
-                let failure = failure.redacted(&provider);
+                drop(watched);
                 let call = account.call();
                 tracing::warn!(request_id = %call.id, kind = %failure.word(), detail = failure.detail(), "a stream broke");
                 let attempts = account.attempts();

@@ -17,6 +17,7 @@ wasmtime::component::bindgen!({
             import pointsman:plugin/models@0.1.0;
             export pointsman:plugin/configure@0.1.0;
             export pointsman:plugin/route@0.1.0;
+            export pointsman:plugin/review@0.1.0;
             export pointsman:plugin/outcome@0.1.0;
             export pointsman:plugin/describe@0.1.0;
             export pointsman:plugin/unary@0.1.0;

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant as Moment;
 
+use wasmtime::{Store, component};
+
 use super::PluginSource;
 use super::asking::{Asking, Models, Terms};
-use super::bindings::exports::pointsman::plugin::{configure, outcome, route};
+use super::bindings::exports::pointsman::plugin::{configure, outcome, review, route};
 use super::digest::Digest;
 use super::engine::Engine;
 use super::fault::{Fault, LoadError};
 use super::grants::{Grant, World};
-use super::imports::Inputs;
+use super::imports::{Host, Inputs};
 use super::inspect::Shape;
 use super::instance::{Blueprint, Instance};
 use super::lane::Lane;
@@ -21,7 +23,7 @@ use super::state::{Space, StateStore};
 use super::stats::Counters;
 use super::verdict;
 use super::warm::{Instances, Shelf, Worn};
-use super::words::{Candidate, Ended, Summary, Verdict};
+use super::words::{Candidate, Ended, Opinion, Reviewed, Summary, Verdict};
 
 /// What a policy is loaded from.
 #[derive(Clone, Debug)]
@@ -70,6 +72,7 @@ struct Inner {
     source: PluginSource,
     blueprint: Blueprint,
     route: route::GuestIndices,
+    review: Option<review::GuestIndices>,
     outcome: Option<outcome::GuestIndices>,
     /// Set where no snapshot could be made: what every new instance is configured with.
     configure: Option<(configure::GuestIndices, String)>,
@@ -106,6 +109,7 @@ impl Policy {
         let schema = schema(&blueprint, &configure)?;
         let inner = Inner {
             route: route::GuestIndices::new(&blueprint.pre).map_err(load::mismatch)?,
+            review: review::GuestIndices::new(&blueprint.pre).ok(),
             outcome: outcome::GuestIndices::new(&blueprint.pre).ok(),
             configure: (!is_baked).then(|| (configure, spec.config_json.clone())),
             state: spec
@@ -138,6 +142,25 @@ impl Policy {
                 self.inner
                     .aside(models, move |asking| inner.decide(&call, asking))
                     .await
+            }
+        };
+        self.inner.account(began, &outcome);
+        outcome
+    }
+
+    /// Shows the policy an answer to a request that it planned; one that has no review accepts.
+    pub async fn review(&self, call: &Call, answer: &Reviewed) -> Result<Opinion, Fault> {
+        let Some(indices) = self.inner.review.clone() else {
+            return Ok(Opinion::Accept);
+        };
+        let began = Moment::now();
+        let outcome = match self.inner.lane.is_direct() {
+            true => self.inner.review(&indices, call, answer, None),
+            false => {
+                let models = call.models.as_deref();
+                let (inner, call, answer) = (self.inner.clone(), call.clone(), answer.clone());
+                let work = move |asking| inner.review(&indices, &call, &answer, asking);
+                self.inner.aside(models, work).await
             }
         };
         self.inner.account(began, &outcome);
@@ -231,23 +254,50 @@ impl Inner {
     }
 
     fn decide(&self, call: &Call, asking: Option<Asking>) -> Result<Verdict, Fault> {
+        let (verdict, worn) = self.ask(call, asking, |store, instance| {
+            let route = self.route.load(&mut *store, instance)?;
+            route.call_decide(&mut *store, &call.summary, &call.candidates)
+        })?;
+        let verdict = verdict.map_err(Fault::Guest)?;
+        let verdict = verdict::check(verdict, &call.candidates, self.review.is_some())?;
+        self.shelf.park(worn, &self.engine);
+        Ok(verdict)
+    }
+
+    fn review(
+        &self,
+        indices: &review::GuestIndices,
+        call: &Call,
+        answer: &Reviewed,
+        asking: Option<Asking>,
+    ) -> Result<Opinion, Fault> {
+        let (opinion, worn) = self.ask(call, asking, |store, instance| {
+            let review = indices.load(&mut *store, instance)?;
+            review.call_review(&mut *store, &call.summary, answer)
+        })?;
+        let opinion = verdict::check_opinion(opinion.map_err(Fault::Guest)?);
+        self.shelf.park(worn, &self.engine);
+        Ok(opinion)
+    }
+
+    /// One call about a request, of an instance that sees the request while it runs.
+    fn ask<T>(
+        &self,
+        call: &Call,
+        asking: Option<Asking>,
+        run: impl FnOnce(&mut Store<Host>, &component::Instance) -> wasmtime::Result<T>,
+    ) -> Result<(T, Worn), Fault> {
         let inputs = Inputs {
             now_ms: call.summary.now_ms,
             seed: call.summary.seed,
         };
         let mut worn = self.instance(inputs)?;
-        worn.instance.host().prompt = Some(call.prompt.clone());
-        worn.instance.host().asking = asking;
-        let verdict = worn.instance.run(|store, instance| {
-            self.route
-                .load(&mut *store, instance)?
-                .call_decide(&mut *store, &call.summary, &call.candidates)
-        })?;
-        let verdict = verdict::check(verdict.map_err(Fault::Guest)?, &call.candidates)?;
-        worn.instance.host().prompt = None;
-        worn.instance.host().asking = None;
-        self.shelf.park(worn, &self.engine);
-        Ok(verdict)
+        let host = worn.instance.host();
+        (host.prompt, host.asking) = (Some(call.prompt.clone()), asking);
+        let answer = worn.instance.run(run)?;
+        let host = worn.instance.host();
+        (host.prompt, host.asking) = (None, None);
+        Ok((answer, worn))
     }
 
     fn observe(&self, indices: &outcome::GuestIndices, ended: &Ended) -> Result<(), Fault> {
@@ -285,6 +335,9 @@ impl Inner {
             .start(Inputs::default(), self.blueprint.limits.configure_ms)?;
         let (store, guest) = instance.parts();
         self.route.load(&mut *store, guest).map_err(load::mismatch)?;
+        if let Some(review) = &self.review {
+            review.load(&mut *store, guest).map_err(load::mismatch)?;
+        }
         if let Some(outcome) = &self.outcome {
             outcome.load(&mut *store, guest).map_err(load::mismatch)?;
         }

@@ -4,7 +4,7 @@
 use serde::de::IgnoredAny;
 
 use super::fault::Fault;
-use super::words::{Candidate, Edit, Plan, Rejection, Verdict};
+use super::words::{Candidate, Edit, Opinion, Plan, Rejection, Verdict};
 
 /// Steps of a plan; a route has no more candidates, so that a policy can always name all of them.
 pub const STEPS: usize = 64;
@@ -17,10 +17,21 @@ const CODE_BYTES: usize = 64;
 /// Answered where a policy rejects with a status that is no rejection.
 const FORBIDDEN: u16 = 403;
 
-/// Holds a verdict to the rules and to the candidates that were offered.
-pub(super) fn check(verdict: Verdict, candidates: &[Candidate]) -> Result<Verdict, Fault> {
+/// One line of bounded length.
+pub(super) fn check_opinion(opinion: Opinion) -> Opinion {
+    match opinion {
+        Opinion::Accept => Opinion::Accept,
+        Opinion::Next(reason) => Opinion::Next(for_people(&reason)),
+    }
+}
+
+/// Holds a verdict to the rules, to the candidates that were offered, and to what the policy can do.
+pub(super) fn check(verdict: Verdict, candidates: &[Candidate], can_review: bool) -> Result<Verdict, Fault> {
     match verdict {
         Verdict::Pass => Ok(Verdict::Pass),
+        Verdict::Plan(plan) if plan.review && !can_review => {
+            Err("the plan asks for a review, and the policy does not export `review`".to_owned())
+        }
         Verdict::Plan(plan) => check_plan(plan, candidates).map(Verdict::Plan),
         Verdict::Reject(rejection) => check_rejection(rejection).map(Verdict::Reject),
     }
@@ -153,7 +164,7 @@ mod tests {
     }
 
     fn refusal(plan: Plan) -> String {
-        match check(Verdict::Plan(plan), &candidates(&["a", "b"])) {
+        match check(Verdict::Plan(plan), &candidates(&["a", "b"]), false) {
             Err(Fault::InvalidOutput(why)) => why,
             other => panic!("it was taken: {other:?}"),
         }
@@ -171,9 +182,21 @@ mod tests {
 
     #[test]
     fn a_plan_may_order_and_leave_out_what_was_offered() {
-        assert!(check(Verdict::Plan(plan(&["b", "a"])), &candidates(&["a", "b"])).is_ok());
+        assert!(check(Verdict::Plan(plan(&["b", "a"])), &candidates(&["a", "b"]), false).is_ok());
         assert_eq!(refusal(plan(&["a", "c"])), "step 2 names `c`, which was not offered");
         assert_eq!(refusal(plan(&["a", "b", "a"])), "step 3 names `a` again");
+    }
+
+    #[test]
+    fn a_plan_may_ask_for_a_review_where_the_policy_has_one() {
+        let reviewed = || {
+            Verdict::Plan(Plan {
+                review: true,
+                ..plan(&[])
+            })
+        };
+        assert!(check(reviewed(), &[], true).is_ok());
+        assert!(check(reviewed(), &[], false).is_err());
     }
 
     #[test]
@@ -184,7 +207,7 @@ mod tests {
             ("/messages/0/content", "\"x\""),
         ] {
             assert!(
-                check(Verdict::Plan(edited(pointer, value)), &[]).is_ok(),
+                check(Verdict::Plan(edited(pointer, value)), &[], false).is_ok(),
                 "{pointer} was refused"
             );
         }
@@ -220,7 +243,7 @@ mod tests {
     #[test]
     fn a_reason_is_one_line_cut_on_a_characters_edge() {
         let reason = format!("a\r\n{}", "ä".repeat(1000));
-        let Ok(Verdict::Plan(plan)) = check(Verdict::Plan(Plan { reason, ..plan(&[]) }), &[]) else {
+        let Ok(Verdict::Plan(plan)) = check(Verdict::Plan(Plan { reason, ..plan(&[]) }), &[], false) else {
             panic!("refused")
         };
         assert!(plan.reason.starts_with("a  ä") && plan.reason.len() == 1023);
@@ -237,11 +260,11 @@ mod tests {
             })
         };
         for (given, answered) in [(200, 403), (400, 400), (599, 599), (600, 403)] {
-            let Ok(Verdict::Reject(checked)) = check(rejection(given, "no"), &[]) else {
+            let Ok(Verdict::Reject(checked)) = check(rejection(given, "no"), &[], false) else {
                 panic!("refused")
             };
             assert_eq!(checked.status, answered);
         }
-        assert!(check(rejection(400, "a b"), &[]).is_err());
+        assert!(check(rejection(400, "a b"), &[], false).is_err());
     }
 }

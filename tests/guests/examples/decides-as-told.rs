@@ -12,6 +12,8 @@ struct Config {
     edits: Vec<(String, String)>,
     labels: Vec<(String, String)>,
     reason: String,
+    /// Asks for a review, which it does not have.
+    review: bool,
     /// Status, code and message.
     reject: Option<(u16, String, String)>,
     retry_after_ms: Option<u32>,
@@ -60,7 +62,7 @@ impl Policy for DecidesAsTold {
             edits: config.edits.iter().map(edit).collect(),
             labels: config.labels.clone(),
             reason: config.reason.clone(),
-            review: false,
+            review: config.review,
         }))
     }
 }

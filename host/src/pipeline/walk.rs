@@ -1,0 +1,196 @@
+//! The steps of a decision, walked until one answers: what a failure means, when the next step is tried, and when an answer
+//! is shown to the policies that want to review it. How one step is taken is in `attempt`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::Call;
+use super::account::Account;
+use super::asking::Asking;
+use super::attempt::{Failure, Outcome, Reply, take};
+use super::bill::Bill;
+use super::decide::{Decision, Step};
+use super::hold::{self, Held, Taken};
+use crate::error::ApiError;
+use crate::json::Document;
+
+/// What a step brought.
+#[derive(Debug)]
+pub(super) struct Served<'a> {
+    /// Which step.
+    pub(super) step: &'a Step,
+    /// What it brought.
+    pub(super) reply: Reply,
+    /// Why answers before it were passed over, in the policies' words.
+    pub(super) reasons: Vec<String>,
+}
+
+/// What the policies made of an answer.
+enum Judged {
+    Serves(Reply),
+    /// Another step is tried first, for this reason.
+    Next(Box<Held>, String),
+}
+
+/// Walks the steps. An answer that was passed over serves where nothing better comes; else the error is the last step's, or
+/// the first that another step could not mend.
+pub(super) async fn walk<'a>(
+    call: &Call,
+    decision: &'a Decision,
+    account: &mut Account,
+    asking: Option<&Asking>,
+) -> Result<Served<'a>, ApiError> {
+    let bill = account.bill().clone();
+    let mut race = Race::new(call, decision, &bill);
+    let mut reasons = Vec::new();
+    let mut kept = None;
+    let mut last = None;
+    while let Some((step, outcome)) = race.next().await {
+        account.waited(outcome.waited);
+        let since = outcome.began;
+        let total = outcome.total;
+        let judged = match outcome.result {
+            Ok(reply) => judge(reply, step, (since, total), race.left(), decision, account, asking).await,
+            Err(failure) => Err(failure),
+        };
+        match judged {
+            Ok(Judged::Serves(reply)) => return Ok(Served { step, reply, reasons }),
+            Ok(Judged::Next(held, reason)) => {
+                tracing::debug!(request_id = %call.id, model = step.model.id, reason, "an answer was passed over");
+                reasons.push(reason);
+                kept = Some((step, held));
+            }
+            Err(failure) => {
+                account.attempt_failed(step, &failure, since.elapsed());
+                let is_final = !failure.moves_on();
+                last = Some(failure);
+                if is_final {
+                    break;
+                }
+            }
+        }
+    }
+    if let Some((step, held)) = kept {
+        account.serve_aside();
+        let reply = held.release(account.cost(), call.ask.wants_usage);
+        return Ok(Served { step, reply, reasons });
+    }
+    let failure = last.unwrap_or_else(|| Failure::upstream("no step was taken"));
+    Err(failure.into_error(account.attempts()))
+}
+
+/// Shows an answer to the policies that want to review it, where another step could still follow.
+async fn judge(
+    reply: Reply,
+    step: &Step,
+    (began, first_token): (Instant, Duration),
+    left: usize,
+    decision: &Decision,
+    account: &mut Account,
+    asking: Option<&Asking>,
+) -> Result<Judged, Failure> {
+    let Some(review) = decision.review.as_ref().filter(|_| left > 0) else {
+        account.serving(step, began, first_token);
+        return Ok(Judged::Serves(reply));
+    };
+    let holding = Instant::now();
+    let taken = hold::whole(reply, step, account.review_bytes()).await;
+    account.waited(holding.elapsed());
+    let taken = taken.inspect_err(|failure| {
+        if failure.is_the_providers() {
+            step.model.health.failure();
+        }
+    })?;
+    account.serving(step, began, first_token);
+    let held = match taken {
+        Taken::Held(held) => held,
+        Taken::TooLarge(reply) => {
+            let (id, model) = (&account.call().id, &step.model.id);
+            tracing::warn!(request_id = %id, model, "an answer is too large to be reviewed, and serves as it is");
+            return Ok(Judged::Serves(reply));
+        }
+    };
+    account.used(held.usage());
+    let answer = held.answer(step, began.elapsed(), left);
+    let opinion = review.next(&answer).await;
+    account.waited(asking.map_or(Duration::ZERO, Asking::waited));
+    Ok(match opinion {
+        None => Judged::Serves(held.release(account.cost(), account.call().ask.wants_usage)),
+        Some(reason) => {
+            account.set_aside();
+            Judged::Next(held, reason)
+        }
+    })
+}
+
+/// Steps under way: one, unless a policy asked for hedging.
+struct Race<'a, 's> {
+    call: &'a Call,
+    document: &'a Document,
+    bill: &'a Arc<Bill>,
+    steps: &'s [Step],
+    started: usize,
+    running: FuturesUnordered<Taking<'a, 's>>,
+}
+
+type Taking<'a, 's> = Pin<Box<dyn Future<Output = (&'s Step, Outcome)> + Send + 'a>>;
+
+impl<'a, 's: 'a> Race<'a, 's> {
+    fn new(call: &'a Call, decision: &'s Decision, bill: &'a Arc<Bill>) -> Self {
+        let most = (decision.retries as usize).saturating_add(1).min(decision.steps.len());
+        Self {
+            call,
+            document: decision.document(call),
+            bill,
+            steps: &decision.steps[..most],
+            started: 0,
+            running: FuturesUnordered::new(),
+        }
+    }
+
+    /// How the next step to end went; `None` when there is none left. Dropping the race cancels what is under way.
+    async fn next(&mut self) -> Option<(&'s Step, Outcome)> {
+        loop {
+            if self.running.is_empty() {
+                let step = self.steps.get(self.started)?;
+                self.started += 1;
+                if self.may_hedge(step) {
+                    self.run(step);
+                } else {
+                    // The usual case needs neither a box nor a race.
+                    return Some((step, take(self.call, self.document, step, self.bill).await));
+                }
+            }
+            // The step that was started last says when the one after it may start beside it.
+            let latest = &self.steps[self.started - 1];
+            let Some(after) = latest.hedge_after.filter(|_| self.may_hedge(latest)) else {
+                return self.running.next().await;
+            };
+            if let Ok(ended) = tokio::time::timeout(after, self.running.next()).await {
+                return ended;
+            }
+            let step = &self.steps[self.started];
+            self.started += 1;
+            self.run(step);
+        }
+    }
+
+    /// Steps that could still answer: those not started yet, and those under way.
+    fn left(&self) -> usize {
+        self.steps.len() - self.started + self.running.len()
+    }
+
+    fn run(&mut self, step: &'s Step) {
+        let (call, document, bill) = (self.call, self.document, self.bill);
+        let taking = async move { (step, take(call, document, step, bill).await) };
+        self.running.push(Box::pin(taking));
+    }
+
+    fn may_hedge(&self, step: &Step) -> bool {
+        step.hedge_after.is_some() && self.started < self.steps.len()
+    }
+}

@@ -81,7 +81,7 @@ pub(super) async fn run(bench: &Bench, name: &str, text: &str, report: &mut Repo
         report.skipped(
             name,
             file.reviews.len(),
-            "`reviews`: this version of the gateway asks for none",
+            "`reviews` are for the SDK's `review_golden`; this command asks for decisions alone",
         );
     }
     let mut cases = Vec::new();

@@ -17,8 +17,9 @@ use crate::client::{Client, Reply};
 
 /// A debug build on a busy machine compiles its plugins in this time many times over.
 const START: Duration = Duration::from_secs(120);
-/// How long a test waits for what must come, and how often it looks.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for what must come, and how often it looks. A new script has its engine compiled anew, at the lowest
+/// priority.
+const PATIENCE: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A running gateway.

@@ -52,9 +52,13 @@ impl Splitter {
             self.line = self.seen;
             if is_blank {
                 self.after_return = is_return && !has_feed && self.seen == self.buffer.len();
-                let raw = self.buffer.split_to(self.seen).freeze();
+                let mut raw = self.buffer.split_to(self.seen);
+                if self.after_return && raw.ends_with(b"\r\n\r") {
+                    // The feed is on its way, and would be skipped: as the line before ended, so does this one.
+                    raw.extend_from_slice(b"\n");
+                }
                 (self.seen, self.line) = (0, 0);
-                return Ok(Some(Event { raw }));
+                return Ok(Some(Event { raw: raw.freeze() }));
             }
         }
         if self.buffer.len() > EVENT_BYTES {
@@ -122,6 +126,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn an_event_is_passed_on_as_it_came_where_a_cut_parts_its_last_line_end() {
+        let mut splitter = Splitter::default();
+        splitter.buffer().extend_from_slice(b"data: 1\r\n\r");
+        let event = splitter.next_event().unwrap().unwrap();
+        assert_eq!(&event.raw()[..], b"data: 1\r\n\r\n");
+        splitter.buffer().extend_from_slice(b"\ndata: 2\n\n");
+        let event = splitter.next_event().unwrap().unwrap();
+        assert_eq!(&event.raw()[..], b"data: 2\n\n");
+        assert!(splitter.is_empty());
+    }
 
     fn events(pieces: &[&[u8]]) -> Vec<(Option<String>, Option<String>)> {
         let mut splitter = Splitter::default();

@@ -1,7 +1,7 @@
 //! What a rule does where it matches, for every policy that has rules: labels, settings of the request, models that are
 //! preferred or alone allowed, or a refusal. Several actions add up in an [`Outcome`].
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
@@ -10,8 +10,50 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::limits::{self, CODE_BYTES, EDITS, LABEL_BYTES, LABELS, POINTER_BYTES};
 use crate::policy::{Candidate, Edit, Plan, Rejection};
 use crate::verdict::named;
+
+/// Whether the first rule that matches ends the search, or all that match add up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The first one counts.
+    #[default]
+    First,
+    /// All count, in their order.
+    All,
+}
+
+impl Mode {
+    /// How many rules that match are enough.
+    pub fn enough(self) -> usize {
+        match self {
+            Mode::First => 1,
+            Mode::All => usize::MAX,
+        }
+    }
+
+    /// Whether all that can add up still fits into one plan, where the policy sets so many labels of its own. The error says
+    /// what is too many.
+    pub fn check<'a>(self, actions: impl IntoIterator<Item = &'a Action>, own_labels: usize) -> Result<(), String> {
+        let (mut labels, mut pointers) = (BTreeSet::new(), BTreeSet::new());
+        for action in actions.into_iter().filter(|_| self == Mode::All) {
+            labels.extend(action.label.iter().flat_map(|labels| &labels.0).map(|(key, _)| key));
+            pointers.extend(action.set.0.iter().map(|edit| &edit.pointer));
+        }
+        let counts = [
+            ("labels", labels.len() + own_labels, LABELS),
+            ("fields", pointers.len(), EDITS),
+        ];
+        match counts.iter().find(|(_, count, most)| count > most) {
+            Some((what, count, most)) => Err(format!(
+                "`match`: together all rules set {count} {what}, expected at most {most}"
+            )),
+            None => Ok(()),
+        }
+    }
+}
 
 /// What follows where a rule matches, or where none does.
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
@@ -70,15 +112,11 @@ impl Action {
 
     /// What an action may not say. The error begins with the field's name and a closing backtick.
     pub fn check(&self) -> Result<(), String> {
+        self.label.as_ref().map_or(Ok(()), Labels::check)?;
         let Some(refusal) = &self.reject else {
             return Ok(());
         };
-        if !(400..600).contains(&refusal.status) {
-            return Err(format!(
-                "reject.status`: {} is no status of a refusal, expected 400 to 599",
-                refusal.status
-            ));
-        }
+        refusal.check()?;
         if !self.prefer.is_empty() || !self.only.is_empty() {
             return Err("reject`: what is refused goes nowhere, expected no `prefer` and no `only` beside it".into());
         }
@@ -87,6 +125,56 @@ impl Action {
         }
         Ok(())
     }
+}
+
+impl Refusal {
+    /// What a refusal may not say. The error begins with the field's name and a closing backtick.
+    pub fn check(&self) -> Result<(), String> {
+        let Refusal { status, code, .. } = self;
+        if !(400..600).contains(status) {
+            return Err(format!(
+                "reject.status`: {status} is no status of a refusal, expected 400 to 599"
+            ));
+        }
+        if code.is_empty() || !limits::is_code(code) {
+            return Err(format!(
+                "reject.code`: `{}` is no error code, expected 1 to {CODE_BYTES} letters, digits, `_`, `-` and `.`",
+                shown(code)
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Labels {
+    /// What labels may not say. The error begins with the field's name and a closing backtick.
+    fn check(&self) -> Result<(), String> {
+        if self.0.len() > LABELS {
+            return Err(format!(
+                "label`: {} labels are too many, expected at most {LABELS}",
+                self.0.len()
+            ));
+        }
+        let is_name = |name: &str| !name.is_empty() && limits::is_label(name);
+        if let Some((name, _)) = self.0.iter().find(|(name, _)| !is_name(name)) {
+            return Err(format!(
+                "label`: `{}` is no label's name, expected 1 to {LABEL_BYTES} bytes that can be printed",
+                shown(name)
+            ));
+        }
+        match self.0.iter().find(|(_, value)| !limits::is_label(value)) {
+            Some((name, value)) => Err(format!(
+                "label`: `{}` cannot be the value of `{name}`, expected at most {LABEL_BYTES} bytes that can be printed",
+                shown(value)
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What cannot be said, for an error that says so.
+fn shown(text: &str) -> Cow<'_, str> {
+    limits::printable(text, 80)
 }
 
 /// What actions add up to: labels, settings and preferences in the order of the actions; each `only` narrows what the one
@@ -127,8 +215,10 @@ impl<'a> Outcome<'a> {
             }
         }
         self.prefer.extend(action.prefer.iter().map(String::as_str));
-        self.labels
-            .extend(action.label.iter().flat_map(|labels| labels.0.iter().cloned()));
+        for (name, value) in action.label.iter().flat_map(|labels| &labels.0) {
+            self.labels.retain(|(earlier, _)| earlier != name);
+            self.labels.push((name.clone(), value.clone()));
+        }
         for edit in &action.set.0 {
             self.edits.retain(|earlier| earlier.pointer != edit.pointer);
             self.edits.push(edit.clone());
@@ -166,8 +256,6 @@ impl<'a> Outcome<'a> {
 
 /// What the host decided, so that no plan may edit it.
 const HOSTS_OWN: [&str; 2] = ["model", "stream"];
-/// The host takes so many edits in one plan.
-const MOST_EDITS: usize = 32;
 
 impl<'de> Deserialize<'de> for Settings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -191,9 +279,9 @@ impl<'de> Deserialize<'de> for Settings {
                         value: value.get().to_owned(),
                     });
                 }
-                if edits.len() > MOST_EDITS {
+                if edits.len() > EDITS {
                     return Err(de::Error::custom(format!(
-                        "{} fields are too many, expected at most {MOST_EDITS}",
+                        "{} fields are too many, expected at most {EDITS}",
                         edits.len()
                     )));
                 }
@@ -214,6 +302,12 @@ fn pointer(name: &str) -> Result<String, String> {
     let field = pointer.split('/').nth(1).unwrap_or_default();
     if HOSTS_OWN.contains(&field) {
         return Err(format!("`{field}` is the host's and cannot be set"));
+    }
+    if pointer.len() > POINTER_BYTES {
+        return Err(format!(
+            "a field's name has {} bytes, expected at most {POINTER_BYTES}",
+            pointer.len()
+        ));
     }
     if pointer.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
         return Err(format!(
@@ -276,70 +370,4 @@ impl JsonSchema for Labels {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(json: &str) -> Result<Vec<(String, String)>, String> {
-        let settings: Settings = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        Ok(settings.0.into_iter().map(|edit| (edit.pointer, edit.value)).collect())
-    }
-
-    #[test]
-    fn fields_are_named_plainly_or_by_pointer() {
-        let read = settings(r#"{ "temperature": 0.2, "a/b": "x", "/metadata/plan": {"k": [1]} }"#).unwrap();
-        let expected = [
-            ("/temperature", "0.2"),
-            ("/a~1b", "\"x\""),
-            ("/metadata/plan", r#"{"k": [1]}"#),
-        ];
-        assert_eq!(
-            read,
-            expected.map(|(pointer, value)| (pointer.to_owned(), value.to_owned()))
-        );
-    }
-
-    #[test]
-    fn what_is_the_hosts_or_no_field_is_refused() {
-        for (json, error) in [
-            (r#"{ "model": "x" }"#, "`model` is the host's and cannot be set"),
-            (r#"{ "/stream": true }"#, "`stream` is the host's and cannot be set"),
-            (r#"{ "": 1 }"#, "a field has no name"),
-            (r#"{ "/a~2": 1 }"#, "`/a~2` is no JSON pointer"),
-            (r#"{ "a": 1, "/a": 2 }"#, "`/a` is set twice"),
-            ("3", "expected a table of fields"),
-        ] {
-            let said = settings(json).unwrap_err();
-            assert!(said.contains(error), "{json}: {said}");
-        }
-        let many: Vec<String> = (0..33).map(|n| format!("\"f{n}\": {n}")).collect();
-        assert!(
-            settings(&format!("{{{}}}", many.join(",")))
-                .unwrap_err()
-                .contains("33 fields")
-        );
-    }
-
-    #[test]
-    fn a_field_that_two_actions_set_has_the_later_value() {
-        let action = |json: &str| serde_json::from_str::<Action>(json).unwrap();
-        let actions = [
-            action(r#"{ "set": { "temperature": 1, "top_p": 0.5 } }"#),
-            action(r#"{ "set": { "temperature": 0 } }"#),
-        ];
-        let mut outcome = Outcome::new([]);
-        actions.iter().for_each(|action| outcome.add(action).unwrap());
-        let edits: Vec<_> = outcome
-            .plan()
-            .edits
-            .into_iter()
-            .map(|edit| (edit.pointer, edit.value))
-            .collect();
-        assert_eq!(
-            edits,
-            [
-                ("/top_p".to_owned(), "0.5".to_owned()),
-                ("/temperature".into(), "0".into())
-            ]
-        );
-    }
-}
+mod tests;

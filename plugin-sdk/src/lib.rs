@@ -48,6 +48,7 @@ pub mod config;
 pub mod draw;
 pub mod finals;
 pub mod grants;
+pub mod limits;
 pub mod log;
 pub mod models;
 pub mod money;
@@ -58,6 +59,7 @@ pub mod terms;
 pub mod when;
 
 mod host;
+mod outcome;
 mod passthrough;
 mod verdict;
 

@@ -18,7 +18,8 @@
 //! * The `verdict` is `{"pass": true}`, `{"plan": …}`, `{"reject": {"status", "code", "message"?, "retry_after_ms"?}}` or
 //!   `{"fault": "text that it contains"}`. A plan's `steps` are ids or objects with the contract's fields; `steps`, `edits` and
 //!   `labels` that are not given are expected to be empty, a `reason` or `message` that is not given may be anything.
-//! * `state_after` gives what keys hold afterwards.
+//! * `state_after` gives what keys hold afterwards. The store has the gateway's [limits](crate::limits); beyond them a run panics, where
+//!   the gateway would trap the plugin.
 //! * `replies` are what models say that the policy asks: `{"model", "contains"?, "text", "failure"?, "cost_usd"?, …}`; the first with
 //!   the ask's model whose `contains` is in its question is the one, and a model without any is `refused`. A `failure` is
 //!   `timed-out`, `refused`, `upstream` or `other`. `asked` gives the models that have to be asked, in order.
@@ -34,6 +35,9 @@ mod adapter_files;
 mod case;
 pub(crate) mod imports;
 mod policy_files;
+mod rules;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use adapter_files::adapter_golden;
@@ -63,10 +67,12 @@ impl TestHost {
         }
     }
 
-    /// What the policy decides for the case. The store keeps what earlier cases left, and gets what the case brings.
+    /// What the policy decides for the case. The store keeps what earlier cases left, and gets what the case brings. A verdict
+    /// that the gateway would not take is a fault here too.
     pub fn decide<P: Policy>(&self, policy: &P, case: &Case) -> Result<Verdict, String> {
         let request = self.show(case);
-        policy.decide(&request, &case.candidates())
+        let candidates = case.candidates();
+        rules::check(policy.decide(&request, &candidates)?, &candidates)
     }
 
     /// What the policy thinks of the case's answer.

@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap};
 use serde_json::Value;
 
 use super::case::{Case, Prepared, text_of};
+use crate::limits::{STATE_BYTES, STATE_KEY_BYTES, STATE_KEYS, STATE_VALUE_BYTES};
 use crate::log::Level;
 use crate::models::{Ask, Failure, Question, Reply};
 
@@ -14,6 +15,9 @@ struct World {
     headers: BTreeMap<String, String>,
     now_ms: u64,
     store: BTreeMap<String, Entry>,
+    touches: u64,
+    /// Of all keys and values.
+    bytes: usize,
     lines: Vec<(Level, String)>,
     replies: Vec<Prepared>,
     asks: Vec<Ask>,
@@ -24,6 +28,8 @@ struct World {
 struct Entry {
     value: Vec<u8>,
     until_ms: Option<u64>,
+    /// The larger, the later it was read or written.
+    touch: u64,
 }
 
 thread_local! {
@@ -50,8 +56,7 @@ pub(super) fn show(case: &Case) {
         world.replies = case.replies.clone();
         world.grants = case.grants.clone();
         for (key, held) in &case.state {
-            let value = held.to_string().into_bytes();
-            world.store.insert(key.clone(), Entry { value, until_ms: None });
+            world.put(key, held.to_string().into_bytes(), None);
         }
     });
 }
@@ -87,6 +92,47 @@ impl World {
             Some(prepared) => prepared.reply(),
             None => Err(Failure::Refused(format!("the case has no reply of `{}`", ask.model))),
         }
+    }
+
+    /// Keeps what the gateway would keep: where there is too much, what was not touched for longest goes. Panics where the
+    /// gateway would trap the plugin.
+    fn put(&mut self, key: &str, value: Vec<u8>, until_ms: Option<u64>) {
+        self.touches += 1;
+        let (touch, bytes) = (self.touches, value.len());
+        assert!(
+            key.len() <= STATE_KEY_BYTES,
+            "a state key has {} bytes; the limit is {STATE_KEY_BYTES}: {key}",
+            key.len()
+        );
+        assert!(
+            bytes <= STATE_VALUE_BYTES,
+            "the value of state key `{key}` has {bytes} bytes; the limit is {STATE_VALUE_BYTES}"
+        );
+        self.remove(key);
+        self.bytes += key.len() + bytes;
+        self.store.insert(key.to_owned(), Entry { value, until_ms, touch });
+        while self.store.len() > STATE_KEYS || self.bytes > STATE_BYTES {
+            let oldest = self.store.iter().min_by_key(|(_, entry)| entry.touch);
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
+                break;
+            };
+            self.remove(&oldest);
+        }
+    }
+
+    fn remove(&mut self, key: &str) {
+        if let Some(entry) = self.store.remove(key) {
+            self.bytes -= key.len() + entry.value.len();
+        }
+    }
+
+    fn touched(&mut self, key: &str) -> Option<&Entry> {
+        self.live(key)?;
+        self.touches += 1;
+        let touch = self.touches;
+        let entry = self.store.get_mut(key)?;
+        entry.touch = touch;
+        Some(entry)
     }
 
     fn live(&self, key: &str) -> Option<&Entry> {
@@ -126,21 +172,18 @@ pub(crate) mod state {
     use super::*;
 
     pub(crate) fn get(key: &str) -> Option<Vec<u8>> {
-        WORLD.with_borrow(|world| world.live(key).map(|entry| entry.value.clone()))
+        WORLD.with_borrow_mut(|world| world.touched(key).map(|entry| entry.value.clone()))
     }
 
     pub(crate) fn set(key: &str, value: &[u8], ttl_ms: Option<u64>) {
         WORLD.with_borrow_mut(|world| {
-            let entry = Entry {
-                value: value.to_vec(),
-                until_ms: world.until(ttl_ms),
-            };
-            world.store.insert(key.to_owned(), entry);
+            let until_ms = world.until(ttl_ms);
+            world.put(key, value.to_vec(), until_ms);
         });
     }
 
     pub(crate) fn delete(key: &str) {
-        WORLD.with_borrow_mut(|world| world.store.remove(key));
+        WORLD.with_borrow_mut(|world| world.remove(key));
     }
 
     /// A time to live counts from the counter's beginning, so that it makes windows.
@@ -151,13 +194,7 @@ pub(crate) mod state {
                 None => (0, world.until(ttl_ms)),
             };
             let count = count.saturating_add(delta);
-            world.store.insert(
-                key.to_owned(),
-                Entry {
-                    value: count.to_string().into_bytes(),
-                    until_ms,
-                },
-            );
+            world.put(key, count.to_string().into_bytes(), until_ms);
             count
         })
     }

@@ -6,9 +6,11 @@
 
 mod period;
 
+use std::borrow::Cow;
+
 use period::Period;
 use pointsman_plugin::{
-    Candidate, Ended, Observe, Plan, Policy, Rejection, Request, Verdict, export_policy, money::Usd, state,
+    Candidate, Ended, Observe, Plan, Policy, Rejection, Request, Verdict, export_policy, limits, money::Usd, state,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -124,7 +126,7 @@ impl Policy for Budget {
         let spent = self
             .limit
             .as_ref()
-            .map_or(0, |limit| limit.spent(account, request.now_ms));
+            .map_or(0, |limit| limit.spent(&account, request.now_ms));
         let level = self.limit.as_ref().map_or(Level::Ample, |limit| limit.level(spent));
         if level == Level::Exhausted && self.when_exhausted == WhenExhausted::Reject {
             return Ok(self.refusal(request.now_ms).into());
@@ -166,17 +168,17 @@ impl Observe for Budget {
             return;
         };
         let account = match self.scope {
-            Scope::All => "",
-            Scope::Key => bounded(&ended.key_id),
-            Scope::Route => bounded(&ended.route),
+            Scope::All => "".into(),
+            Scope::Key => named(&ended.key_id),
+            Scope::Route => named(&ended.route),
             Scope::Team | Scope::Session => {
                 let own = ended.labels.iter().rev().find(|(key, _)| key == ACCOUNT);
-                own.map_or("", |(_, account)| account)
+                own.map_or("".into(), |(_, account)| named(account))
             }
         };
         let cost: u64 = ended.attempts.iter().filter_map(|attempt| attempt.cost).sum();
         if cost > 0 {
-            limit.spend(account, ended.now_ms, cost);
+            limit.spend(&account, ended.now_ms, cost);
         }
     }
 }
@@ -227,7 +229,7 @@ impl Level {
 }
 
 impl Budget {
-    fn account<'a>(&self, request: &'a Request) -> &'a str {
+    fn account<'a>(&self, request: &'a Request) -> Cow<'a, str> {
         let name = match self.scope {
             Scope::All => None,
             Scope::Key => Some(&*request.key_id),
@@ -235,7 +237,7 @@ impl Budget {
             Scope::Team => request.team.as_deref(),
             Scope::Session => request.session.as_deref(),
         };
-        bounded(name.unwrap_or_default())
+        named(name.unwrap_or_default())
     }
 
     fn is_affordable(&self, candidate: &Candidate, level: Level, spent: u64) -> bool {
@@ -299,9 +301,10 @@ impl Budget {
     }
 }
 
-/// The store takes keys of 256 bytes. Names that are the same for so long share an account, which errs to the safe side.
-fn bounded(name: &str) -> &str {
-    &name[..name.floor_char_boundary(200)]
+/// The account of somebody with this name. Names are what clients make of them, and labels and the store's keys take no more
+/// than so many bytes that can be printed; names that are the same but for the rest share an account, which errs to the safe side.
+fn named(name: &str) -> Cow<'_, str> {
+    limits::printable(name, 200)
 }
 
 export_policy!(Budget, outcome);

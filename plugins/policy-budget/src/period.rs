@@ -27,8 +27,8 @@ impl Period {
     /// The span that a moment lies in; none where there is only one.
     pub(crate) fn around(self, now_ms: u64) -> Option<Range<u64>> {
         let of_length = |length: u64, first: u64| {
-            let start = now_ms.saturating_sub((now_ms + length - first) % length);
-            Some(start..start + length)
+            let start = now_ms.saturating_sub((now_ms % length + length - first) % length);
+            Some(start..start.saturating_add(length))
         };
         match self {
             Period::Hour => of_length(HOUR_MS, 0),
@@ -71,7 +71,7 @@ fn month_around(day: u64) -> Range<u64> {
     } else {
         first_day(month + 1) - first_day(month)
     };
-    start * DAY_MS..(start + length) * DAY_MS
+    start * DAY_MS..(start + length).saturating_mul(DAY_MS)
 }
 
 #[cfg(test)]
@@ -95,6 +95,14 @@ mod tests {
             assert_eq!(period.around(span.start), Some(span.clone()), "{period:?}");
             assert_eq!(period.around(span.end - 1), Some(span.clone()), "{period:?}");
             assert_eq!(period.around(span.end).unwrap().start, span.end, "{period:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_all_clocks_has_a_span_too() {
+        for period in [Period::Hour, Period::Day, Period::Week, Period::Month] {
+            let span = period.around(u64::MAX).unwrap();
+            assert!(span.start < span.end && span.end == u64::MAX, "{period:?}: {span:?}");
         }
     }
 

@@ -1,6 +1,9 @@
 //! What can be configured, field by field; the comments are the schema's descriptions.
 
-use pointsman_plugin::action::{Action, Labels, Refusal, Settings};
+use pointsman_plugin::{
+    action::{Action, Labels, Refusal, Settings},
+    limits::{self, LABEL_BYTES},
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -101,8 +104,6 @@ fn cache_ms() -> u64 {
     3_600_000
 }
 
-const LABEL_BYTES: usize = 256;
-
 impl Config {
     /// What no type can say. An error names the field and what was expected there.
     pub(crate) fn check(&self) -> Result<(), String> {
@@ -113,6 +114,11 @@ impl Config {
             return Err(format!(
                 "`classes`: {} is no choice, expected at least 2",
                 self.classes.len()
+            ));
+        }
+        if !is_label(&self.label) {
+            return Err(format!(
+                "`label`: expected 1 to {LABEL_BYTES} bytes that can be printed"
             ));
         }
         for (index, class) in self.classes.iter().enumerate() {
@@ -132,11 +138,6 @@ impl Config {
         }
         if let Some(least) = self.min_confidence.filter(|least| !(0.0..=1.0).contains(least)) {
             return Err(format!("`min_confidence`: {least} is no confidence, expected 0 to 1"));
-        }
-        if !is_label(&self.label) {
-            return Err(format!(
-                "`label`: expected 1 to {LABEL_BYTES} bytes that can be printed"
-            ));
         }
         let numbers = [
             ("read_at_most", self.read_at_most),
@@ -191,5 +192,5 @@ impl Class {
 }
 
 fn is_label(text: &str) -> bool {
-    (1..=LABEL_BYTES).contains(&text.len()) && !text.trim().is_empty() && !text.chars().any(char::is_control)
+    !text.trim().is_empty() && limits::is_label(text)
 }

@@ -88,12 +88,15 @@ fn has_words(text: &str, words: &str) -> bool {
     })
 }
 
-/// A share of 1, or one of 100 as some models put it.
+/// A share of 1, or one of 100 as some models put it: with a sign that says so, or beyond 1.
 fn confidence(value: &Value) -> Option<f64> {
-    let number = match value {
-        Value::String(text) => text.trim().trim_end_matches('%').parse().ok(),
-        value => value.as_f64(),
-    }?;
+    let number: f64 = match value {
+        Value::String(text) => match text.trim().strip_suffix('%') {
+            Some(percent) => percent.trim_end().parse::<f64>().ok()? / 100.0,
+            None => text.trim().parse().ok()?,
+        },
+        value => value.as_f64()?,
+    };
     match number {
         0.0..=1.0 => Some(number),
         1.0..=100.0 => Some(number / 100.0),
@@ -203,6 +206,9 @@ mod tests {
             (json!(1), Some(1.0)),
             (json!("0.25"), Some(0.25)),
             (json!("75%"), Some(0.75)),
+            (json!("1%"), Some(0.01)),
+            (json!("0.5 %"), Some(0.005)),
+            (json!("100%"), Some(1.0)),
             (json!(80), Some(0.8)),
             (json!(-1), None),
             (json!(101), None),

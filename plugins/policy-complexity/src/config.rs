@@ -23,10 +23,10 @@ pub(crate) struct Config {
     pub(crate) thresholds: Option<[f64; 3]>,
     /// For `indicators`: texts with more characters than these are at least `moderate` and `complex`.
     #[serde(default = "lengths")]
-    pub(crate) lengths: [usize; 2],
+    pub(crate) lengths: [u32; 2],
     /// For `seven-signals`: texts with fewer tokens than the first count as short, with more than the second as long.
     #[serde(default = "tokens")]
-    pub(crate) tokens: [usize; 2],
+    pub(crate) tokens: [u32; 2],
     /// For `seven-signals`: how much each signal counts.
     #[serde(default)]
     pub(crate) weights: Weights,
@@ -134,11 +134,11 @@ fn read_at_most() -> u32 {
     64 * 1024
 }
 
-fn lengths() -> [usize; 2] {
+fn lengths() -> [u32; 2] {
     [500, 2000]
 }
 
-fn tokens() -> [usize; 2] {
+fn tokens() -> [u32; 2] {
     [15, 400]
 }
 

@@ -24,12 +24,12 @@ pub(crate) enum Scorer {
     },
     Indicators {
         lists: Glossary<3>,
-        lengths: [usize; 2],
+        lengths: [u32; 2],
     },
     SevenSignals {
         lists: Glossary<4>,
         thresholds: [f64; 3],
-        tokens: [usize; 2],
+        tokens: [u32; 2],
         weights: Weights,
     },
 }
@@ -133,9 +133,9 @@ fn density(text: &str, technical: &Terms, thresholds: &[f64; 3]) -> Measured {
     }
 }
 
-fn indicators(text: &str, lists: &Glossary<3>, [moderate, complex]: [usize; 2]) -> Measured {
+fn indicators(text: &str, lists: &Glossary<3>, [moderate, complex]: [u32; 2]) -> Measured {
     let [coding, complexity, creative] = lists.distinct_in(text);
-    let length = text.chars().count();
+    let length = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
     let tier = if coding > 0 {
         "coding"
     } else if complexity >= 2 || length > complex {
@@ -156,11 +156,11 @@ fn seven_signals(
     text: &str,
     lists: &Glossary<4>,
     thresholds: &[f64; 3],
-    tokens: [usize; 2],
+    tokens: [u32; 2],
     weights: &Weights,
 ) -> Measured {
     let [code, reasoning, technical, simple] = lists.distinct_in(text);
-    let score = weights.tokens * length_signal(text.len().div_ceil(4), tokens)
+    let score = weights.tokens * length_signal(u32::try_from(text.len().div_ceil(4)).unwrap_or(u32::MAX), tokens)
         + weights.code * [0.0, 0.5, 1.0][code.min(2)]
         + weights.reasoning * [0.0, 0.7, 1.0][reasoning.min(2)]
         + weights.technical * [0.0, 0.0, 0.5, 0.5, 1.0][technical.min(4)]
@@ -177,7 +177,7 @@ fn seven_signals(
     Measured { tier, shown }
 }
 
-fn length_signal(tokens: usize, [short, long]: [usize; 2]) -> f64 {
+fn length_signal(tokens: u32, [short, long]: [u32; 2]) -> f64 {
     if tokens < short {
         -1.0
     } else if tokens > long {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pointsman_plugin::{action::Refusal, when::Condition};
+use pointsman_plugin::{action::Refusal, limits, when::Condition};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -101,11 +101,16 @@ fn read_at_most() -> u32 {
     256 * 1024
 }
 
+/// Whether a rule or a class can be called so: labels list the names with commas between them.
+pub(crate) fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && !name.contains(',') && limits::is_label(name)
+}
+
 impl Rule {
     /// What a rule may not say. The error begins with the field's name and a closing backtick.
     pub(crate) fn check(&self) -> Result<(), String> {
-        if self.name.is_empty() || self.name.len() > 64 || self.name.contains(',') {
-            return Err("name` has to have 1 to 64 bytes and no comma".into());
+        if !is_name(&self.name) {
+            return Err("name` has to have 1 to 64 bytes that can be printed, and no comma".into());
         }
         for (field, tags) in [("require", &self.require), ("forbid", &self.forbid)] {
             if let Some(tag) = tags.iter().find(|tag| tag.trim().is_empty() || tag.starts_with("tag:")) {
@@ -122,12 +127,7 @@ impl Rule {
         let Some(refusal) = &self.reject else {
             return Ok(());
         };
-        if !(400..600).contains(&refusal.status) {
-            return Err(format!(
-                "reject.status`: {} is no status of a refusal, expected 400 to 599",
-                refusal.status
-            ));
-        }
+        refusal.check()?;
         if !self.require.is_empty() || !self.forbid.is_empty() {
             return Err(
                 "reject`: what is refused goes nowhere, expected no `require` and no `forbid` beside it".into(),

@@ -22,7 +22,8 @@ pub(crate) struct Content {
     classes: Vec<Class>,
     scanner: Scanner,
     place: Place,
-    read_at_most: usize,
+    /// As it is configured: in a component a `usize` has as many bits, so that nothing can be added to it.
+    read_at_most: u32,
 }
 
 struct Class {
@@ -51,7 +52,7 @@ impl Content {
             classes: Vec::new(),
             scanner: Scanner::new([]),
             place,
-            read_at_most: read_at_most as usize,
+            read_at_most,
         }
     }
 
@@ -88,6 +89,12 @@ impl Content {
     pub(crate) fn at_least(&mut self, name: &str, count: u32) -> Result<(), String> {
         if count == 0 {
             return Err("0 times is found in every text, expected at least 1".into());
+        }
+        if let Some((_, members)) = GROUPS.iter().find(|(group, _)| *group == name) {
+            let members = members.join(", ");
+            return Err(format!(
+                "it means several classes, expected a number for each: {members}"
+            ));
         }
         let class = self.classes.iter_mut().find(|class| class.name == name);
         let class = class.ok_or_else(|| format!("no rule looks for a class `{name}`"))?;
@@ -146,22 +153,26 @@ impl Content {
             Place::LastUser => request.last_user_text(),
             Place::System => request.system_text(),
             // A few bytes more than are wanted show whether there are more.
-            Place::All => request.all_text(u32::try_from(self.read_at_most + 4).unwrap_or(u32::MAX)),
+            Place::All => request.all_text(self.read_at_most.saturating_add(4)),
         };
+        let at_most = self.read_at_most as usize;
         if self.place == Place::All {
             for index in 0..request.message_count {
-                if text.len() > self.read_at_most {
-                    break;
-                }
-                let calls = request.get(&format!("/messages/{index}/tool_calls"));
-                if let Some(calls) = calls.and_then(|calls| serde_json::from_str(&calls).ok()) {
-                    gather(&calls, &mut text);
+                // The second is how functions were called before there were tools.
+                for field in ["tool_calls", "function_call"] {
+                    if text.len() > at_most {
+                        break;
+                    }
+                    let calls = request.get(&format!("/messages/{index}/{field}"));
+                    if let Some(calls) = calls.and_then(|calls| serde_json::from_str(&calls).ok()) {
+                        gather(&calls, &mut text);
+                    }
                 }
             }
         }
-        let is_cut = text.len() > self.read_at_most;
+        let is_cut = text.len() > at_most;
         if is_cut {
-            text.truncate(text.floor_char_boundary(self.read_at_most));
+            text.truncate(text.floor_char_boundary(at_most));
         }
         (text, is_cut)
     }

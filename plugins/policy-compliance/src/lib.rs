@@ -12,7 +12,7 @@ mod scan;
 use config::{Beyond, Config, Rule};
 use content::{Content, Found};
 use pointsman_plugin::{
-    Candidate, Plan, Policy, Rejection, Request, Verdict, action::Refusal, export_policy, when::Condition,
+    Candidate, Plan, Policy, Rejection, Request, Verdict, action::Refusal, export_policy, limits, when::Condition,
 };
 
 struct Compliance {
@@ -32,9 +32,6 @@ struct Compiled {
     reject: Option<Refusal>,
 }
 
-/// A label has at most so many bytes.
-const LABEL_BYTES: usize = 256;
-
 impl Policy for Compliance {
     type Config = Config;
 
@@ -49,13 +46,10 @@ impl Policy for Compliance {
         if let Some(name) = config.classes.keys().find(|name| content::is_built_in(name)) {
             return Err(format!("`classes.{name}`: the name is taken by what is built in"));
         }
-        if let Some(name) = config
-            .classes
-            .keys()
-            .find(|name| name.contains(',') || name.is_empty() || name.len() > 64)
-        {
+        if let Some(name) = config.classes.keys().find(|name| !config::is_name(name)) {
             return Err(format!(
-                "`classes.{name}`: a name has to have 1 to 64 bytes and no comma"
+                "`classes.{}`: a name has to have 1 to 64 bytes that can be printed, and no comma",
+                limits::printable(name, 80)
             ));
         }
         let mut content = Content::new(config.look_in, config.read_at_most);
@@ -130,11 +124,11 @@ impl Policy for Compliance {
             Plan::keep()
         };
         if !classes.is_empty() {
-            plan = plan.label("content_class", listed(&classes));
+            plan = plan.label("content_class", limits::listed(&classes));
         }
         if !names.is_empty() {
             let reason = format!("rules {}{demands}", names.join(", "));
-            plan = plan.label("compliance", listed(&names)).reason(reason);
+            plan = plan.label("compliance", limits::listed(&names)).reason(reason);
         }
         Ok(plan.into())
     }
@@ -213,21 +207,6 @@ impl std::fmt::Display for Demands<'_> {
         }
         write!(f, ": {}", parts.join("; "))
     }
-}
-
-/// The names with commas between them, as many as a label holds.
-fn listed(names: &[&str]) -> String {
-    let mut list = String::new();
-    for name in names {
-        if list.len() + 1 + name.len() > LABEL_BYTES {
-            break;
-        }
-        if !list.is_empty() {
-            list.push(',');
-        }
-        list.push_str(name);
-    }
-    list
 }
 
 export_policy!(Compliance);

@@ -61,7 +61,7 @@ fn a_label_holds_as_many_names_as_fit() {
         panic!("no plan")
     };
     assert!(
-        plan.labels.iter().all(|(_, value)| value.len() <= LABEL_BYTES),
+        plan.labels.iter().all(|(_, value)| value.len() <= limits::LABEL_BYTES),
         "{:?}",
         plan.labels
     );

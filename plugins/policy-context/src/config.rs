@@ -2,7 +2,7 @@
 
 use pointsman_plugin::{
     Summary,
-    action::{Action, Labels, Refusal, Settings},
+    action::{Action, Labels, Mode, Refusal, Settings},
     standing::Percent,
 };
 use schemars::JsonSchema;
@@ -70,14 +70,6 @@ pub(crate) struct Rule {
     pub(crate) set: Settings,
     /// Refuses the request.
     pub(crate) reject: Option<Refusal>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    #[default]
-    First,
-    All,
 }
 
 /// In which order candidates follow that no rule prefers.

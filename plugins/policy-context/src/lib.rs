@@ -6,10 +6,10 @@ mod config;
 
 use std::cmp::Reverse;
 
-use config::{Checked, Config, Mode, Order, TooSmall};
+use config::{Checked, Config, Order, TooSmall};
 use pointsman_plugin::{
     Candidate, Plan, Policy, Rejection, Request, Verdict,
-    action::{Action, Outcome},
+    action::{Action, Mode, Outcome},
     export_policy,
 };
 
@@ -36,6 +36,7 @@ impl Policy for Context {
         }
         let rules = config.rules.into_iter().enumerate();
         let rules: Vec<Checked> = rules.map(|(index, rule)| rule.check(index)).collect::<Result<_, _>>()?;
+        config.mode.check(rules.iter().map(|rule| &rule.action), 0)?;
         let idle = rules.iter().enumerate().filter(|(_, rule)| rule.action.is_idle());
         let warnings = idle.map(|(index, _)| format!("`rules[{index}]` changes nothing where it matches"));
         Ok(Context {
@@ -114,13 +115,9 @@ impl Context {
 
     /// Adds what the rules say; the answer is which of them matched.
     fn rule<'a>(&'a self, request: &Request, outcome: &mut Outcome<'a>) -> Result<Vec<String>, Rejection> {
-        let enough = match self.mode {
-            Mode::First => 1,
-            Mode::All => usize::MAX,
-        };
         let mut reasons = Vec::new();
         let matching = self.rules.iter().enumerate().filter(|(_, rule)| rule.matches(request));
-        for (index, rule) in matching.take(enough) {
+        for (index, rule) in matching.take(self.mode.enough()) {
             outcome.add(&rule.action)?;
             reasons.push(format!("rule {}", index + 1));
         }

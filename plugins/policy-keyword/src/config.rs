@@ -1,7 +1,7 @@
 //! What can be configured, field by field; the comments are the schema's descriptions.
 
 use pointsman_plugin::{
-    action::{Action, Labels, Refusal, Settings},
+    action::{Action, Labels, Mode, Refusal, Settings},
     when::Condition,
 };
 use schemars::JsonSchema;
@@ -74,14 +74,6 @@ pub(crate) struct Rule {
     pub(crate) set: Settings,
     /// Refuses the request.
     pub(crate) reject: Option<Refusal>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    #[default]
-    First,
-    All,
 }
 
 /// Which of the request's text is looked in.

@@ -7,10 +7,10 @@
 mod config;
 mod rules;
 
-use config::{Config, Mode};
+use config::Config;
 use pointsman_plugin::{
     Candidate, Policy, Request, Verdict,
-    action::{Action, Outcome},
+    action::{Action, Mode, Outcome},
     export_policy,
 };
 use rules::Rules;
@@ -31,6 +31,7 @@ impl Policy for Keyword {
         }
         let has_rules = !config.rules.is_empty();
         let rules = Rules::new(&mut config)?;
+        config.mode.check(rules.actions(), 0)?;
         let mut warnings: Vec<String> = rules
             .idle()
             .map(|index| format!("`rules[{index}]` changes nothing where it matches"))
@@ -51,13 +52,9 @@ impl Policy for Keyword {
     }
 
     fn decide(&self, request: &Request, candidates: &[Candidate]) -> Result<Verdict, String> {
-        let enough = match self.mode {
-            Mode::First => 1,
-            Mode::All => usize::MAX,
-        };
         let mut outcome = Outcome::new(candidates);
         let mut reasons = String::new();
-        for found in self.rules.matching(request).take(enough) {
+        for found in self.rules.matching(request).take(self.mode.enough()) {
             if !reasons.is_empty() {
                 reasons.push_str(", ");
             }

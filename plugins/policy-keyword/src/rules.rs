@@ -80,10 +80,15 @@ impl Rules {
         })
     }
 
+    /// What the rules do, in their order.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.rules.iter().map(|rule| &rule.action)
+    }
+
     /// The places of the rules that change nothing.
     pub(crate) fn idle(&self) -> impl Iterator<Item = usize> {
-        let places = self.rules.iter().enumerate();
-        places.filter(|(_, rule)| rule.action.is_idle()).map(|(place, _)| place)
+        let places = self.actions().enumerate();
+        places.filter(|(_, action)| action.is_idle()).map(|(place, _)| place)
     }
 
     /// The rules that match, in their order, each looked for only when it is asked for.

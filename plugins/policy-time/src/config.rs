@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pointsman_plugin::action::{Action, Labels, Refusal, Settings};
+use pointsman_plugin::action::{Action, Labels, Mode, Refusal, Settings};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -110,14 +110,6 @@ pub(crate) struct Effect {
     pub(crate) forbid: Vec<String>,
     pub(crate) price_percent: BTreeMap<String, u32>,
     pub(crate) action: Action,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    #[default]
-    First,
-    All,
 }
 
 /// What the holidays are to a window.

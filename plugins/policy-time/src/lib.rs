@@ -9,9 +9,13 @@ mod cron;
 mod schedule;
 
 use calendar::Dates;
-use config::{Config, Effect, Mode};
+use config::{Config, Effect};
 use jiff::Timestamp;
-use pointsman_plugin::{Candidate, Plan, Policy, Rejection, Request, Verdict, action::Outcome, export_policy};
+use pointsman_plugin::{
+    Candidate, Plan, Policy, Rejection, Request, Verdict,
+    action::{Mode, Outcome},
+    export_policy, limits,
+};
 use schedule::Schedule;
 
 struct Time {
@@ -28,9 +32,6 @@ struct Compiled {
     effect: Effect,
 }
 
-/// A label has at most so many bytes.
-const LABEL_BYTES: usize = 256;
-
 impl Policy for Time {
     type Config = Config;
 
@@ -44,8 +45,10 @@ impl Policy for Time {
         }
         let mut windows: Vec<Compiled> = Vec::with_capacity(config.windows.len());
         for (index, mut window) in config.windows.into_iter().enumerate() {
-            if window.name.is_empty() || window.name.len() > 64 {
-                return Err(format!("`windows[{index}].name` has to have 1 to 64 bytes"));
+            if !(1..=64).contains(&window.name.len()) || !limits::is_label(&window.name) {
+                return Err(format!(
+                    "`windows[{index}].name` has to have 1 to 64 bytes that can be printed"
+                ));
             }
             if windows.iter().any(|other| other.name == window.name) {
                 return Err(format!(
@@ -66,6 +69,10 @@ impl Policy for Time {
                 effect,
             });
         }
+        // The label `window` is this policy's own.
+        config
+            .mode
+            .check(windows.iter().map(|window| &window.effect.action), 1)?;
         Ok(Time {
             windows,
             default,
@@ -81,31 +88,22 @@ impl Policy for Time {
 
     fn decide(&self, request: &Request, candidates: &[Candidate]) -> Result<Verdict, String> {
         let now_ms = i64::try_from(request.now_ms).ok();
-        let now = now_ms.and_then(|now_ms| Timestamp::from_millisecond(now_ms).ok());
-        let now = now.ok_or_else(|| format!("the time {} ms is beyond the calendar", request.now_ms))?;
-        let enough = match self.mode {
-            Mode::First => 1,
-            Mode::All => usize::MAX,
+        let Some(now) = now_ms.and_then(|now_ms| Timestamp::from_millisecond(now_ms).ok()) else {
+            return Ok(self.otherwise(candidates, "no window is open beyond the calendar"));
         };
         let open = self.windows.iter();
         let open = open.filter(|window| window.schedule.is_open(now, &self.holidays));
-        let open: Vec<&Compiled> = open.take(enough).collect();
+        let open: Vec<&Compiled> = open.take(self.mode.enough()).collect();
 
         if open.is_empty() {
-            let Some(default) = &self.default else {
-                return Ok(Verdict::Pass);
-            };
-            return Ok(match add_up(&[default], candidates) {
-                Ok(plan) => plan.reason("no window is open").into(),
-                Err(rejection) => rejection.into(),
-            });
+            return Ok(self.otherwise(candidates, "no window is open"));
         }
         let effects: Vec<&Effect> = open.iter().map(|window| &window.effect).collect();
         Ok(match add_up(&effects, candidates) {
             Ok(plan) => {
                 let names: Vec<&str> = open.iter().map(|window| &*window.name).collect();
                 let reason = format!("window {}", names.join(", "));
-                plan.label("window", listed(&names)).reason(reason).into()
+                plan.label("window", limits::listed(&names)).reason(reason).into()
             }
             Err(rejection) => {
                 // The refusal of a window ends with it; that nobody is left may have other reasons.
@@ -122,6 +120,19 @@ impl Policy for Time {
                 .into()
             }
         })
+    }
+}
+
+impl Time {
+    /// What happens while no window is open.
+    fn otherwise(&self, candidates: &[Candidate], why: &str) -> Verdict {
+        let Some(default) = &self.default else {
+            return Verdict::Pass;
+        };
+        match add_up(&[default], candidates) {
+            Ok(plan) => plan.reason(why).into(),
+            Err(rejection) => rejection.into(),
+        }
     }
 }
 
@@ -164,21 +175,6 @@ fn price_now(candidate: &Candidate, prices: &[(&str, u32)]) -> u128 {
     estimate.map_or(u128::MAX, |estimate| estimate * u128::from(percent))
 }
 
-/// The names with commas between them, as many as a label holds.
-fn listed(names: &[&str]) -> String {
-    let mut list = String::new();
-    for name in names {
-        if list.len() + 1 + name.len() > LABEL_BYTES {
-            break;
-        }
-        if !list.is_empty() {
-            list.push(',');
-        }
-        list.push_str(name);
-    }
-    list
-}
-
 export_policy!(Time);
 
 #[cfg(test)]
@@ -190,13 +186,5 @@ mod tests {
     #[test]
     fn golden_files() {
         golden::<Time>(env!("CARGO_MANIFEST_DIR"));
-    }
-
-    #[test]
-    fn a_label_holds_as_many_names_as_fit() {
-        let name = "n".repeat(64);
-        let names = [&*name; 5];
-        assert_eq!(listed(&names).len(), 3 * 64 + 2);
-        assert_eq!(listed(&["a", "b"]), "a,b");
     }
 }

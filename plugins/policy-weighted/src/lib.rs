@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use pointsman_plugin::{Candidate, Plan, Policy, Request, Verdict, export_policy};
+use pointsman_plugin::{Candidate, Plan, Policy, Request, Verdict, export_policy, limits};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
@@ -59,6 +59,12 @@ impl Policy for Weighted {
             if arm.prefer.is_empty() {
                 return Err(format!(
                     "`arms[{index}].prefer` is empty, expected at least one candidate"
+                ));
+            }
+            if arm.label.is_empty() || !limits::is_label(&arm.label) {
+                return Err(format!(
+                    "`arms[{index}].label`: expected 1 to {} bytes that can be printed",
+                    limits::LABEL_BYTES
                 ));
             }
             if config.arms[..index].iter().any(|other| other.label == arm.label) {

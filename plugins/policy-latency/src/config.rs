@@ -54,7 +54,7 @@ pub(crate) enum OverTarget {
     /// They stay as fallbacks.
     #[default]
     Behind,
-    /// They leave, unless nobody else is left: then the fastest stays.
+    /// They leave, unless nobody who is well would be left: then the fastest stays.
     Out,
 }
 

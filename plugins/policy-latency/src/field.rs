@@ -132,18 +132,18 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Without those that are over the target where they are to leave; the fastest of them stays where nobody else would.
+    /// Without those that are over the target where they are to leave. Where nobody who is well would be left, the fastest of
+    /// those that are stays, before all others.
     fn leave(&self, config: &Config, mut ladder: Vec<Runner<'a>>) -> Vec<Runner<'a>> {
         let (OverTarget::Out, Some(target)) = (config.over_target, config.target_ms) else {
             return ladder;
         };
-        let is_over = |runner: &Runner<'_>| runner.time.is_some_and(|time| time > target);
-        if ladder.iter().all(is_over) {
-            ladder.truncate(1);
-        } else {
-            ladder.retain(|runner| !is_over(runner));
-        }
-        ladder
+        let first = ladder.first().copied();
+        ladder.retain(|runner| runner.time.is_none_or(|time| time <= target));
+        let is_anybody_well = ladder.iter().any(|runner| runner.class != Class::Unwell);
+        // They stand by their class, so the first is the fastest of those that are well, if anybody is.
+        let stays = first.filter(|first| !is_anybody_well && (first.class == Class::Slow || ladder.is_empty()));
+        stays.into_iter().chain(ladder).collect()
     }
 
     /// Who is measured by this request instead of being served by the best, if anybody.

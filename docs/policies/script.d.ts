@@ -167,9 +167,11 @@ declare namespace Pointsman {
     /** A model that the policy's configuration allows. */
     model: string;
     user?: string;
+    /** With `user` alone. */
     system?: string;
-    /** A schema that the answer has to follow, for models that can. */
+    /** With `user` alone: a schema that the answer has to follow, for models that can. */
     jsonSchema?: object;
+    /** Without `user` alone. */
     edits?: Record<string, any>;
     maxOutputTokens?: number;
     timeoutMs?: number;

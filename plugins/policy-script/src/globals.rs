@@ -8,7 +8,11 @@ use boa_engine::object::builtins::JsArray;
 use boa_engine::property::Attribute;
 use boa_engine::{Context, JsArgs, JsNativeError, JsObject, JsResult, JsValue, NativeFunction, js_string};
 use pointsman_plugin::models::{self, Ask, Failure, Reply};
-use pointsman_plugin::{Request, grants, log, state};
+use pointsman_plugin::{
+    Request, grants,
+    limits::{STATE_KEY_BYTES, STATE_VALUE_BYTES},
+    log, state,
+};
 use serde_json::{Value, json};
 
 use crate::returned::{Fields, json_text};
@@ -147,9 +151,15 @@ fn require(grant: &str, is_given: fn(&Scene) -> bool, context: &Context) -> JsRe
 
 fn state_key(arguments: &[JsValue], context: &mut Context) -> JsResult<String> {
     require("state", |scene| scene.has_state, context)?;
-    match arguments.get_or_undefined(0).as_string() {
-        Some(key) => Ok(key.to_std_string_lossy()),
-        None => Err(wrong("the key of a state is a text")),
+    let Some(key) = arguments.get_or_undefined(0).as_string() else {
+        return Err(wrong("the key of a state is a text"));
+    };
+    let key = key.to_std_string_lossy();
+    match key.len() {
+        0..=STATE_KEY_BYTES => Ok(key),
+        bytes => Err(wrong(format!(
+            "the key of a state has {bytes} bytes; the limit is {STATE_KEY_BYTES}"
+        ))),
     }
 }
 
@@ -179,6 +189,12 @@ fn state_set(_: &JsValue, arguments: &[JsValue], context: &mut Context) -> JsRes
             "state `{key}`: the value has no JSON form; `state.delete` forgets one"
         )));
     };
+    if text.len() > STATE_VALUE_BYTES {
+        let bytes = text.len();
+        return Err(wrong(format!(
+            "state `{key}`: the value has {bytes} bytes as JSON; the limit is {STATE_VALUE_BYTES}"
+        )));
+    }
     let value: Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     state::set(&key, &value, ttl).map_err(wrong)?;
     Ok(JsValue::undefined())
@@ -258,7 +274,20 @@ fn ask(value: &JsValue, context: &mut Context) -> JsResult<Ask> {
     let model = fields
         .text("model", context)?
         .ok_or_else(|| wrong("a question needs `model`"))?;
-    let mut ask = match fields.text("user", context)? {
+    let user = fields.text("user", context)?;
+    let (misplaced, why): (&[&str], _) = match user {
+        Some(_) => (&["edits"], "is for the client's own request: leave out `user`"),
+        None => (
+            &["system", "jsonSchema"],
+            "is for a prompt of the script's own: give `user`",
+        ),
+    };
+    for key in misplaced {
+        if fields.has(key, context)? {
+            return Err(wrong(format!("`{key}` of a question {why}")));
+        }
+    }
+    let mut ask = match user {
         Some(user) => Ask::prompt(model, user),
         None => Ask::same(model),
     };

@@ -53,6 +53,11 @@ fn steps(fields: &Fields, candidates: &[Candidate], context: &mut Context) -> Js
         let value = fields.get(way, context)?;
         if !value.is_undefined() {
             ways.push((way, value));
+        } else if way != "prefer" && fields.names.iter().any(|name| name == way) {
+            // A list that came to nothing was meant to narrow.
+            return Err(wrong(format!(
+                "`{way}` is there and holds nothing: leave it out where all may serve"
+            )));
         }
     }
     let (way, value) = match &ways[..] {
@@ -201,6 +206,8 @@ pub(crate) struct Fields {
     object: JsObject,
     /// What the object is, for messages.
     what: &'static str,
+    /// Its own keys, those that hold nothing included.
+    names: Vec<String>,
     /// Those that hold something.
     count: usize,
 }
@@ -214,6 +221,7 @@ impl Fields {
             let shape = known.join(", ");
             return Err(wrong(format!("{what} is an object with {shape}, not {}", kind(value))));
         };
+        let mut names = Vec::new();
         let mut count = 0;
         for (key, value) in own(&object, context)? {
             if !known.contains(&&*key) {
@@ -221,14 +229,25 @@ impl Fields {
                 return Err(wrong(format!("{what} has no key `{key}`; it has {shape}")));
             }
             count += usize::from(!value.is_undefined());
+            names.push(key);
         }
-        Ok(Fields { object, what, count })
+        Ok(Fields {
+            object,
+            what,
+            names,
+            count,
+        })
     }
 
     fn get(&self, key: &str, context: &mut Context) -> JsResult<JsValue> {
         let value = self.object.get(JsString::from(key), context)?;
         // Nothing is nothing, however a script writes it.
         Ok(if value.is_null() { JsValue::undefined() } else { value })
+    }
+
+    /// Whether a key is there and holds something.
+    pub(crate) fn has(&self, key: &str, context: &mut Context) -> JsResult<bool> {
+        Ok(!self.get(key, context)?.is_undefined())
     }
 
     pub(crate) fn text(&self, key: &str, context: &mut Context) -> JsResult<Option<String>> {

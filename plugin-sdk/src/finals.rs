@@ -1,9 +1,13 @@
 //! The final answer of a text, in a form in which two of them can be compared: a number, an option's letter, JSON, or words.
-//! For policies that hold answers against each other.
+//! For policies that hold answers against each other. How numbers are read is in `finals/number.rs`.
+
+mod number;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+
+pub use number::Number;
 
 /// What of two texts is compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -25,10 +29,13 @@ pub enum Compare {
 /// A final answer. Two are equal if they mean the same.
 #[derive(Debug, Clone)]
 pub enum Final {
-    /// Equal but for what is lost in writing a number down.
-    Number(f64),
+    /// A number with what it counts.
+    Number(Number),
     /// `A` to `J`.
     Option(char),
+    /// A capital with a full stop and words behind it, and those words: an option with what it says, or a name with its initial.
+    /// Equal to the option alone, and to the same words.
+    Labelled(char, String),
     /// An object or a list, equal by value.
     Json(Value),
     /// Words in lower case, without punctuation around them.
@@ -41,21 +48,30 @@ const SHORT_BYTES: usize = 80;
 impl Compare {
     /// The final answer of a text; none where there is nothing to be compared.
     pub fn find(self, text: &str) -> Option<Final> {
-        let text = text.trim();
+        let text = spoken(text).trim();
         match self {
             Compare::Auto => json(text).or_else(|| marked(text).or_else(|| short(text)).and_then(|it| classify(&it))),
             Compare::Number => marked(text)
-                .and_then(|it| number(&it))
-                .or_else(|| last_number(text))
-                .map(Final::Number),
+                .and_then(|it| Number::read(&it))
+                .or_else(|| Number::last_in(text))
+                .map(|number| Final::Number(number.bare())),
             Compare::Option => marked(text)
-                .and_then(|it| option(&it))
-                .or_else(|| option(text))
+                .and_then(|it| option(&it, Follows::Anything))
+                .or_else(|| option(text, Follows::Anything))
                 .or_else(|| last_option(text))
                 .map(Final::Option),
             Compare::Json => json(text),
             Compare::Text => words(text),
         }
+    }
+}
+
+/// An answer without the thoughts that some models put before it: nothing of one that is cut off amid them.
+pub fn spoken(answer: &str) -> &str {
+    match answer.rsplit_once("</think>") {
+        Some((_, said)) => said,
+        None if answer.trim_start().starts_with("<think>") => "",
+        None => answer,
     }
 }
 
@@ -66,7 +82,7 @@ impl Final {
             Final::Number(_) => "number",
             Final::Option(_) => "option",
             Final::Json(_) => "JSON",
-            Final::Text(_) => "text",
+            Final::Labelled(..) | Final::Text(_) => "text",
         }
     }
 }
@@ -74,25 +90,25 @@ impl Final {
 impl PartialEq for Final {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Final::Number(one), Final::Number(other)) => same_number(*one, *other),
+            (Final::Number(one), Final::Number(other)) => one == other,
             (Final::Option(one), Final::Option(other)) => one == other,
             (Final::Json(one), Final::Json(other)) => same_json(one, other),
-            (Final::Text(one), Final::Text(other)) => one == other,
+            (Final::Labelled(one, _), Final::Option(other)) | (Final::Option(one), Final::Labelled(other, _)) => {
+                one == other
+            }
+            (Final::Labelled(_, one) | Final::Text(one), Final::Labelled(_, other) | Final::Text(other)) => {
+                one == other
+            }
             _ => false,
         }
     }
-}
-
-/// Equal but for what is lost in writing a number down.
-fn same_number(one: f64, other: f64) -> bool {
-    (one - other).abs() <= 1e-9 * one.abs().max(other.abs())
 }
 
 /// Equal by value: `1` is `1.0`, and the order of an object's members counts nothing.
 fn same_json(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(a), Value::Number(b)) => match (a.as_f64(), b.as_f64()) {
-            (Some(a), Some(b)) => same_number(a, b),
+            (Some(a), Some(b)) => number::is_same(a, b),
             _ => a == b,
         },
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_json(a, b)),
@@ -104,10 +120,13 @@ fn same_json(one: &Value, other: &Value) -> bool {
 }
 
 fn classify(answer: &str) -> Option<Final> {
-    let letter = option(answer).map(Final::Option);
-    letter
-        .or_else(|| number(answer).map(Final::Number))
-        .or_else(|| words(answer))
+    let letter = option(answer, Follows::Nothing).map(Final::Option);
+    letter.or_else(|| Number::read(answer).map(Final::Number)).or_else(|| {
+        match (option(answer, Follows::Anything), words(answer)?) {
+            (Some(letter), Final::Text(words)) => Some(Final::Labelled(letter, words)),
+            (_, words) => Some(words),
+        }
+    })
 }
 
 /// An object or a list; a lone number or string is an answer of another kind.
@@ -121,8 +140,24 @@ fn json(text: &str) -> Option<Final> {
 /// What a text says is its answer: in `\boxed{…}`, behind `####` if that is a number, or behind the last `answer is` or
 /// `answer:`, to the end of the sentence.
 fn marked(text: &str) -> Option<String> {
-    let plain = text.replace(['*', '`', '$'], "");
+    let plain = plain(text);
     boxed(&plain).or_else(|| hashed(&plain)).or_else(|| named(&plain))
+}
+
+/// A text without the signs of Markdown and of formulas. A star between two digits multiplies them.
+fn plain(text: &str) -> String {
+    let is_digit = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_digit());
+    let mut before = None;
+    let mut letters = text.chars().peekable();
+    let mut plain = String::with_capacity(text.len());
+    while let Some(letter) = letters.next() {
+        let is_product = letter == '*' && is_digit(before) && is_digit(letters.peek().copied());
+        if is_product || !matches!(letter, '*' | '`' | '$') {
+            plain.push(letter);
+        }
+        before = Some(letter);
+    }
+    plain
 }
 
 fn boxed(text: &str) -> Option<String> {
@@ -147,7 +182,7 @@ fn hashed(text: &str) -> Option<String> {
     let (_, rest) = text.rsplit_once("####")?;
     let line = rest.lines().next()?.trim();
     // With anything else behind it, the mark is a heading.
-    number(line).map(|_| line.to_owned())
+    Number::read(line).map(|_| line.to_owned())
 }
 
 fn named(text: &str) -> Option<String> {
@@ -156,50 +191,33 @@ fn named(text: &str) -> Option<String> {
     let at = ends.into_iter().flatten().max()?;
     let rest = text[at..].trim_start_matches(|letter: char| letter.is_whitespace() || letter == ':');
     let line = rest.lines().next()?;
-    let sentence = line.split_once(". ").filter(|(head, _)| head.len() > 1);
-    let answer = sentence.map_or(line, |(head, _)| head).trim();
+    let mut stops = line.match_indices(". ").map(|(at, _)| &line[..at]);
+    let answer = stops.find(|head| ends_sentence(head)).unwrap_or(line).trim();
     (!answer.is_empty() && answer.len() <= SHORT_BYTES).then(|| answer.to_owned())
 }
 
+/// Whether a full stop behind this ends a sentence: not behind an initial, nor behind what is usually cut short before a name.
+fn ends_sentence(head: &str) -> bool {
+    const SHORT_FORMS: [&str; 11] = ["Dr", "Mr", "Mrs", "Ms", "Prof", "St", "Sr", "Jr", "Mt", "Ft", "vs"];
+    let word = head.rsplit([' ', '(']).next().unwrap_or(head);
+    let is_initial = word.chars().all(char::is_alphabetic) && word.chars().count() == 1 || word.contains('.');
+    !SHORT_FORMS.contains(&word) && (!is_initial || word.contains(|letter: char| letter.is_ascii_digit()))
+}
+
 fn short(text: &str) -> Option<String> {
-    let plain = text.replace(['*', '`', '$'], "");
+    let plain = plain(text);
     (plain.len() <= SHORT_BYTES && plain.lines().count() == 1).then_some(plain)
 }
 
-/// A number with or without sign, currency, commas between thousands, and a unit after a space. Behind an equals sign it
-/// is the number there. What could be a calculation, a range or a date is no number.
-fn number(text: &str) -> Option<f64> {
-    let text = text.rsplit('=').next()?.trim().trim_end_matches(['.', ',', '!']);
-    let is_negative = text.starts_with(['-', '−']);
-    let unsigned = text
-        .trim_start_matches(['-', '−', '+', '$', '€', '£', '¥'])
-        .trim_start();
-    let end = unsigned.find(|letter: char| !letter.is_ascii_digit() && !matches!(letter, '.' | ','));
-    let (digits, unit) = unsigned.split_at(end.unwrap_or(unsigned.len()));
-    let is_unit = unit.is_empty()
-        || unit.starts_with(['%', ' ', '€', '°'])
-            && !unit.contains(|c: char| c.is_ascii_digit() || "/^*+-=:\\".contains(c));
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let mut groups = whole.split(',');
-    let leads = groups
-        .next()
-        .is_some_and(|group| group.len() <= 3 || !whole.contains(','));
-    let is_grouped = leads && groups.all(|group| group.len() == 3);
-    if !is_unit || !is_grouped || fraction.contains(['.', ',']) || !digits.contains(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    let value: f64 = digits.replace(',', "").parse().ok()?;
-    Some(if is_negative { -value } else { value })
-}
-
-fn last_number(text: &str) -> Option<f64> {
-    let is_edge = |letter: char| !letter.is_alphanumeric() && !matches!(letter, '-' | '−' | '%');
-    let mut tokens = text.split_whitespace().rev();
-    tokens.find_map(|token| number(token.trim_matches(is_edge)))
+/// What may stand behind an option's letter and its full stop: a name begins like that as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    Nothing,
+    Anything,
 }
 
 /// A letter on its own, in brackets, or with a bracket, colon or full stop behind it.
-fn option(text: &str) -> Option<char> {
+fn option(text: &str, follows: Follows) -> Option<char> {
     let text = text.trim_start_matches(['*', ' ']);
     let lead = ["option ", "choice "].into_iter().find(|lead| {
         text.get(..lead.len())
@@ -212,7 +230,13 @@ fn option(text: &str) -> Option<char> {
     let is_closed = match letters.next() {
         None => !is_bracketed,
         Some(')' | ']') => true,
-        Some('.' | ':') => !is_bracketed && letter.is_ascii_uppercase(),
+        Some(':') => !is_bracketed && letter.is_ascii_uppercase(),
+        Some('.') => {
+            let next = letters.next();
+            let is_free = follows == Follows::Anything || lead.is_some();
+            let is_stop = next.is_none() || (is_free && next.is_some_and(char::is_whitespace));
+            !is_bracketed && letter.is_ascii_uppercase() && is_stop
+        }
         Some(_) => false,
     };
     let is_option = is_closed && matches!(letter.to_ascii_uppercase(), 'A'..='J');
@@ -221,7 +245,7 @@ fn option(text: &str) -> Option<char> {
 
 fn last_option(text: &str) -> Option<char> {
     let mut brackets = text.rmatch_indices('(');
-    brackets.find_map(|(at, _)| option(&text[at..]))
+    brackets.find_map(|(at, _)| option(&text[at..], Follows::Anything))
 }
 
 /// The words of a text without case, punctuation around them, and the spaces between them.
@@ -236,146 +260,4 @@ fn words(text: &str) -> Option<Final> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(compare: Compare, text: &str) -> String {
-        match compare.find(text) {
-            Some(Final::Number(number)) => format!("number {number}"),
-            Some(Final::Option(letter)) => format!("option {letter}"),
-            Some(Final::Json(value)) => format!("json {value}"),
-            Some(Final::Text(text)) => format!("text {text}"),
-            None => "nothing".into(),
-        }
-    }
-
-    #[test]
-    fn a_text_is_compared_by_what_it_says_is_its_answer() {
-        for (text, expected) in [
-            ("6 × 7 is 42, so\n#### 42", "number 42"),
-            ("We get \\boxed{\\frac{1}{2}}.", "text \\frac{1}{2}"),
-            ("Hence $\\boxed{1,250}$", "number 1250"),
-            ("\\boxed{\\text{C}}", "option C"),
-            ("Adding up, the answer is **$18**.", "number 18"),
-            ("The answer is 18. That is because 3 times 6 is 18.", "number 18"),
-            ("**Answer:** (B) Paris", "option B"),
-            ("Answer: x = -2.50", "number -2.5"),
-            ("The final answer is:\n\n7 apples", "number 7"),
-            ("The answer is Apollo 11", "text apollo 11"),
-            ("The answer is 3/4", "text 3/4"),
-            ("First I thought that the answer is A.\nBut the answer is D", "option D"),
-        ] {
-            assert_eq!(shown(Compare::Auto, text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_short_text_is_its_own_answer_and_a_long_one_is_none() {
-        for (text, expected) in [
-            ("Paris.", "text paris"),
-            ("b)", "option B"),
-            ("A", "option A"),
-            ("A dog", "text a dog"),
-            ("-3", "number -3"),
-            ("2024-05-01", "text 2024-05-01"),
-            ("3,5", "text 3,5"),
-            ("{\"a\": [1, 2.0]}", "json {\"a\":[1,2.0]}"),
-            ("```json\n[1]\n```", "json [1]"),
-            ("", "nothing"),
-            ("#### Results\nIt depends.\nOn much.", "nothing"),
-        ] {
-            assert_eq!(shown(Compare::Auto, text), expected, "{text}");
-        }
-        let essay = "It depends on the weather, ".repeat(5);
-        assert_eq!(shown(Compare::Auto, &essay), "nothing");
-    }
-
-    #[test]
-    fn a_kind_that_is_named_is_looked_for_in_the_whole_text() {
-        let essay = "It was (A) at first, and in 1969 it rained for 12.5 days, so take (c), said she.";
-        assert_eq!(shown(Compare::Number, essay), "number 12.5");
-        assert_eq!(shown(Compare::Option, essay), "option C");
-        assert_eq!(shown(Compare::Json, essay), "nothing");
-        assert_eq!(shown(Compare::Text, "  So, IT is: \"this\"!"), "text so it is this");
-        assert_eq!(shown(Compare::Number, "None at all"), "nothing");
-        assert_eq!(shown(Compare::Number, "It costs $1,080.00."), "number 1080");
-        assert_eq!(shown(Compare::Option, "C. Because it is so"), "option C");
-        assert_eq!(shown(Compare::Option, "Certainly"), "nothing");
-    }
-
-    #[test]
-    fn what_means_the_same_is_equal() {
-        let same = |one: &str, other: &str| Compare::Auto.find(one) == Compare::Auto.find(other);
-        assert!(same("$18.00", "The answer is 18 dollars"));
-        assert!(same(
-            "{\"a\": 1, \"b\": [true]}",
-            "```\n{\"b\": [true], \"a\": 1.0}\n```"
-        ));
-        assert!(same("(B) Paris", "b"));
-        assert!(same("Yes.", "YES"));
-        assert!(!same("18", "-18"));
-        assert!(!same("{\"a\": 1}", "{\"a\": 1, \"b\": 2}"));
-        assert!(!same("[1, 2]", "[2, 1]"));
-        assert!(!same("1", "A"));
-    }
-
-    /// Texts of pieces that mean something here, put together by a fixed sequence.
-    #[test]
-    fn no_text_is_too_odd() {
-        let pieces = [
-            "\\boxed{",
-            "}",
-            "{",
-            "####",
-            "answer is",
-            "Answer:",
-            ".",
-            ",",
-            "-",
-            "−",
-            "=",
-            "(",
-            ")",
-            "[",
-            "é",
-            "option ",
-            "ü",
-            "```",
-            "\n",
-            " ",
-            "\u{a0}",
-            "١٢",
-            "🦀",
-            "1",
-            "234",
-            "%",
-            "$",
-            "€",
-            "A",
-            "b",
-            "**",
-            "\\text{",
-            "\"",
-            ":",
-            "İ",
-        ];
-        let mut state = 1_u64;
-        let mut next = |below: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 33) as usize % below
-        };
-        for _ in 0..20_000 {
-            let text: String = (0..next(9)).map(|_| pieces[next(pieces.len())]).collect();
-            for compare in [
-                Compare::Auto,
-                Compare::Number,
-                Compare::Option,
-                Compare::Json,
-                Compare::Text,
-            ] {
-                let found = compare.find(&text);
-                assert_eq!(found, compare.find(&format!(" {text}\n")), "{text:?}");
-            }
-        }
-    }
-}
+mod tests;

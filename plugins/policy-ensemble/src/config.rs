@@ -1,6 +1,6 @@
 //! What can be configured, field by field; the comments are the schema's descriptions.
 
-use pointsman_plugin::{Candidate, Request, action::Settings, finals::Compare, when::Condition};
+use pointsman_plugin::{Candidate, Request, action::Settings, finals::Compare, limits, when::Condition};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -120,7 +120,7 @@ impl Config {
         if !(0.0..=1.0).contains(&self.majority) {
             return Err(format!("`majority`: {} is no share, expected 0 to 1", self.majority));
         }
-        if self.label.is_empty() || self.label.len() > 256 || self.label.chars().any(char::is_control) {
+        if self.label.is_empty() || !limits::is_label(&self.label) {
             return Err("`label`: expected 1 to 256 bytes that can be printed".into());
         }
         let numbers = [

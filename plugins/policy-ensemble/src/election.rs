@@ -13,7 +13,7 @@ pub(crate) struct Election {
 impl Election {
     /// Answers in which there is nothing to be compared abstain. Of several that are equally many, the first.
     pub(crate) fn of(answers: &[String], compare: Compare) -> Election {
-        let finals: Vec<Option<Final>> = answers.iter().map(|answer| compare.find(spoken(answer))).collect();
+        let finals: Vec<Option<Final>> = answers.iter().map(|answer| compare.find(answer)).collect();
         let mut best = Election { winner: 0, votes: 0 };
         for (index, own) in finals.iter().enumerate().filter(|(_, own)| own.is_some()) {
             let votes = finals.iter().filter(|other| *other == own).count();
@@ -23,11 +23,6 @@ impl Election {
         }
         best
     }
-}
-
-/// An answer without the thoughts before it.
-fn spoken(answer: &str) -> &str {
-    answer.rsplit_once("</think>").map_or(answer, |(_, said)| said)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use election::Election;
 use pointsman_plugin::{
     Candidate, Plan, Policy, Request, Surface, Verdict,
     draw::Draw,
-    export_policy, log,
+    export_policy, finals, log,
     models::{self, Ask, Failure, Question, Reply},
     money::Usd,
 };
@@ -79,7 +79,7 @@ impl Ensemble {
                 log::warn(&format!("`{}` gave no answer: {}", member.model, words(failure)));
             }
         }
-        Ok(Answers::of(replies, request.seed, self.0.answer_bytes as usize))
+        Ok(Answers::of(replies, request.seed))
     }
 
     fn question(&self, request: &Request, member: &Member) -> Result<Ask, String> {
@@ -104,18 +104,25 @@ impl Ensemble {
         place: Place,
         answers: &Answers,
     ) -> Result<Verdict, String> {
+        // What is compared stands at an answer's end, so votes are counted on whole answers, and only what is shown is cut.
+        let bytes = self.0.answer_bytes as usize;
         let election = (self.0.mode == Mode::Vote).then(|| Election::of(&answers.texts, self.0.compare));
         let elected = election
             .as_ref()
             .filter(|election| self.0.is_majority(election.votes, answers.texts.len()));
         let (names, note, label) = match elected {
             Some(election) => {
-                let note = note::elected(&answers.texts[election.winner], election.votes, answers.texts.len());
+                let note = note::elected(
+                    &answers.texts[election.winner],
+                    bytes,
+                    election.votes,
+                    answers.texts.len(),
+                );
                 (self.0.scribe(), note, "vote")
             }
             None => (
                 &*self.0.judge,
-                note::synthesis(&answers.texts, &self.0.instructions),
+                note::synthesis(&answers.texts, bytes, &self.0.instructions),
                 "synthesis",
             ),
         };
@@ -144,8 +151,8 @@ impl Ensemble {
 }
 
 impl Answers {
-    /// Those that have a text, each cut to its bound, shuffled by the seed (Fisher and Yates).
-    fn of(replies: Vec<Result<Reply, Failure>>, seed: u64, bytes: usize) -> Self {
+    /// Those that say something, without the thoughts before it, shuffled by the seed (Fisher and Yates).
+    fn of(replies: Vec<Result<Reply, Failure>>, seed: u64) -> Self {
         let members = replies.len();
         let cost = replies
             .iter()
@@ -154,12 +161,9 @@ impl Answers {
         let texts = replies
             .into_iter()
             .flatten()
-            .map(|reply| reply.text)
-            .filter(|text| !text.trim().is_empty());
+            .map(|reply| finals::spoken(&reply.text).trim().to_owned())
+            .filter(|text| !text.is_empty());
         let mut texts: Vec<String> = texts.collect();
-        for text in &mut texts {
-            text.truncate(text.floor_char_boundary(bytes));
-        }
         let mut draw = Draw::new(seed, "ensemble");
         for last in (1..texts.len()).rev() {
             texts.swap(last, draw.below(last as u64 + 1) as usize);

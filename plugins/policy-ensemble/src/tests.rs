@@ -127,12 +127,30 @@ fn a_message_of_parts_gets_one_more_and_keeps_its_pictures() {
 }
 
 #[test]
-fn an_answer_is_cut_on_a_characters_edge() {
-    let (host, policy) = (TestHost::new(), policy(json!({ "answer_bytes": 5 })));
-    let plan = plan(&host, &policy, &case(user(json!("Why?")), ["äää", "ok", "ok"], 0));
+fn a_long_answer_is_shown_with_its_beginning_and_its_end() {
+    let (host, policy) = (TestHost::new(), policy(json!({ "answer_bytes": 9 })));
+    let plan = plan(&host, &policy, &case(user(json!("Why?")), ["ääöööööüü", "ok", "ok"], 0));
     let mut answers = shown(&plan.edits[0]);
     answers.sort();
-    assert_eq!(answers, ["ok", "ok", "ää"]);
+    assert_eq!(answers, ["ok", "ok", "ä\n[…]\nöüü"]);
+}
+
+#[test]
+fn votes_are_counted_on_whole_answers_without_their_thoughts() {
+    let (host, policy) = (
+        TestHost::new(),
+        policy(json!({ "answer_bytes": 12, "mode": "vote", "compare": "number" })),
+    );
+    let long = |end: &str| format!("<think>it is 1, or 2</think>{} #### {end}", "so ".repeat(40));
+    let says = [long("42"), long("42"), "<think>It is 7, I think, but".to_owned()];
+    let plan = plan(
+        &host,
+        &policy,
+        &case(user(json!("How many?")), [&says[0], &says[1], &says[2]], 0),
+    );
+    assert_eq!(plan.reason, "vote: 2 of 3 members answered for $0.003, 2 agree");
+    let content: String = serde_json::from_str(&plan.edits[0].value).unwrap();
+    assert!(content.contains("\"so s\\n[…]\\n #### 42\""), "{content}");
 }
 
 #[test]

@@ -1,0 +1,196 @@
+//! Numbers as people write them: with a sign, a currency, commas between thousands, words such as `million`, and a unit.
+
+use std::fmt;
+
+/// A number and, in a word, what it counts, where that is said. What one counts and the other leaves open makes no difference.
+#[derive(Debug, Clone)]
+pub struct Number {
+    value: f64,
+    unit: Option<String>,
+}
+
+/// Words that multiply the number before them. In other languages they count as what is counted.
+const SCALES: [(&str, f64); 9] = [
+    ("dozen", 12.0),
+    ("hundred", 1e2),
+    ("thousand", 1e3),
+    ("lakh", 1e5),
+    ("million", 1e6),
+    ("crore", 1e7),
+    ("billion", 1e9),
+    ("trillion", 1e12),
+    ("quadrillion", 1e15),
+];
+
+/// Other names of units, as [`singular`] leaves them.
+const UNITS: [(&str, &str); 9] = [
+    ("dollar", "$"),
+    ("usd", "$"),
+    ("us$", "$"),
+    ("euro", "€"),
+    ("eur", "€"),
+    ("pound", "£"),
+    ("gbp", "£"),
+    ("yen", "¥"),
+    ("percent", "%"),
+];
+
+impl Number {
+    /// The number that a text is, behind its last equals sign if it has one. What could be a calculation, a range or a date is
+    /// no number.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let text = text.rsplit('=').next()?.trim().trim_end_matches(['.', ',', '!']);
+        let is_negative = text.starts_with(['-', '−']);
+        let sign = text.trim_start_matches(['-', '−', '+']);
+        let unsigned = sign.trim_start_matches(['$', '€', '£', '¥']).trim_start();
+        let currency = sign
+            .chars()
+            .next()
+            .filter(|letter| matches!(letter, '$' | '€' | '£' | '¥'));
+        let end = unsigned.find(|letter: char| !letter.is_ascii_digit() && !matches!(letter, '.' | ','));
+        let (digits, rest) = unsigned.split_at(end.unwrap_or(unsigned.len()));
+        let is_unit = rest.is_empty()
+            || rest.starts_with(['%', ' ', '€', '°'])
+                && !rest.contains(|c: char| c.is_ascii_digit() || "/^*+-=:\\".contains(c));
+        let value = value(digits).filter(|_| is_unit)?;
+        let (factor, unit) = counted(rest);
+        let value = if is_negative { -value * factor } else { value * factor };
+        Some(Number {
+            value,
+            unit: unit.or_else(|| currency.map(String::from)),
+        })
+    }
+
+    /// The last number in a text, with the words behind it that multiply it.
+    pub(super) fn last_in(text: &str) -> Option<Self> {
+        let is_edge = |letter: char| !letter.is_alphanumeric() && !matches!(letter, '-' | '−' | '%');
+        let mut factor = 1.0;
+        for token in text.split_whitespace().rev() {
+            let token = token.trim_matches(is_edge);
+            if let Some(number) = Number::read(token) {
+                let value = number.value * factor;
+                return Some(Number { value, ..number });
+            }
+            factor = scale(token).map_or(1.0, |scale| scale * factor);
+        }
+        None
+    }
+
+    /// The number, whatever it counts.
+    pub(super) fn bare(self) -> Self {
+        Number { unit: None, ..self }
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same_unit = match (&self.unit, &other.unit) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        is_same_unit && is_same(self.value, other.value)
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.value)?;
+        match &self.unit {
+            Some(unit) => write!(f, " {unit}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Equal but for what is lost in writing a number down.
+pub(super) fn is_same(one: f64, other: f64) -> bool {
+    (one - other).abs() <= 1e-9 * one.abs().max(other.abs())
+}
+
+/// Digits with a point, with or without commas between thousands.
+fn value(digits: &str) -> Option<f64> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let mut groups = whole.split(',');
+    let leads = groups
+        .next()
+        .is_some_and(|group| group.len() <= 3 || !whole.contains(','));
+    let is_grouped = leads && groups.all(|group| group.len() == 3);
+    if !is_grouped || fraction.contains(['.', ',']) || !digits.contains(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    digits.replace(',', "").parse().ok()
+}
+
+/// What the words behind a number multiply it by, and the first word of what it counts.
+fn counted(rest: &str) -> (f64, Option<String>) {
+    let rest = rest.replace("per cent", "percent");
+    let mut factor = 1.0;
+    for word in rest.split_whitespace() {
+        let word = word.trim_matches(|letter: char| ".,;!?()\"'".contains(letter));
+        if let Some(scale) = scale(word) {
+            factor *= scale;
+        } else if !word.is_empty() {
+            return (factor, Some(singular(word)));
+        }
+    }
+    (factor, None)
+}
+
+fn scale(word: &str) -> Option<f64> {
+    let word = word.strip_suffix(['s', 'S']).unwrap_or(word);
+    let known = SCALES.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
+    known.map(|(_, scale)| *scale)
+}
+
+/// A unit in lower case, without the `s` of the plural, by its usual sign where there is one.
+fn singular(word: &str) -> String {
+    let word = word.to_lowercase();
+    let word = match word.strip_suffix('s') {
+        Some(single) if single.chars().count() > 1 => single,
+        _ => &word,
+    };
+    let known = UNITS.iter().find(|(name, _)| *name == word);
+    known.map_or(word, |(_, sign)| sign).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        Number::read(text).map_or("none".into(), |number| number.to_string())
+    }
+
+    #[test]
+    fn words_multiply_and_units_have_one_name() {
+        for (text, expected) in [
+            ("1.4 million", "1400000"),
+            ("2 hundred thousand miles", "200000 mile"),
+            ("3 dozens", "36"),
+            ("$5 billion", "5000000000 $"),
+            ("18 dollars", "18 $"),
+            ("-7 USD.", "-7 $"),
+            ("50%", "50 %"),
+            ("50 percent", "50 %"),
+            ("50 per cent", "50 %"),
+            ("5 lbs", "5 lb"),
+            ("5 ms", "5 ms"),
+            ("20°", "20 °"),
+            ("4 p.m.", "4 p.m"),
+            ("1.4M", "none"),
+            ("5 km/h", "none"),
+            ("3 to 4", "none"),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_number_has_its_words() {
+        let last = |text: &str| Number::last_in(text).map(|number| number.value);
+        assert_eq!(last("between 3 and 1.4 million, more or less"), Some(1.4e6));
+        assert_eq!(last("2 million in 1999"), Some(1999.0));
+        assert_eq!(last("3 of a million"), Some(3.0));
+        assert_eq!(last("millions"), None);
+    }
+}

@@ -107,10 +107,10 @@ impl PartialEq for Final {
 /// Equal by value: `1` is `1.0`, and the order of an object's members counts nothing.
 fn same_json(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Number(a), Value::Number(b)) => match (a.as_f64(), b.as_f64()) {
-            (Some(a), Some(b)) => number::is_same(a, b),
-            _ => a == b,
-        },
+        (Value::Number(a), Value::Number(b)) => {
+            let are_floats = a.is_f64() || b.is_f64();
+            a == b || (are_floats && a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| number::is_same(a, b)))
+        }
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_json(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same_json(a, b)))

@@ -6,20 +6,24 @@ use std::fmt;
 #[derive(Debug, Clone)]
 pub struct Number {
     value: f64,
+    /// The value where it is whole: a long one has more digits than the other holds.
+    whole: Option<i128>,
     unit: Option<String>,
 }
 
+const CURRENCIES: [char; 4] = ['$', '€', '£', '¥'];
+
 /// Words that multiply the number before them. In other languages they count as what is counted.
-const SCALES: [(&str, f64); 9] = [
-    ("dozen", 12.0),
-    ("hundred", 1e2),
-    ("thousand", 1e3),
-    ("lakh", 1e5),
-    ("million", 1e6),
-    ("crore", 1e7),
-    ("billion", 1e9),
-    ("trillion", 1e12),
-    ("quadrillion", 1e15),
+const SCALES: [(&str, u64); 9] = [
+    ("dozen", 12),
+    ("hundred", 100),
+    ("thousand", 1_000),
+    ("lakh", 100_000),
+    ("million", 1_000_000),
+    ("crore", 10_000_000),
+    ("billion", 1_000_000_000),
+    ("trillion", 1_000_000_000_000),
+    ("quadrillion", 1_000_000_000_000_000),
 ];
 
 /// Other names of units, as [`singular`] leaves them.
@@ -41,39 +45,44 @@ impl Number {
     pub(super) fn read(text: &str) -> Option<Self> {
         let text = text.rsplit('=').next()?.trim().trim_end_matches(['.', ',', '!']);
         let is_negative = text.starts_with(['-', '−']);
-        let sign = text.trim_start_matches(['-', '−', '+']);
-        let unsigned = sign.trim_start_matches(['$', '€', '£', '¥']).trim_start();
-        let currency = sign
-            .chars()
-            .next()
-            .filter(|letter| matches!(letter, '$' | '€' | '£' | '¥'));
+        let amount = text.trim_start_matches(['-', '−', '+']);
+        let currency = amount.chars().next().filter(|letter| CURRENCIES.contains(letter));
+        let unsigned = amount.trim_start_matches(CURRENCIES).trim_start();
         let end = unsigned.find(|letter: char| !letter.is_ascii_digit() && !matches!(letter, '.' | ','));
         let (digits, rest) = unsigned.split_at(end.unwrap_or(unsigned.len()));
         let is_unit = rest.is_empty()
             || rest.starts_with(['%', ' ', '€', '°'])
                 && !rest.contains(|c: char| c.is_ascii_digit() || "/^*+-=:\\".contains(c));
-        let value = value(digits).filter(|_| is_unit)?;
+        let (value, whole) = value(digits).filter(|_| is_unit)?;
         let (factor, unit) = counted(rest);
-        let value = if is_negative { -value * factor } else { value * factor };
-        Some(Number {
-            value,
+        let sign = if is_negative { -1 } else { 1 };
+        let number = Number {
+            value: value * f64::from(sign),
+            whole: whole.map(|whole| whole * i128::from(sign)),
             unit: unit.or_else(|| currency.map(String::from)),
-        })
+        };
+        Some(number.times(factor))
     }
 
     /// The last number in a text, with the words behind it that multiply it.
     pub(super) fn last_in(text: &str) -> Option<Self> {
-        let is_edge = |letter: char| !letter.is_alphanumeric() && !matches!(letter, '-' | '−' | '%');
-        let mut factor = 1.0;
+        let mut factor = 1;
         for token in text.split_whitespace().rev() {
-            let token = token.trim_matches(is_edge);
+            let token = bare(token);
             if let Some(number) = Number::read(token) {
-                let value = number.value * factor;
-                return Some(Number { value, ..number });
+                return Some(number.times(factor));
             }
-            factor = scale(token).map_or(1.0, |scale| scale * factor);
+            factor = scale(token).map_or(1, |scale| factor.saturating_mul(scale));
         }
         None
+    }
+
+    fn times(self, factor: u64) -> Self {
+        Number {
+            value: self.value * factor as f64,
+            whole: self.whole.and_then(|whole| whole.checked_mul(factor.into())),
+            unit: self.unit,
+        }
     }
 
     /// The number, whatever it counts.
@@ -88,7 +97,11 @@ impl PartialEq for Number {
             (Some(one), Some(other)) => one == other,
             _ => true,
         };
-        is_same_unit && is_same(self.value, other.value)
+        let is_same_value = match (self.whole, other.whole) {
+            (Some(one), Some(other)) => one == other,
+            _ => is_same(self.value, other.value),
+        };
+        is_same_unit && is_same_value
     }
 }
 
@@ -104,11 +117,23 @@ impl fmt::Display for Number {
 
 /// Equal but for what is lost in writing a number down.
 pub(super) fn is_same(one: f64, other: f64) -> bool {
-    (one - other).abs() <= 1e-9 * one.abs().max(other.abs())
+    // The difference of two that are infinite is no number.
+    one == other || (one - other).abs() <= 1e-9 * one.abs().max(other.abs())
 }
 
-/// Digits with a point, with or without commas between thousands.
-fn value(digits: &str) -> Option<f64> {
+/// A word without the signs around it; the point before a fraction belongs to it.
+fn bare(token: &str) -> &str {
+    let is_edge = |letter: char| !letter.is_alphanumeric() && !matches!(letter, '-' | '−' | '%');
+    let token = token.trim_end_matches(is_edge);
+    let inner = token.trim_start_matches(is_edge);
+    let before = &token[..token.len() - inner.len()];
+    let is_fraction =
+        before.ends_with('.') && !before.ends_with("..") && inner.starts_with(|c: char| c.is_ascii_digit());
+    if is_fraction { &token[before.len() - 1..] } else { inner }
+}
+
+/// Digits with a point, with or without commas between thousands; and what they are where that is whole.
+fn value(digits: &str) -> Option<(f64, Option<i128>)> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let mut groups = whole.split(',');
     let leads = groups
@@ -118,17 +143,19 @@ fn value(digits: &str) -> Option<f64> {
     if !is_grouped || fraction.contains(['.', ',']) || !digits.contains(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    digits.replace(',', "").parse().ok()
+    let is_whole = fraction.bytes().all(|digit| digit == b'0');
+    let exact = is_whole.then(|| whole.replace(',', "").parse().ok()).flatten();
+    Some((digits.replace(',', "").parse().ok()?, exact))
 }
 
 /// What the words behind a number multiply it by, and the first word of what it counts.
-fn counted(rest: &str) -> (f64, Option<String>) {
+fn counted(rest: &str) -> (u64, Option<String>) {
     let rest = rest.replace("per cent", "percent");
-    let mut factor = 1.0;
+    let mut factor = 1_u64;
     for word in rest.split_whitespace() {
         let word = word.trim_matches(|letter: char| ".,;!?()\"'".contains(letter));
         if let Some(scale) = scale(word) {
-            factor *= scale;
+            factor = factor.saturating_mul(scale);
         } else if !word.is_empty() {
             return (factor, Some(singular(word)));
         }
@@ -136,7 +163,7 @@ fn counted(rest: &str) -> (f64, Option<String>) {
     (factor, None)
 }
 
-fn scale(word: &str) -> Option<f64> {
+fn scale(word: &str) -> Option<u64> {
     let word = word.strip_suffix(['s', 'S']).unwrap_or(word);
     let known = SCALES.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
     known.map(|(_, scale)| *scale)
@@ -192,5 +219,7 @@ mod tests {
         assert_eq!(last("2 million in 1999"), Some(1999.0));
         assert_eq!(last("3 of a million"), Some(3.0));
         assert_eq!(last("millions"), None);
+        assert_eq!(last("it is (.5)."), Some(0.5));
+        assert_eq!(last("wait... it is ...5"), Some(5.0));
     }
 }

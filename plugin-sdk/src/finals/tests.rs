@@ -105,6 +105,13 @@ fn what_means_the_same_is_equal() {
     assert!(!same("1.4 million", "1.4 billion") && !same("1.4 million", "1.4"));
     assert!(same("1.4 million people", "1,400,000"));
     assert!(!same("5 km", "5 miles") && same("5 km", "5"));
+    assert!(
+        !same("#### 987654321098", "#### 987654321099") && same("#### 18446744073709551616", "18446744073709551616.0")
+    );
+    assert!(!same("18446744073709551616", "18446744073709551617"));
+    assert!(!same("[987654321098]", "[987654321099]") && same("[1e2, 0.1]", "[100, 0.1000000000001]"));
+    let endless = "9".repeat(400);
+    assert_eq!(Compare::Number.find(&endless), Compare::Number.find(&endless));
 }
 
 /// Texts of pieces that mean something here, put together by a fixed sequence.
@@ -146,6 +153,13 @@ fn no_text_is_too_odd() {
         "\"",
         ":",
         "İ",
+        " million ",
+        "Dr. ",
+        "B. ",
+        "2*3",
+        "<think>",
+        "</think>",
+        "99999999999999999999",
     ];
     let mut state = 1_u64;
     let mut next = |below: usize| {
@@ -153,7 +167,7 @@ fn no_text_is_too_odd() {
         (state >> 33) as usize % below
     };
     for _ in 0..20_000 {
-        let text: String = (0..next(9)).map(|_| pieces[next(pieces.len())]).collect();
+        let text: String = (0..next(12)).map(|_| pieces[next(pieces.len())]).collect();
         for compare in [
             Compare::Auto,
             Compare::Number,

@@ -100,13 +100,13 @@ declare namespace Pointsman {
 
   /** At most one of `steps`, `only` and `prefer`; none leaves the candidates as they were. */
   interface Plan {
-    /** These, in this order; the others are out. */
+    /** These, in this order; the others are out. As with `only`, leave the key out where all may serve: one that holds nothing is a mistake. */
     steps?: (string | Candidate | Step)[];
     /** Those that the names mean, in the order of the names; the others are out. */
     only?: Name | Name[];
     /** Those that the names mean first; the others behind them. */
     prefer?: Name | Name[];
-    /** Added to the request's labels. `undefined` adds none. */
+    /** Added to the request's labels: up to 256 bytes that can be printed. `undefined` adds none. */
     labels?: Record<string, string | number | boolean | undefined>;
     /** By RFC 6901 pointers; `undefined` removes what is there. `/model` and `/stream` are the gateway's. */
     edits?: Record<string, any>;
@@ -132,7 +132,7 @@ declare namespace Pointsman {
   interface Rejection {
     /** 400 to 599; 403 where it is not given. */
     status?: number;
-    /** A word for programs. */
+    /** A word for programs: up to 64 letters, digits, `_`, `-` and `.`. */
     code: string;
     /** A sentence for people. */
     message: string;

@@ -81,8 +81,10 @@ pub struct Action {
 pub struct Refusal {
     /// The HTTP status, 400 to 599.
     #[serde(default = "forbidden")]
+    #[schemars(range(min = 400, max = 599))]
     pub status: u16,
-    /// A stable word for programs.
+    /// A stable word for programs: letters, digits, `_`, `-` and `.`.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_.-]{1,64}$"))]
     pub code: String,
     /// A sentence for people.
     pub message: String,

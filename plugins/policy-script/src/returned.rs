@@ -4,7 +4,11 @@
 use boa_engine::object::builtins::JsArray;
 use boa_engine::property::PropertyKey;
 use boa_engine::{Context, JsError, JsNativeError, JsObject, JsResult, JsString, JsValue, js_string};
-use pointsman_plugin::{Candidate, Edit, Opinion, Plan, Rejection, Step, Verdict, named};
+use pointsman_plugin::{
+    Candidate, Edit, Opinion, Plan, Rejection, Step, Verdict,
+    limits::{self, CODE_BYTES, LABEL_BYTES},
+    named,
+};
 
 const VERDICT: &[&str] = &[
     "steps", "only", "prefer", "labels", "edits", "reason", "review", "reject",
@@ -140,6 +144,11 @@ fn rejection(value: &JsValue, context: &mut Context) -> JsResult<Rejection> {
             "`reject` needs `code`, a word for programs, and `message`, a sentence for people",
         ));
     };
+    if code.is_empty() || !limits::is_code(&code) {
+        return Err(wrong(format!(
+            "`reject.code` is a word of up to {CODE_BYTES} letters, digits, `_`, `-` and `.`"
+        )));
+    }
     let status = fields.number("status", context)?.unwrap_or(403);
     let status = u16::try_from(status).ok().filter(|status| (400..=599).contains(status));
     Ok(Rejection {
@@ -296,7 +305,14 @@ impl Fields {
             if value.is_null() || value.is_object() || value.is_symbol() {
                 return Err(wrong(format!("`labels.{key}` is a text, not {}", kind(&value))));
             }
-            labels.push((key, value.to_string(context)?.to_std_string_lossy()));
+            let value = value.to_string(context)?.to_std_string_lossy();
+            if key.is_empty() || !limits::is_label(&key) || !limits::is_label(&value) {
+                let key = limits::printable(&key, 80);
+                return Err(wrong(format!(
+                    "`labels.{key}`: a label has a name and up to {LABEL_BYTES} bytes that can be printed"
+                )));
+            }
+            labels.push((key, value));
         }
         Ok(labels)
     }

@@ -244,13 +244,23 @@ fn opening(text: &str) -> String {
     let text = text.trim_start_matches(|letter: char| !letter.is_alphanumeric());
     let text = text[..text.floor_char_boundary(OPENING_BYTES)].to_lowercase();
     let words: Vec<&str> = text.split_whitespace().collect();
-    words
+    let text = words
         .join(" ")
         .replace('’', "'")
         .replace("cannot", "can't")
         .replace("can not", "can't")
-        .replace("will not", "won't")
-        .replace("i am ", "i'm ")
+        .replace("will not", "won't");
+    // A phrase may end in it, so that the words count and not the space behind them.
+    let mut pieces = text.split("i am").peekable();
+    let mut opening = String::with_capacity(text.len());
+    while let Some(piece) = pieces.next() {
+        opening.push_str(piece);
+        if let Some(next) = pieces.peek() {
+            let is_part = opening.ends_with(char::is_alphanumeric) || next.starts_with(char::is_alphanumeric);
+            opening.push_str(if is_part { "i am" } else { "i'm" });
+        }
+    }
+    opening
 }
 
 impl Deref for Pattern {

@@ -88,6 +88,12 @@ fn phrases_of_ones_own_replace_those_that_are_built_in() {
         "it begins with `dazu can't ich`"
     );
     assert_eq!(says(own(), &answer("I'm sorry, but I can't.")), None);
+    let own = || json!({ "refusal": true, "refusal_phrases": ["Who do you think I am", "Cannot"] });
+    assert_eq!(
+        says(own(), &answer("Who do you think I am? Ask another.")).unwrap(),
+        "it begins with `who do you think i'm`"
+    );
+    assert_eq!(says(own(), &answer("Who do you think I ample for?")), None);
     let none = json!({ "refusal": true, "refusal_phrases": [] });
     assert_eq!(says(none, &answer("I'm sorry, but I can't.")), None);
     let idle = checks(&json!({ "refusal_phrases": ["no"] }));

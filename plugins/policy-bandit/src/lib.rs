@@ -49,9 +49,24 @@ impl Policy for Bandit {
 
     fn warnings(&self) -> Vec<String> {
         let Reward { success, score, .. } = self.config.reward;
-        let is_success_alone = success > 0.0 && score == 0.0 && self.config.reward.targets().next().is_none();
-        let warning = "`reward` knows success alone, so models that do not fail are all the same to it: add `first_token`, `total`, `cost` or `score`";
-        is_success_alone.then(|| warning.to_owned()).into_iter().collect()
+        let has_targets = self.config.reward.targets().any(|target| target.weight > 0.0);
+        let mut warnings = Vec::new();
+        if score > 0.0 {
+            let what = match success > 0.0 || has_targets {
+                true => "it does not count",
+                false => "nothing is learned but from failures",
+            };
+            warnings.push(format!(
+                "`reward.score` has a weight, and in this version nobody judges answers: {what}"
+            ));
+        }
+        if success > 0.0 && !has_targets {
+            warnings.push(
+                "`reward` knows success alone, so models that do not fail are all the same to it: add `first_token`, `total` or `cost`"
+                    .into(),
+            );
+        }
+        warnings
     }
 
     fn decide(&self, request: &Request, candidates: &[Candidate]) -> Result<Verdict, String> {
@@ -226,9 +241,14 @@ mod tests {
     #[test]
     fn an_attempt_that_failed_and_the_fallback_that_served_both_teach() {
         let (host, policy) = (TestHost::new(), bandit(json!({ "half_life_hours": 0 })));
-        let attempts = [("a", Some("overloaded")), ("b", None), ("c", Some("invalid_request"))];
+        let attempts = [
+            ("a", Some("overloaded")),
+            ("b", None),
+            ("c", Some("invalid_request")),
+            ("d", Some("passed_over")),
+        ];
         host.observe(&policy, &ended(&[], &attempts));
-        assert_eq!(host.keys(), ["0//a/bad", "0//b/good"]);
+        assert_eq!(host.keys(), ["0//a/bad", "0//b/good", "0//d/bad"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(crate) struct Reward {
     /// The weight of having answered at all.
     #[serde(default = "one")]
     pub(crate) success: f64,
-    /// The weight of the judgement that somebody gave, 0 to 1.
+    /// The weight of the judgement that somebody gave, 0 to 1. In this version nobody gives one.
     #[serde(default)]
     pub(crate) score: f64,
     /// A target for the time to the first token.
@@ -54,7 +54,7 @@ pub(crate) struct Cost {
 pub(crate) struct Target {
     place: &'static str,
     under: u64,
-    weight: f64,
+    pub(crate) weight: f64,
     is_graded: bool,
 }
 

@@ -150,6 +150,11 @@ impl ApiError {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "server_error", "upstream_timeout", message)
     }
 
+    /// The client read its stream so slowly that the time for it was over.
+    pub fn client_slow(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", "client_slow", message)
+    }
+
     /// The provider says that there is too much to do: 429 or 503.
     pub fn busy(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         let kind = if status == StatusCode::TOO_MANY_REQUESTS {

@@ -14,6 +14,7 @@ mod deadlines;
 mod digest;
 mod engine;
 mod fault;
+mod functions;
 mod grants;
 mod imports;
 mod inspect;

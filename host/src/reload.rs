@@ -64,13 +64,13 @@ enum Failed {
 }
 
 /// Puts one generation in service and leaves it at that: for commands that serve nothing. Keeps nothing on disk beside the
-/// compile cache.
-pub fn once(app: &App, config: &Config) -> Result<(), Vec<Problem>> {
+/// compile cache. Returns warnings.
+pub fn once(app: &App, config: &Config) -> Result<Vec<String>, Vec<Problem>> {
     let contents = Files::default().read(config);
     let built = build::build(app, config, &contents, None, 1)?;
     trial::run(&tokio::runtime::Handle::current(), &built.generation)?;
     app.swap(built.generation);
-    Ok(())
+    Ok(built.warnings)
 }
 
 impl Inputs {
@@ -215,10 +215,10 @@ impl Reloader {
         }
     }
 
-    /// Configuration and files that belong together: where one changed while the others were read, all once more.
-    /// `None` for a configuration that has failed before.
+    /// Configuration and files that belong together: where one changed while the others were read, all once more, though
+    /// not for ever. `None` for a configuration that has failed before.
     fn read(&mut self) -> Result<Option<(Config, files::Contents)>, Vec<Problem>> {
-        loop {
+        for _ in 0..READS {
             let found = Source::find(self.named.as_deref()).and_then(|source| Ok((source.load()?, source)));
             let (config, source) = match found {
                 Ok(found) => found,
@@ -241,6 +241,7 @@ impl Reloader {
                 return Ok(Some((config, contents)));
             }
         }
+        Err(vec![Problem::restless()])
     }
 
     fn build(&mut self, config: &Config, contents: &files::Contents) -> Result<Built, Vec<Problem>> {
@@ -296,6 +297,9 @@ impl Reloader {
         paths
     }
 }
+
+/// How often files that change meanwhile are read before the next sweep has its turn.
+const READS: usize = 20;
 
 /// Waits until events have been quiet for a while, though not for ever. Returns those who asked meanwhile.
 fn settle(triggers: &mpsc::Receiver<Trigger>, quiet: std::time::Duration) -> Vec<oneshot::Sender<Report>> {

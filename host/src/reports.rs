@@ -71,6 +71,16 @@ impl Problem {
             message: error.to_string(),
         }
     }
+
+    /// Files that were never the same from one reading to the next.
+    pub fn restless() -> Self {
+        Self {
+            plugin: CONFIG.to_owned(),
+            digest: None,
+            message: "the configuration or a file that it names changes all the time; it is read again at the next sweep"
+                .to_owned(),
+        }
+    }
 }
 
 /// One reload.

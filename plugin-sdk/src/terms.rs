@@ -20,8 +20,9 @@ pub struct Terms {
     // The terms' indices, grouped by their first byte; group `b` is `order[starts[b]..starts[b + 1]]`.
     order: Vec<u16>,
     starts: Vec<u16>,
-    /// What each byte is to the search; looked at for eight bytes together, it passes over most of a text.
-    classes: Box<[u8; 256]>,
+    /// For each byte the bytes after it, by their lower six bits, with which it may begin a term. Looked at for eight bytes
+    /// together, it passes over most of a text.
+    beginnings: Box<[u64; 256]>,
 }
 
 #[derive(Debug, Clone)]
@@ -35,10 +36,6 @@ struct Term {
 /// cross the border with their case, the Turkish `İ` and the Kelvin sign; a term that begins with them is not found.)
 const BEYOND_ASCII: usize = 0x80;
 
-/// A term may begin with the byte.
-const BEGINS: u8 = 1;
-/// An ASCII letter or digit, where words are to be whole.
-const IN_WORD: u8 = 2;
 /// How many bytes are looked at together.
 const STRETCH: usize = 8;
 
@@ -69,12 +66,12 @@ impl Terms {
             terms,
             order,
             starts,
-            classes: Box::new([0; 256]),
+            beginnings: Box::new([0; 256]),
         };
         for byte in 0..=u8::MAX {
-            let begins = u8::from(!terms.group_of(byte).is_empty()) * BEGINS;
-            let in_word = u8::from(matching.whole_words && byte.is_ascii_alphanumeric()) * IN_WORD;
-            terms.classes[usize::from(byte)] = begins | in_word;
+            let group = terms.group_of(byte).iter().map(|&index| &terms.terms[usize::from(index)]);
+            let seconds = group.fold(0, |seconds, term| seconds | term.seconds(matching));
+            terms.beginnings[usize::from(byte)] = seconds;
         }
         Ok(terms)
     }
@@ -139,15 +136,14 @@ impl Terms {
         let bytes = text.as_bytes();
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
-            if at > 0
-                && let Some(stretch) = bytes.get(at - 1..at + STRETCH)
+            if let Some(stretch) = bytes.get(at..at + STRETCH + 1)
                 && !self.may_begin_in(stretch)
             {
                 at += STRETCH;
                 continue;
             }
-            let before = if at > 0 { bytes[at - 1] } else { b' ' };
-            if self.may_begin(before, byte) {
+            let after = bytes.get(at + 1).copied();
+            if after.is_none_or(|after| self.may_begin(byte, after)) {
                 for &index in self.group_of(byte) {
                     if self.is_at(&self.terms[usize::from(index)], text, at) {
                         found(usize::from(index))?;
@@ -159,16 +155,15 @@ impl Terms {
         ControlFlow::Continue(())
     }
 
-    /// Whether a term may begin at any byte of a stretch but the first. Without a branch for each byte.
+    /// Whether a term may begin at any byte of a stretch but the last. Without a branch for each byte.
     fn may_begin_in(&self, stretch: &[u8]) -> bool {
         let pairs = stretch.iter().zip(&stretch[1..]);
-        pairs.fold(false, |any, (&before, &byte)| any | self.may_begin(before, byte))
+        pairs.fold(false, |any, (&byte, &after)| any | self.may_begin(byte, after))
     }
 
-    /// Whether a term may begin with a byte: not in the midst of a word that is written in ASCII, if words are to be whole.
-    fn may_begin(&self, before: u8, byte: u8) -> bool {
-        let (before, byte) = (self.classes[usize::from(before)], self.classes[usize::from(byte)]);
-        (byte & BEGINS != 0) & (before & byte & IN_WORD == 0)
+    /// Whether a term may begin with these two bytes.
+    fn may_begin(&self, byte: u8, after: u8) -> bool {
+        self.beginnings[usize::from(byte)] & second(after) != 0
     }
 
     /// The terms that may begin with this byte: none for the later bytes of a character.
@@ -231,9 +226,24 @@ impl Term {
         }
     }
 
+    /// The bytes that may come second where this term is found.
+    fn seconds(&self, matching: Matching) -> u64 {
+        match self.text.as_bytes() {
+            [_, byte, ..] if !matching.ignore_case => second(*byte),
+            [_, byte, ..] if self.text.is_ascii() => second(*byte) | second(byte.to_ascii_uppercase()),
+            // Whatever comes after the term, and letters that have other bytes in the other case.
+            _ => u64::MAX,
+        }
+    }
+
     fn group(&self) -> usize {
         usize::from(self.text.as_bytes()[0]).min(BEYOND_ASCII)
     }
+}
+
+/// A byte's place among those that may come second.
+fn second(byte: u8) -> u64 {
+    1 << (byte & 63)
 }
 
 fn is_word(letter: char) -> bool {
@@ -325,6 +335,22 @@ mod tests {
             (3, 2, 1)
         );
         assert!(terms.any_in(text) && !terms.any_in("nothing of it") && !terms.any_in(""));
+    }
+
+    #[test]
+    fn a_term_is_found_wherever_in_a_text_it_stands() {
+        let terms = ["debug", "c", "ée", "k9"];
+        let padding = "lorem ipsum dolor sit amet ";
+        for (index, term) in terms.iter().enumerate() {
+            for at in 0..=padding.len() {
+                for end in 0..=9 {
+                    let text = format!("{} {} {}", &padding[..at], term.to_uppercase(), &padding[..end]);
+                    assert!(found(&terms, WORDS, &text)[index], "{text:?}");
+                }
+                let text = format!("{} {term}", &padding[..at]);
+                assert!(found(&terms, WORDS, &text)[index], "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -11,9 +11,9 @@ pub(super) async fn run(named: Option<&Path>, print: bool) -> Result<(), String>
         print!("{}", source.text);
     }
     let config = source.load().map_err(|error| error.to_string())?;
-    let generation = serve::load(config).await?;
+    let (generation, warnings) = serve::load(config).await?;
     if !print {
-        for warning in &generation.config.warnings {
+        for warning in &warnings {
             println!("warning: {warning}");
         }
         let parts = [

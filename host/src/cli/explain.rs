@@ -38,7 +38,7 @@ pub(super) async fn run(named: Option<&Path>, options: &Options) -> Result<(), S
     let text = read(&options.request)?;
     let source = Source::find(named).map_err(|error| error.to_string())?;
     let config = source.load().map_err(|error| error.to_string())?;
-    let generation = serve::load(config).await?;
+    let (generation, _) = serve::load(config).await?;
     let has_lines = options
         .request
         .extension()

@@ -74,18 +74,19 @@ fn lines(problems: &[Problem]) -> String {
         .join("\n")
 }
 
-/// A generation for commands that serve nothing.
-pub(super) async fn load(config: crate::config::Config) -> Result<Arc<Generation>, String> {
+/// A generation for commands that serve nothing, and what there is to warn of.
+pub(super) async fn load(config: crate::config::Config) -> Result<(Arc<Generation>, Vec<String>), String> {
     let engine =
         Engine::new(&config.plugins.engine(&config.store)).map_err(|error| format!("the plugin engine: {error:#}"))?;
     let app = App::new(engine);
     let loading = app.clone();
     let loading = tokio::task::spawn_blocking(move || reload::once(&loading, &config));
-    loading
+    let warnings = loading
         .await
         .map_err(|error| format!("loading failed: {error}"))?
         .map_err(|problems| lines(&problems))?;
-    app.generation().ok_or_else(|| "nothing was loaded".to_owned())
+    let generation = app.generation().ok_or_else(|| "nothing was loaded".to_owned())?;
+    Ok((generation, warnings))
 }
 
 /// What listens where, what is served, and a line to paste.

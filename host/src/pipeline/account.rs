@@ -1,9 +1,9 @@
 //! What a request used and how it ended: kept while it runs, and booked once on every way out, a dropped stream included.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::attempt::Failure;
+use super::attempt::{Failure, Run};
 use super::bill::Bill;
 use super::decide::{Decided, Decision, Step};
 use super::{Call, milliseconds};
@@ -36,23 +36,26 @@ pub(super) struct Account {
 }
 
 /// How an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Ending {
     /// Not yet; where it stays so, the client has gone.
     Open,
     /// Whole.
     Well,
-    /// Broken off by the provider or the adapter.
+    /// Broken off by the provider.
     Broken,
+    /// Broken off by somebody else, in one word.
+    Spoilt(String),
 }
 
 impl Ending {
     /// As metrics and policies name it; nothing for a good one.
-    fn error(self) -> Option<&'static str> {
+    fn error(&self) -> Option<&str> {
         match self {
             Self::Open => Some("client_disconnected"),
             Self::Well => None,
             Self::Broken => Some("stream_broken"),
+            Self::Spoilt(word) => Some(word),
         }
     }
 }
@@ -61,8 +64,7 @@ impl Ending {
 #[derive(Debug)]
 struct Serving {
     model: Arc<Model>,
-    since: Instant,
-    first_token: Duration,
+    run: Run,
     usage: Option<Usage>,
     /// Whether it was booked when it was passed over.
     is_booked: bool,
@@ -125,12 +127,26 @@ impl Account {
         });
     }
 
+    /// Notes an attempt that was under way when another answered, and that is given up. What it would have cost nobody says.
+    pub(super) fn attempt_lost(&mut self, step: &Step, took: Duration) {
+        let model = &step.model;
+        model.health.outlasted(took, self.call.ask.is_stream);
+        model.meter.failed("hedge_lost");
+        self.attempts.push(words::Attempt {
+            candidate: model.id.clone(),
+            status: 0,
+            error: Some("hedge_lost".to_owned()),
+            first_token_ms: None,
+            total_ms: milliseconds(took),
+            cost: None,
+        });
+    }
+
     /// Notes the attempt that answers, and how long it took to begin.
-    pub(super) fn serving(&mut self, step: &Step, since: Instant, first_token: Duration) {
+    pub(super) fn serving(&mut self, step: &Step, run: Run) {
         self.served = Some(Serving {
             model: step.model.clone(),
-            since,
-            first_token,
+            run,
             usage: None,
             is_booked: false,
         });
@@ -139,7 +155,7 @@ impl Account {
     /// Another answer may serve in the place of the one that was to: it is booked as an attempt that went well.
     pub(super) fn set_aside(&mut self) {
         if let Some(served) = self.served.take() {
-            self.book_attempt(&served, Ending::Well);
+            self.book_attempt(&served, &Ending::Well);
             self.bill.add(served.cost());
             self.aside = Some((served, self.attempts.len() - 1));
         }
@@ -171,8 +187,12 @@ impl Account {
     }
 
     /// The answer broke off.
-    pub(super) fn broke(&mut self) {
-        self.ending = Ending::Broken;
+    pub(super) fn broke(&mut self, failure: &Failure) {
+        self.ending = if failure.is_the_providers() {
+            Ending::Broken
+        } else {
+            Ending::Spoilt(failure.word().into_owned())
+        };
     }
 
     /// Attempts so far, the one that answers included.
@@ -217,6 +237,12 @@ impl Account {
         &self.meter
     }
 
+    /// For policies that count money: what others of them spent on asking models.
+    fn asked_cost(&self) -> Option<(String, String)> {
+        let cost = self.bill.asked().filter(|cost| cost.0 > 0)?;
+        Some(("asked_cost".to_owned(), cost.0.to_string()))
+    }
+
     fn book(&mut self) {
         let cost = self.cost();
         let usage = self.served.as_ref().and_then(|served| served.usage).unwrap_or_default();
@@ -226,7 +252,8 @@ impl Account {
                 self.route.served.inc();
             }
             if !served.is_booked {
-                self.book_attempt(&served, self.ending);
+                let ending = self.ending.clone();
+                self.book_attempt(&served, &ending);
             }
         }
         let wants_to_hear = self.route.policies.iter().any(|policy| policy.policy.has_outcome());
@@ -245,8 +272,8 @@ impl Account {
             error: if served.is_some() { self.ending.error() } else { failed },
             first_token: served
                 .filter(|_| self.call.ask.is_stream)
-                .map(|served| served.first_token),
-            total: served.filter(|_| is_well).map(|served| served.since.elapsed()),
+                .map(|served| served.run.took),
+            total: served.filter(|_| is_well).map(|served| served.run.began.elapsed()),
             usage: served.and_then(|served| served.usage.as_ref()),
             cost,
         };
@@ -255,12 +282,14 @@ impl Account {
         }
     }
 
-    fn book_attempt(&mut self, served: &Serving, ending: Ending) {
+    fn book_attempt(&mut self, served: &Serving, ending: &Ending) {
         let cost = served.cost();
-        let total = served.since.elapsed();
+        let total = served.run.began.elapsed();
         let (health, meter) = (&served.model.health, &served.model.meter);
-        if self.call.ask.is_stream {
-            meter.first_token(served.first_token);
+        // A whole answer has no first token that anybody saw.
+        let first_token = self.call.ask.is_stream.then_some(served.run.took);
+        if let Some(first_token) = first_token {
+            meter.first_token(first_token);
         }
         match ending {
             Ending::Well => {
@@ -268,8 +297,8 @@ impl Account {
                 meter.served(total);
             }
             Ending::Broken => health.failure(),
-            // That a client went away says nothing about the provider.
-            Ending::Open => {}
+            // That a client went away, or an adapter failed, says nothing about the provider.
+            Ending::Open | Ending::Spoilt(_) => {}
         }
         let error = ending.error();
         if let Some(error) = error {
@@ -280,7 +309,7 @@ impl Account {
             candidate: served.model.id.clone(),
             status: 200,
             error: error.map(str::to_owned),
-            first_token_ms: Some(milliseconds(served.first_token)),
+            first_token_ms: first_token.map(milliseconds),
             total_ms: milliseconds(total),
             cost: cost.map(|cost| cost.0),
         });
@@ -301,7 +330,7 @@ impl Account {
             input_tokens: usage.all_input(),
             output_tokens: usage.output,
             score: None,
-            extras: Vec::new(),
+            extras: self.asked_cost().into_iter().collect(),
         };
         let route = self.route.clone();
         runtime.spawn(async move {

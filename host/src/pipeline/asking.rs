@@ -75,7 +75,7 @@ impl Asking {
         let step = Step::alone(model.clone(), within);
         let taken = attempt::take(&call, &call.document, &step, &self.bill).await;
         match taken.result {
-            Ok(Reply::Whole(whole)) => self.answered(model, &whole, taken.total),
+            Ok(Reply::Whole(whole)) => self.answered(model, &whole, taken.run.took),
             Ok(Reply::Stream(_)) => Err(AskFailure::Other("the provider answered with a stream".to_owned())),
             Err(failure) => Err(self.failed(model, &failure)),
         }
@@ -115,7 +115,7 @@ impl Asking {
         model.health.success(total);
         model.meter.served(total);
         model.meter.used(whole.usage.as_ref(), cost);
-        self.bill.add(cost);
+        self.bill.add_asked(cost);
         let document = Document::parse(whole.body.clone(), LIMITS);
         let document = document.map_err(|error| AskFailure::Upstream(format!("the answer is not JSON: {error}")))?;
         let reading = Reading::of(&document);

@@ -19,6 +19,7 @@ use crate::generation::{Remote, Way};
 use crate::json::Document;
 use crate::money::{Price, Usage};
 use crate::plugins::words;
+use crate::upstream::health::InFlight;
 
 /// An answer.
 #[derive(Debug)]
@@ -140,10 +141,18 @@ impl Visibility {
 /// How one step went.
 pub(super) struct Outcome {
     pub(super) result: Result<Reply, Failure>,
-    pub(super) began: Instant,
     /// The part of the time that was spent on the provider.
     pub(super) waited: Duration,
-    pub(super) total: Duration,
+    pub(super) run: Run,
+}
+
+/// A step's time, and its place among the attempts under way, which it keeps until this is dropped.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) began: Instant,
+    /// Up to its first token, where it is a stream; else to its end.
+    pub(super) took: Duration,
+    _in_flight: InFlight,
 }
 
 /// Takes one step, within its time.
@@ -155,7 +164,7 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
         step,
         bill,
     };
-    let _in_flight = step.model.health.begin();
+    let in_flight = step.model.health.begin();
     let mut waited = Duration::ZERO;
     // A whole answer has all of the time; a stream must begin before.
     let within = if call.ask.is_stream {
@@ -167,21 +176,25 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
         Ok(result) => result.map_err(|failure| failure.redacted(&step.model.provider)),
         Err(_) => Err(Failure::timed_out(within)),
     };
-    let total = began.elapsed();
+    let took = began.elapsed();
     if result.is_err() {
         // How much of it was the gateway's own is lost with the attempt; next to the waiting it is nothing.
-        waited = total;
+        waited = took;
     }
     match &result {
-        Ok(_) => step.model.health.first_token(total),
+        Ok(Reply::Stream(_)) => step.model.health.first_token(took),
+        Ok(Reply::Whole(_)) => {}
         Err(failure) if failure.is_the_providers() => step.model.health.failure(),
         Err(_) => {}
     }
     Outcome {
         result,
-        began,
         waited,
-        total,
+        run: Run {
+            began,
+            took,
+            _in_flight: in_flight,
+        },
     }
 }
 
@@ -258,7 +271,7 @@ async fn send(
     Err(
         match remote.adapter.explain(status, &headers, &body, &attempt.target()).await {
             Ok(failure) => Failure::explained(failure, status),
-            Err(fault) => Failure::fault(&fault.to_string()).with_status(status),
+            Err(fault) => Failure::unexplained(status, &fault.to_string()),
         },
     )
 }

@@ -4,15 +4,49 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::money::Nanodollars;
 
+/// What was spent beside the answer.
+#[derive(Debug, Default)]
+pub(super) struct Bill {
+    total: Sum,
+    /// The part of it that policies spent on models that they asked.
+    asked: Sum,
+}
+
 /// A sum to which several attempts may add at once. One unknown part makes it unknown.
 #[derive(Debug, Default)]
-pub(super) struct Bill(AtomicU64);
+struct Sum(AtomicU64);
 
 /// No sum gets there.
 const UNKNOWN: u64 = u64::MAX;
 
 impl Bill {
+    /// An answer that was passed over.
     pub(super) fn add(&self, cost: Option<Nanodollars>) {
+        self.total.add(cost);
+    }
+
+    /// An answer to a policy.
+    pub(super) fn add_asked(&self, cost: Option<Nanodollars>) {
+        self.total.add(cost);
+        self.asked.add(cost);
+    }
+
+    pub(super) fn total(&self) -> Option<Nanodollars> {
+        self.total.read()
+    }
+
+    pub(super) fn asked(&self) -> Option<Nanodollars> {
+        self.asked.read()
+    }
+
+    /// The total with one more part.
+    pub(super) fn with(&self, cost: Nanodollars) -> Option<Nanodollars> {
+        Some(Nanodollars(self.total()?.0.saturating_add(cost.0)))
+    }
+}
+
+impl Sum {
+    fn add(&self, cost: Option<Nanodollars>) {
         let add = |sum: u64| match cost {
             Some(cost) if sum != UNKNOWN => Some(sum.saturating_add(cost.0).min(UNKNOWN - 1)),
             _ => Some(UNKNOWN),
@@ -21,15 +55,10 @@ impl Bill {
         let _ = self.0.fetch_update(Relaxed, Relaxed, add);
     }
 
-    pub(super) fn total(&self) -> Option<Nanodollars> {
+    fn read(&self) -> Option<Nanodollars> {
         Some(self.0.load(Relaxed))
             .filter(|sum| *sum != UNKNOWN)
             .map(Nanodollars)
-    }
-
-    /// The sum with one more part.
-    pub(super) fn with(&self, cost: Nanodollars) -> Option<Nanodollars> {
-        Some(Nanodollars(self.total()?.0.saturating_add(cost.0)))
     }
 }
 
@@ -42,8 +71,11 @@ mod tests {
         let bill = Bill::default();
         bill.add(Some(Nanodollars(2)));
         assert_eq!(bill.with(Nanodollars(3)), Some(Nanodollars(5)));
-        bill.add(None);
+        bill.add_asked(None);
         bill.add(Some(Nanodollars(1)));
-        assert_eq!((bill.total(), bill.with(Nanodollars(3))), (None, None));
+        assert_eq!(
+            (bill.total(), bill.with(Nanodollars(3)), bill.asked()),
+            (None, None, None)
+        );
     }
 }

@@ -22,7 +22,11 @@ pub(super) struct Watched {
     pub(super) source: Source,
     provider: Arc<Provider>,
     gap: Duration,
+    /// For all of the answer.
+    most: Duration,
     deadline: Instant,
+    /// The part of the time so far that was spent on waiting for the provider.
+    waited: Duration,
     /// Waiting without progress; a client that is slow to take what came does not count against the provider.
     quiet: Duration,
 }
@@ -33,6 +37,8 @@ impl Watched {
             source,
             provider: step.model.provider.clone(),
             gap: step.gap_timeout,
+            most: step.timeout,
+            waited: Duration::ZERO,
             deadline: Instant::now() + step.timeout,
             quiet: Duration::ZERO,
         }
@@ -45,8 +51,10 @@ impl Watched {
         let within = self.gap.saturating_sub(self.quiet).min(left);
         let next = match tokio::time::timeout(within, self.source.next(out)).await {
             Ok(next) => next,
+            Err(_) if within == left => Err(self.late(began.elapsed())),
             Err(_) => Err(Failure::timed_out(self.quiet + within)),
         };
+        self.waited += began.elapsed();
         let has_progressed = self.source.progress() > before;
         self.quiet = if has_progressed {
             Duration::ZERO
@@ -54,6 +62,15 @@ impl Watched {
             self.quiet + began.elapsed()
         };
         next.map_err(|failure| failure.redacted(&self.provider))
+    }
+
+    /// The time for the whole answer is over: by the provider's doing, or by a client's that took its time to read.
+    fn late(&self, waited: Duration) -> Failure {
+        if self.waited + waited >= self.most / 2 {
+            Failure::timed_out(self.most)
+        } else {
+            Failure::client_slow(self.most)
+        }
     }
 }
 
@@ -85,7 +102,7 @@ async fn relay(
         match watched.next(&mut out).await {
             Ok(more) => has_more = more,
             Err(failure) => {
-                account.broke();
+                account.broke(&failure);
                 account.used(watched.source.usage());
                 // The connection to the provider is of no more use.
                 drop(watched);

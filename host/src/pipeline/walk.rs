@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use super::Call;
 use super::account::Account;
 use super::asking::Asking;
-use super::attempt::{Failure, Outcome, Reply, take};
+use super::attempt::{Failure, Outcome, Reply, Run, take};
 use super::bill::Bill;
 use super::decide::{Decision, Step};
 use super::hold::{self, Held, Taken};
@@ -51,14 +51,18 @@ pub(super) async fn walk<'a>(
     let mut last = None;
     while let Some((step, outcome)) = race.next().await {
         account.waited(outcome.waited);
-        let since = outcome.began;
-        let total = outcome.total;
+        let since = outcome.run.began;
         let judged = match outcome.result {
-            Ok(reply) => judge(reply, step, (since, total), race.left(), decision, account, asking).await,
+            Ok(reply) => judge(reply, step, outcome.run, race.left(), decision, account, asking).await,
             Err(failure) => Err(failure),
         };
         match judged {
-            Ok(Judged::Serves(reply)) => return Ok(Served { step, reply, reasons }),
+            Ok(Judged::Serves(reply)) => {
+                for (step, since) in race.losers() {
+                    account.attempt_lost(step, since.elapsed());
+                }
+                return Ok(Served { step, reply, reasons });
+            }
             Ok(Judged::Next(held, reason)) => {
                 tracing::debug!(request_id = %call.id, model = step.model.id, reason, "an answer was passed over");
                 reasons.push(reason);
@@ -87,14 +91,14 @@ pub(super) async fn walk<'a>(
 async fn judge(
     reply: Reply,
     step: &Step,
-    (began, first_token): (Instant, Duration),
+    run: Run,
     left: usize,
     decision: &Decision,
     account: &mut Account,
     asking: Option<&Asking>,
 ) -> Result<Judged, Failure> {
     let Some(review) = decision.review.as_ref().filter(|_| left > 0) else {
-        account.serving(step, began, first_token);
+        account.serving(step, run);
         return Ok(Judged::Serves(reply));
     };
     let holding = Instant::now();
@@ -105,7 +109,8 @@ async fn judge(
             step.model.health.failure();
         }
     })?;
-    account.serving(step, began, first_token);
+    let began = run.began;
+    account.serving(step, run);
     let held = match taken {
         Taken::Held(held) => held,
         Taken::TooLarge(reply) => {
@@ -135,6 +140,8 @@ struct Race<'a, 's> {
     steps: &'s [Step],
     started: usize,
     running: FuturesUnordered<Taking<'a, 's>>,
+    /// Those under way, with when each began.
+    begun: Vec<(&'s Step, Instant)>,
 }
 
 type Taking<'a, 's> = Pin<Box<dyn Future<Output = (&'s Step, Outcome)> + Send + 'a>>;
@@ -149,11 +156,13 @@ impl<'a, 's: 'a> Race<'a, 's> {
             steps: &decision.steps[..most],
             started: 0,
             running: FuturesUnordered::new(),
+            begun: Vec::new(),
         }
     }
 
     /// How the next step to end went; `None` when there is none left. Dropping the race cancels what is under way.
     async fn next(&mut self) -> Option<(&'s Step, Outcome)> {
+        let asked = Instant::now();
         loop {
             if self.running.is_empty() {
                 let step = self.steps.get(self.started)?;
@@ -168,15 +177,29 @@ impl<'a, 's: 'a> Race<'a, 's> {
             // The step that was started last says when the one after it may start beside it.
             let latest = &self.steps[self.started - 1];
             let Some(after) = latest.hedge_after.filter(|_| self.may_hedge(latest)) else {
-                return self.running.next().await;
+                let ended = self.running.next().await;
+                return self.ended(ended, asked);
             };
             if let Ok(ended) = tokio::time::timeout(after, self.running.next()).await {
-                return ended;
+                return self.ended(ended, asked);
             }
             let step = &self.steps[self.started];
             self.started += 1;
             self.run(step);
         }
+    }
+
+    /// One of those under way has ended. All of the time since somebody asked was waiting, whoever was waited for.
+    fn ended(&mut self, ended: Option<(&'s Step, Outcome)>, asked: Instant) -> Option<(&'s Step, Outcome)> {
+        let (step, outcome) = ended?;
+        self.begun.retain(|(begun, _)| !std::ptr::eq(*begun, step));
+        let waited = asked.elapsed();
+        Some((step, Outcome { waited, ..outcome }))
+    }
+
+    /// Steps that are under way while another serves, with when each began.
+    fn losers(&self) -> impl Iterator<Item = (&'s Step, Instant)> + '_ {
+        self.begun.iter().copied()
     }
 
     /// Steps that could still answer: those not started yet, and those under way.
@@ -187,6 +210,7 @@ impl<'a, 's: 'a> Race<'a, 's> {
     fn run(&mut self, step: &'s Step) {
         let (call, document, bill) = (self.call, self.document, self.bill);
         let taking = async move { (step, take(call, document, step, bill).await) };
+        self.begun.push((step, Instant::now()));
         self.running.push(Box::pin(taking));
     }
 

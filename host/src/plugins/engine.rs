@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Context as _, anyhow};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -13,6 +14,7 @@ use wasmtime::{Cache, CacheConfig, Config, Enabled, InstanceAllocationStrategy, 
 
 use super::deadlines::Deadlines;
 use super::fault::Fault;
+use super::functions::Functions;
 
 /// How the engine is set up.
 #[derive(Clone, Debug)]
@@ -48,7 +50,7 @@ pub struct Engine {
     /// finds one.
     held: Arc<Semaphore>,
     asking: Arc<Semaphore>,
-    snapshots: Option<Arc<Path>>,
+    cache_dir: Option<Arc<Path>>,
     is_pooling: bool,
 }
 
@@ -83,7 +85,7 @@ impl Engine {
             deadlines,
             held: Arc::new(Semaphore::new((config.slots - config.slots / 4) as usize)),
             asking: Arc::new(Semaphore::new(config.asking as usize)),
-            snapshots: cache_dir.map(|dir| dir.join("snapshots").into()),
+            cache_dir: cache_dir.map(Arc::from),
             is_pooling,
         })
     }
@@ -102,9 +104,9 @@ impl Engine {
         &self.deadlines
     }
 
-    /// The directory of configured plugins, if there is a cache.
-    pub(super) fn snapshots(&self) -> Option<&Path> {
-        self.snapshots.as_deref()
+    /// The directory of the cache's files of one kind, if there is a cache.
+    pub(super) fn cache(&self, kind: &str) -> Option<PathBuf> {
+        self.cache_dir.as_deref().map(|dir| dir.join(kind))
     }
 
     /// A slot to keep across calls.
@@ -126,6 +128,9 @@ fn settings(engine: &EngineConfig) -> anyhow::Result<Config> {
     config.concurrency_support(false);
     // Results must not depend on the processor: decisions are replayed elsewhere.
     config.wasm_relaxed_simd(false);
+    config
+        .enable_incremental_compilation(Arc::new(Functions))
+        .map_err(|error| anyhow!("cannot keep compiled functions: {error:#}"))?;
     if let Some(dir) = &engine.cache_dir {
         let mut cache = CacheConfig::new();
         cache.with_directory(dir.join("compiled"));
@@ -179,4 +184,34 @@ pub(crate) fn create_private(dir: &Path) -> io::Result<()> {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+/// What was compiled for an engine that is set up in the same way.
+pub(super) fn key(wasm: &wasmtime::Engine) -> [u8; 8] {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    wasm.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish().to_le_bytes()
+}
+
+/// Writes a file of the cache: whole or not at all.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let unfinished = path.with_extension(format!("{}", std::process::id()));
+    fs::write(&unfinished, bytes)?;
+    fs::rename(&unfinished, path)
+}
+
+/// Keeps so many files of a directory, the newest.
+pub(super) fn prune(dir: &Path, kept: usize) -> io::Result<()> {
+    let mut files = fs::read_dir(dir)?.collect::<io::Result<Vec<_>>>()?;
+    files.sort_by_key(|file| {
+        file.metadata()
+            .and_then(|data| data.modified())
+            .unwrap_or(SystemTime::UNIX_EPOCH)
+    });
+    let excess = files.len().saturating_sub(kept);
+    files
+        .iter()
+        .take(excess)
+        .try_for_each(|file| fs::remove_file(file.path()))
 }

@@ -10,6 +10,7 @@ use wasmtime::component::Component;
 use super::PluginSource;
 use super::engine::Engine;
 use super::fault::LoadError;
+use super::functions::Functions;
 use super::grants::{self, Grant, World};
 use super::imports::{self, Inputs};
 use super::instance::{Blueprint, Instance};
@@ -45,9 +46,11 @@ pub(super) fn load(engine: &Engine, order: &Order<'_>) -> Result<Loaded, LoadErr
     let source = order.source;
     check_form(&source.bytes, order.limits.component_bytes)?;
     grants::check_offered(order.grants)?;
-    let slot = engine.snapshots().map(|dir| {
+    let functions = engine.cache("functions");
+    let _functions = Functions::of(functions.as_deref(), engine.wasm(), &source.digest);
+    let slot = engine.cache("snapshots").map(|dir| {
         let configuration = format!("{:?} {:?} {}", order.world, order.grants, order.configuration);
-        Slot::new(dir, engine.wasm(), &source.digest, configuration.as_bytes())
+        Slot::new(&dir, engine.wasm(), &source.digest, configuration.as_bytes())
     });
     if let Some(loaded) = slot.as_ref().and_then(|slot| reload(engine, order, slot)) {
         return Ok(loaded);

@@ -9,7 +9,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::SystemTime;
 
 use tracing::debug;
 use wasmtime::component::{Lift, WasmList};
@@ -141,7 +140,7 @@ impl Slot {
     pub(super) fn new(dir: &Path, wasm: &wasmtime::Engine, component: &Digest, configuration: &[u8]) -> Slot {
         let key = Digest::of_parts(&[
             FORMAT,
-            &engine_key(wasm),
+            &engine::key(wasm),
             component.to_string().as_bytes(),
             configuration,
         ]);
@@ -175,33 +174,7 @@ impl Slot {
         let mut bytes = serde_json::to_vec(&kept.warnings)?;
         bytes.push(b'\n');
         bytes.extend_from_slice(&kept.component);
-        let unfinished = self.0.with_extension(format!("{}", std::process::id()));
-        fs::write(&unfinished, bytes)?;
-        fs::rename(&unfinished, &self.0)?;
-        prune(dir)
+        engine::replace(&self.0, &bytes)?;
+        engine::prune(dir, KEPT)
     }
-}
-
-fn engine_key(wasm: &wasmtime::Engine) -> [u8; 8] {
-    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-    let mut hasher = DefaultHasher::new();
-    wasm.precompile_compatibility_hash().hash(&mut hasher);
-    hasher.finish().to_le_bytes()
-}
-
-fn prune(dir: &Path) -> io::Result<()> {
-    let mut files = fs::read_dir(dir)?.collect::<io::Result<Vec<_>>>()?;
-    if files.len() <= KEPT {
-        return Ok(());
-    }
-    files.sort_by_key(|file| {
-        file.metadata()
-            .and_then(|data| data.modified())
-            .unwrap_or(SystemTime::UNIX_EPOCH)
-    });
-    let excess = files.len() - KEPT;
-    files
-        .iter()
-        .take(excess)
-        .try_for_each(|file| fs::remove_file(file.path()))
 }

@@ -62,6 +62,15 @@ impl Health {
         self.errors.note(0, now_ms());
     }
 
+    /// An attempt was given up after so long, because another was faster: it would have taken longer.
+    pub fn outlasted(&self, took: Duration, is_stream: bool) {
+        let seen = if is_stream { &self.first_token } else { &self.total };
+        let took = milliseconds(took);
+        if took > seen.load(Ordering::Relaxed) {
+            average(seen, took);
+        }
+    }
+
     /// An attempt failed by the provider's fault.
     pub fn failure(&self) {
         self.errors.note(1000, now_ms());

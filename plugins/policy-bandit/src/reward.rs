@@ -59,12 +59,14 @@ pub(crate) struct Target {
 }
 
 /// Failures that say nothing about the model: the caller's own, and one that did not wait.
-const NOT_THE_MODELS: [&str; 5] = [
+const NOT_THE_MODELS: [&str; 7] = [
     "invalid_request",
     "content_policy",
     "context_length",
     "adapter_fault",
     "client_disconnected",
+    "client_slow",
+    "hedge_lost",
 ];
 
 fn one() -> f64 {

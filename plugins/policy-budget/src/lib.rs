@@ -176,11 +176,18 @@ impl Observe for Budget {
                 own.map_or("".into(), |(_, account)| named(account))
             }
         };
-        let cost: u64 = ended.attempts.iter().filter_map(|attempt| attempt.cost).sum();
+        let attempts = ended.attempts.iter().filter_map(|attempt| attempt.cost);
+        let cost = attempts.chain(asked_cost(ended)).fold(0, u64::saturating_add);
         if cost > 0 {
             limit.spend(&account, ended.now_ms, cost);
         }
     }
+}
+
+/// What policies of the same request spent on models that they asked.
+fn asked_cost(ended: &Ended) -> Option<u64> {
+    let (_, cost) = ended.extras.iter().find(|(key, _)| key == "asked_cost")?;
+    cost.parse().ok()
 }
 
 impl Limit {
@@ -371,6 +378,18 @@ mod tests {
         assert!(is_refused(hour + 6, "ada"));
         assert!(!is_refused(hour + 6, "bob"), "another key has a budget of its own");
         assert!(!is_refused(2 * hour, "ada"), "the next hour starts at nothing");
+    }
+
+    #[test]
+    fn what_policies_spent_on_asking_is_counted_too() {
+        let policy = policy(json!({ "limit_usd": 1.0 }));
+        let host = TestHost::new();
+        let case = Case::json(json!({ "now_ms": 9, "candidates": [
+            { "id": "a", "estimated_cost_usd": 0.1, "ceiling_cost_usd": 0.2 }] }));
+        let mut ended = ended("ada", 10, &[], &[Some(400_000_000)]);
+        ended.extras.push(("asked_cost".to_owned(), "600000000".to_owned()));
+        host.observe(&policy, &ended);
+        assert!(matches!(host.decide(&policy, &case).unwrap(), Verdict::Reject(_)));
     }
 
     #[test]

@@ -17,8 +17,9 @@ pub(crate) fn used(candidate: &str, now_ms: u64, window_s: u32) -> u64 {
 
 /// Counts what a request has used, for the window that it ended in.
 pub(crate) fn count(ended: &Ended, usage: Usage, window_s: u32) {
-    for attempt in &ended.attempts {
-        let amount = amount(attempt, ended, usage);
+    for (index, attempt) in ended.attempts.iter().enumerate() {
+        let served = index + 1 == ended.attempts.len() && attempt.error.is_none();
+        let amount = amount(attempt, served, ended, usage);
         if amount > 0 {
             // Two windows long, so that a clock that is a little behind still finds it.
             let ttl_ms = 2000 * u64::from(window_s);
@@ -32,9 +33,9 @@ pub(crate) fn count(ended: &Ended, usage: Usage, window_s: u32) {
     }
 }
 
-/// Tokens are told of the request as a whole, so they are those of the attempt that served it.
-fn amount(attempt: &Attempt, ended: &Ended, usage: Usage) -> u64 {
-    let served = u64::from(attempt.error.is_none());
+/// Tokens are told of the request as a whole, so they are those of the attempt that served it: the last one.
+fn amount(attempt: &Attempt, served: bool, ended: &Ended, usage: Usage) -> u64 {
+    let served = u64::from(served);
     match usage {
         Usage::Tokens => served * ended.input_tokens.saturating_add(ended.output_tokens),
         Usage::InputTokens => served * ended.input_tokens,

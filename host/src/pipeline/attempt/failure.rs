@@ -21,7 +21,15 @@ pub struct Failure {
     message: String,
     detail: String,
     retry_after: Option<Duration>,
-    is_ours: bool,
+    blame: Blame,
+}
+
+/// Whose doing a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    Provider,
+    Adapter,
+    Client,
 }
 
 impl Failure {
@@ -32,7 +40,7 @@ impl Failure {
             message: message.into(),
             detail: detail.into(),
             retry_after: None,
-            is_ours: false,
+            blame: Blame::Provider,
         }
     }
 
@@ -72,8 +80,37 @@ impl Failure {
     pub fn fault(detail: &str) -> Self {
         let kind = Kind::Other("adapter_fault".to_owned());
         Self {
-            is_ours: true,
+            blame: Blame::Adapter,
             ..Self::new(kind, "the provider's answer could not be translated", detail)
+        }
+    }
+
+    /// An error of the provider that its adapter could not read: what its status says has to do.
+    pub fn unexplained(status: u16, fault: &str) -> Self {
+        let kind = match status {
+            401 => Kind::Authentication,
+            403 => Kind::Permission,
+            404 => Kind::NotFound,
+            408 | 504 => Kind::TimedOut,
+            429 => Kind::RateLimited,
+            503 | 529 => Kind::Overloaded,
+            // That it is the request's fault would end the walk, and nobody has said so.
+            _ => Kind::Upstream,
+        };
+        let message = format!("the provider answered with status {status}");
+        Self {
+            status,
+            ..Self::new(kind, message, format!("status {status}, which was not explained: {fault}"))
+        }
+    }
+
+    /// The client took so long to read that the time for the answer was over.
+    pub fn client_slow(within: Duration) -> Self {
+        let kind = Kind::Other("client_slow".to_owned());
+        let message = format!("the answer was not read within {} ms", within.as_millis());
+        Self {
+            blame: Blame::Client,
+            ..Self::new(kind, message.clone(), message)
         }
     }
 
@@ -126,7 +163,7 @@ impl Failure {
 
     /// Whether it speaks against the provider.
     pub fn is_the_providers(&self) -> bool {
-        !self.is_ours
+        self.blame == Blame::Provider
             && !matches!(
                 self.kind,
                 Kind::InvalidRequest | Kind::ContentPolicy | Kind::ContextLength
@@ -167,7 +204,8 @@ impl Failure {
             Kind::QuotaExhausted => ApiError::busy(too_many, "insufficient_quota", message).final_answer(),
             Kind::Overloaded => ApiError::busy(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message),
             Kind::TimedOut => ApiError::upstream_timeout(message),
-            Kind::Other(_) if self.is_ours => ApiError::adapter_invalid_output(),
+            Kind::Other(_) if self.blame == Blame::Adapter => ApiError::adapter_invalid_output(),
+            Kind::Other(_) if self.blame == Blame::Client => ApiError::client_slow(message),
             Kind::Upstream | Kind::Other(_) => ApiError::upstream(message),
         };
         let error = error.with_detail(self.detail).with_retry_after(self.retry_after);

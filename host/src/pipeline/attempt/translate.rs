@@ -35,12 +35,14 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
     )
     .await;
     if is_stream {
+        // The provider's own error comes before that the adapter has no place for a stream.
+        let answer = answer?;
         let adapter = remote
             .adapter
             .stream(Operation::Chat, &target)
             .await
             .map_err(Failure::adapter)?;
-        let mut stream = Stream::new(answer?, adapter, attempt.visibility());
+        let mut stream = Stream::new(answer, adapter, attempt.visibility());
         let mut events = BytesMut::new();
         let mut has_more = true;
         while stream.progress == 0 && has_more {

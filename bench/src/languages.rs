@@ -9,7 +9,8 @@ use anyhow::Result;
 use pointsman::plugins::{Instances, PluginSource};
 use xtask::languages::{self, LANGUAGES};
 
-use crate::plugins::{self, KEYWORD};
+use crate::boxed::KEYWORD;
+use crate::plugins;
 
 /// Interpreters take a thousand times as long to load as to call, so fewer calls than of plugins in the box are enough.
 const SHARE: usize = 10;
@@ -44,10 +45,10 @@ fn row(language: &'static str, source: &PluginSource, calls: usize) -> Result<Ro
     let engine = plugins::engine(None)?;
     let call = plugins::call();
     let began = Instant::now();
-    let policy = plugins::load(&engine, source.clone(), KEYWORD, Instances::Fresh)?;
+    let policy = plugins::load(&engine, source.clone(), KEYWORD, &[], Instances::Fresh)?;
     let load = began.elapsed();
     let fresh = plugins::times(calls, || plugins::finish(policy.decide(&call)).map(drop))?;
-    let kept = plugins::load(&engine, source.clone(), KEYWORD, plugins::WARM)?;
+    let kept = plugins::load(&engine, source.clone(), KEYWORD, &[], plugins::WARM)?;
     let warm = plugins::times(calls, || plugins::finish(kept.decide(&call)).map(drop))?;
     Ok(Row {
         language,

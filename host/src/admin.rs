@@ -236,7 +236,10 @@ async fn reload(app: &App) -> Response<Body> {
             };
             reply(status, &json!(report))
         }
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the gateway is not watching its files"),
+        Err(_) => refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the gateway does not watch its files, or too many reloads are waiting already",
+        ),
     }
 }
 

@@ -152,7 +152,12 @@ impl ApiError {
 
     /// The client read its stream so slowly that the time for it was over.
     pub fn client_slow(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", "client_slow", message)
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "invalid_request_error",
+            "client_slow",
+            message,
+        )
     }
 
     /// The provider says that there is too much to do: 429 or 503.

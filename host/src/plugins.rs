@@ -47,7 +47,7 @@ pub use self::fault::{Fault, LoadError};
 pub use self::grants::{Grant, World};
 pub use self::inspect::{Import, Inspection, Shape, inspect};
 pub use self::limits::Limits;
-pub use self::policy::{Call, Policy, PolicySpec};
+pub use self::policy::{Call, Policy, PolicySpec, config_schema};
 pub use self::prompt::Prompt;
 pub use self::state::{StateStore, StateUse};
 pub use self::stats::{Counters, Stats};

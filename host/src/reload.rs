@@ -12,16 +12,17 @@ mod trial;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use crate::app::App;
 use crate::config::{Config, Source};
-use crate::reports::{Handle, Problem, Report, Trigger};
+use crate::reports::{Handle, Problem, Report, Trigger, Triggers};
 use build::Built;
 pub use build::built_in;
 use files::Files;
@@ -38,10 +39,12 @@ pub struct Reloader {
     last_good: LastGood,
     watch: Watch,
     handle: Handle,
-    triggers: mpsc::Receiver<Trigger>,
+    triggers: Triggers,
     runtime: tokio::runtime::Handle,
     /// What the generation in service was made of.
     in_service: Option<Inputs>,
+    /// The configuration that was read last, once it had settled.
+    settled: Option<Source>,
     /// What could not be put in service, so that it is not tried again and again.
     failed: Option<Failed>,
     number: u64,
@@ -98,6 +101,7 @@ impl Reloader {
             triggers,
             runtime: tokio::runtime::Handle::current(),
             in_service: None,
+            settled: None,
             failed: None,
             number: 0,
         };
@@ -136,7 +140,7 @@ impl Reloader {
             let Some(times) = self.app.generation().map(|generation| generation.config.reload.clone()) else {
                 return;
             };
-            let trigger = match self.triggers.recv_timeout(times.sweep) {
+            let trigger = match self.triggers.next(times.sweep) {
                 Ok(trigger) => Some(trigger),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -219,19 +223,24 @@ impl Reloader {
     /// not for ever. `None` for a configuration that has failed before.
     fn read(&mut self) -> Result<Option<(Config, files::Contents)>, Vec<Problem>> {
         for _ in 0..READS {
-            let found = Source::find(self.named.as_deref()).and_then(|source| Ok((source.load()?, source)));
+            let source = Source::find(self.named.as_deref());
+            if let Ok(source) = &source
+                && self.settled.as_ref() != Some(source)
+            {
+                // It may be half of what is being written.
+                std::thread::sleep(files::SETTLED);
+                if Source::find(self.named.as_deref()).is_ok_and(|now| now != *source) {
+                    continue;
+                }
+                if self.in_service.is_some() && source.text.trim().is_empty() {
+                    return self.refused(Problem::blank(&source.name()));
+                }
+                self.settled = Some(source.clone());
+            }
+            let found = source.and_then(|source| Ok((source.load()?, source)));
             let (config, source) = match found {
                 Ok(found) => found,
-                Err(error) => {
-                    let failed = Some(Failed::Config(error.to_string()));
-                    let is_known = self.failed == failed;
-                    self.failed = failed;
-                    return if is_known {
-                        Ok(None)
-                    } else {
-                        Err(vec![Problem::config(&error)])
-                    };
-                }
+                Err(error) => return self.refused(Problem::config(&error)),
             };
             // Before the files are read, so that whatever changes after that is an event.
             self.watch.set(self.watched(&config));
@@ -244,11 +253,23 @@ impl Reloader {
         Err(vec![Problem::restless()])
     }
 
+    /// A configuration that cannot be read, said once.
+    fn refused<T>(&mut self, problem: Problem) -> Result<Option<T>, Vec<Problem>> {
+        let failed = Some(Failed::Config(problem.message.clone()));
+        let is_known = self.failed == failed;
+        self.failed = failed;
+        if is_known { Ok(None) } else { Err(vec![problem]) }
+    }
+
     fn build(&mut self, config: &Config, contents: &files::Contents) -> Result<Built, Vec<Problem>> {
         let running = self.app.generation();
-        let built = build::build(&self.app, config, contents, running.as_deref(), self.number + 1)?;
-        trial::run(&self.runtime, &built.generation)?;
-        Ok(built)
+        let build = || {
+            let built = build::build(&self.app, config, contents, running.as_deref(), self.number + 1)?;
+            trial::run(&self.runtime, &built.generation)?;
+            Ok(built)
+        };
+        // Compilers are large, and what they read here comes from outside: this thread must outlive them.
+        catch_unwind(AssertUnwindSafe(build)).unwrap_or_else(|_| Err(vec![Problem::panicked()]))
     }
 
     /// Whoever sees the new generation sees nothing more of what was wrong before it, so the swap is last.
@@ -302,11 +323,11 @@ impl Reloader {
 const READS: usize = 20;
 
 /// Waits until events have been quiet for a while, though not for ever. Returns those who asked meanwhile.
-fn settle(triggers: &mpsc::Receiver<Trigger>, quiet: std::time::Duration) -> Vec<oneshot::Sender<Report>> {
+fn settle(triggers: &Triggers, quiet: std::time::Duration) -> Vec<oneshot::Sender<Report>> {
     let longest = Instant::now() + quiet * 10;
     let mut asking = Vec::new();
     while Instant::now() < longest {
-        match triggers.recv_timeout(quiet) {
+        match triggers.next(quiet) {
             Ok(Trigger::Admin(sender)) => asking.push(sender),
             Ok(_) => {}
             Err(_) => break,

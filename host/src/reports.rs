@@ -1,9 +1,10 @@
 //! How reloads are asked for and how they went: what the admin API and the reload thread say to each other.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc;
-use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -27,19 +28,56 @@ const WAITING: usize = 256;
 
 /// Asks the reload thread to look.
 #[derive(Debug, Clone)]
-pub struct Handle(mpsc::SyncSender<Trigger>);
+pub struct Handle {
+    triggers: mpsc::SyncSender<Trigger>,
+    files_wait: Arc<AtomicBool>,
+}
+
+/// Where triggers come out.
+#[derive(Debug)]
+pub struct Triggers {
+    triggers: mpsc::Receiver<Trigger>,
+    /// Files may change a thousand times while a plugin is compiled; that they did waits once.
+    files_wait: Arc<AtomicBool>,
+}
 
 impl Handle {
     /// A handle, and where its triggers come out.
-    pub fn channel() -> (Self, mpsc::Receiver<Trigger>) {
+    pub fn channel() -> (Self, Triggers) {
         let (sender, receiver) = mpsc::sync_channel(WAITING);
-        (Self(sender), receiver)
+        let files_wait = Arc::<AtomicBool>::default();
+        let triggers = Triggers {
+            triggers: receiver,
+            files_wait: files_wait.clone(),
+        };
+        let handle = Self {
+            triggers: sender,
+            files_wait,
+        };
+        (handle, triggers)
     }
 
-    /// Asks. Where that many are waiting already, the files will be looked at anyhow; a thread that has ended has no more
+    /// Asks. Where too many are waiting already, the files will be looked at anyhow; a thread that has ended has no more
     /// to do.
     pub fn ask(&self, trigger: Trigger) {
-        let _ = self.0.try_send(trigger);
+        let is_files = matches!(trigger, Trigger::Files);
+        if is_files && self.files_wait.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if self.triggers.try_send(trigger).is_err() && is_files {
+            self.files_wait.store(false, Ordering::Release);
+        }
+    }
+}
+
+impl Triggers {
+    /// The next one, within a time.
+    pub fn next(&self, within: Duration) -> Result<Trigger, RecvTimeoutError> {
+        let trigger = self.triggers.recv_timeout(within)?;
+        if matches!(trigger, Trigger::Files) {
+            self.files_wait.store(false, Ordering::Release);
+        }
+        Ok(trigger)
     }
 }
 
@@ -72,13 +110,33 @@ impl Problem {
         }
     }
 
+    /// A file with nothing in it, in the place of one with something.
+    pub fn blank(name: &str) -> Self {
+        Self {
+            plugin: CONFIG.to_owned(),
+            digest: None,
+            message: format!("{name} is empty; what is in service stays until it says something"),
+        }
+    }
+
+    /// Something in this process that went wrong beyond what anybody thought of.
+    pub fn panicked() -> Self {
+        Self {
+            plugin: CONFIG.to_owned(),
+            digest: None,
+            message: "loading it made the gateway panic; the log says where. Please report it with the plugins at hand"
+                .to_owned(),
+        }
+    }
+
     /// Files that were never the same from one reading to the next.
     pub fn restless() -> Self {
         Self {
             plugin: CONFIG.to_owned(),
             digest: None,
-            message: "the configuration or a file that it names changes all the time; it is read again at the next sweep"
-                .to_owned(),
+            message:
+                "the configuration or a file that it names changes all the time; it is read again at the next sweep"
+                    .to_owned(),
         }
     }
 }

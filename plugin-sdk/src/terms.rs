@@ -69,7 +69,10 @@ impl Terms {
             beginnings: Box::new([0; 256]),
         };
         for byte in 0..=u8::MAX {
-            let group = terms.group_of(byte).iter().map(|&index| &terms.terms[usize::from(index)]);
+            let group = terms
+                .group_of(byte)
+                .iter()
+                .map(|&index| &terms.terms[usize::from(index)]);
             let seconds = group.fold(0, |seconds, term| seconds | term.seconds(matching));
             terms.beginnings[usize::from(byte)] = seconds;
         }

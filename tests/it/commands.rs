@@ -322,3 +322,17 @@ fn inspect_refuses_what_is_no_component_and_says_what_it_is() {
         );
     }
 }
+
+#[test]
+fn the_schema_of_a_policys_configuration_is_there_to_read() {
+    let home = Home::new();
+    let schema: Value = serde_json::from_str(&out(&home.run(&["plugin", "inspect", "cost", "--schema"]))).unwrap();
+    assert_eq!(schema["type"], "object");
+    assert!(schema["properties"]["max_call_usd"].is_object(), "{schema:#}");
+
+    home.write("adapter.wasm", guests::component("forges-requests"));
+    let refused = home.run(&["plugin", "inspect", "adapter.wasm", "--schema"]);
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("only a policy has a configuration"), "{said}");
+}

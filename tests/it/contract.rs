@@ -4,6 +4,7 @@
 use std::fs;
 
 use serde_json::json;
+use tests::config::{openai, route};
 use tests::{Answer, Ending, FakeProvider, Gateway, Home, guests};
 use xtask::plugins::{self, Kind, Selection};
 use xtask::workspace;
@@ -58,6 +59,8 @@ fn a_plugin_that_reaches_for_more_is_found_out() {
 
 /// The digests of the components in `tests/contract/0.1.0/`, which stay as they are.
 const POLICY_OF_0_1_0: &str = "e5b22a1b8cb0a4ad77831bc58a78758956600eae1d895b68d7bc4ffc117ceef2";
+const ASKS_OF_0_1_0: &str = "6fa8fefb3a65e988f78269a4c1136943cabd4e25901ad543f5a620b487cdff24";
+const SEES_OF_0_1_0: &str = "59dba7850ac6a9e23e1c151009ee42d64798cfa9d73cddc5f31d5b621d022576";
 const ADAPTER_OF_0_1_0: &str = "f45b6e5f000e5759bcfa2e877ff7ec5ab6db6aab0486f6d5961c38bfada5d895";
 
 #[tokio::test]
@@ -114,6 +117,13 @@ async fn plugins_that_were_built_against_the_first_contract_are_served_as_ever()
         "{reason}"
     );
 
+    // It reviews: what is empty is passed over.
+    provider.on("/chat/completions", [Answer::chat(""), Answer::chat("filled")]);
+    let reply = gateway.data().chat(&body).await;
+    let shown = ["x-pointsman-model", "x-pointsman-attempts"].map(|name| reply.header(name));
+    assert_eq!(shown, [Some("first"), Some("2")], "{}", reply.text());
+    assert!(reply.header("x-pointsman-reason").unwrap().ends_with("; it is empty"));
+
     provider.on("/chat/completions", [Answer::chat_stream(["one", "two"])]);
     let mut streamed = body.clone();
     streamed["stream"] = true.into();
@@ -122,4 +132,30 @@ async fn plugins_that_were_built_against_the_first_contract_are_served_as_ever()
         (events.last().unwrap().data.as_str(), ending),
         ("[DONE]", Ending::Whole)
     );
+}
+
+#[tokio::test]
+async fn plugins_of_the_first_contract_ask_models_and_see_their_grants_as_ever() {
+    let provider = FakeProvider::chatting([Answer::chat("asked"), Answer::chat("served")]).await;
+    let config = [
+        openai("one", &provider.url()),
+        format!("\n[policies.asks]\ncomponent = \"asks.wasm\"\nsha256 = \"{ASKS_OF_0_1_0}\"\n"),
+        "grants = [\"models\"]\nmodels = [\"one/model\"]\n".to_owned(),
+        "config = { asks = [{ model = \"one/model\", user = \"which class?\" }] }\n".to_owned(),
+        format!("\n[policies.sees]\ncomponent = \"sees.wasm\"\nsha256 = \"{SEES_OF_0_1_0}\"\ngrants = [\"state\"]\n"),
+        route("auto", &["one"], "policies = [\"asks\", \"sees\"]"),
+        "\n[plugins.limits]\ncall_ms = 20_000\nconfigure_ms = 60_000\n".to_owned(),
+    ];
+    let home = Home::with_config(&config.concat());
+    for (name, kept) in [("asks", "asks"), ("sees", "sees-its-grants")] {
+        let file = workspace().join(format!("tests/contract/0.1.0/{kept}.wasm"));
+        home.write(&format!("{name}.wasm"), fs::read(file).unwrap());
+    }
+    let gateway = Gateway::start_in(home).await;
+    let body = json!({ "model": "auto", "messages": [{ "role": "user", "content": "hello" }] });
+    let reply = gateway.data().chat(&body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let reason = reply.header("x-pointsman-reason").unwrap();
+    assert!(reason.starts_with("asked stop "), "{reason}");
+    assert!(reason.ends_with("; [\"state\"] [\"state\"] Some(1)"), "{reason}");
 }

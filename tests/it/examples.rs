@@ -96,11 +96,29 @@ async fn a_ladder_answers_from_its_minimum_up_and_goes_on_where_a_model_fails() 
 }
 
 #[tokio::test]
+async fn three_models_and_a_judge_answer_what_is_hard_and_cost_a_part_of_the_strongest() {
+    let figures = figures("ensemble", "auto", "simulated/large").await;
+    assert_eq!(figures.shares.len(), 2, "one cheap model, or the judge: {figures:?}");
+    assert!(figures.cost * 2 < figures.strongest, "{figures:?}");
+
+    // The judge is shown the three answers, and the cost is that of all four.
+    let gateway = Gateway::start(&example("ensemble")).await;
+    let hard = "Debug this Python function and compare three algorithms for it";
+    let body = json!({ "model": "auto", "messages": [{ "role": "user", "content": hard }] });
+    let reply = gateway.data().chat(&body).await;
+    assert_eq!(reply.header("x-pointsman-model"), Some("simulated/medium"));
+    let reason = reply.header("x-pointsman-reason").unwrap();
+    assert!(reason.contains("synthesis: 3 of 3 members answered"), "{reason}");
+    let alone = json!({ "model": "simulated/medium", "messages": [{ "role": "user", "content": hard }] });
+    assert!(cost(&reply) > 2 * cost(&gateway.data().chat(&alone).await));
+}
+
+#[tokio::test]
 async fn code_money_and_speed_are_three_rules_of_one_chain() {
     let gateway = Gateway::start(&example("rules")).await;
     let said = async |content: &str| {
-        let body =
-            json!({ "model": "auto", "max_tokens": 2_000, "messages": [{ "role": "user", "content": content }] });
+        // Without a limit of the client's, as most requests are.
+        let body = json!({ "model": "auto", "messages": [{ "role": "user", "content": content }] });
         let reply = gateway.data().chat(&body).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         reply.header("x-pointsman-model").unwrap().to_owned()
@@ -109,7 +127,7 @@ async fn code_money_and_speed_are_three_rules_of_one_chain() {
         said("Why does `def f(x): return x` return nothing?").await,
         "simulated/coder"
     );
-    // Two thousand tokens of the frontier model's output cost more than ten cents.
+    // Sixteen thousand tokens of the frontier model's output cost more than ten cents.
     for number in 0..20 {
         assert_ne!(
             said(&format!("What is {number} times nine?")).await,
@@ -119,17 +137,29 @@ async fn code_money_and_speed_are_three_rules_of_one_chain() {
     // The slow one is measured once; after that it is behind for good, but for the share that measures it again.
     let slow = gateway.metric("pointsman_attempts_total{gen_ai_provider_name=\"slow\",gen_ai_request_model=\"slow/cheap\",error_type=\"\"}").await;
     assert!(slow <= 5.0, "the slow one has served {slow} of 21");
+    // Real prompts. Who is fast is measured, so that no share is certain, but that the frontier model has none.
+    let mut figures = Figures::default();
+    for prompt in prompts_at_hand().into_iter().step_by(5) {
+        figures
+            .ask_up_to(None, &gateway, "auto", "simulated/frontier", &prompt)
+            .await;
+    }
+    eprintln!("rules: {figures}");
+    assert_eq!(figures.shares.get("simulated/frontier"), None, "{figures:?}");
+    assert!(figures.cost * 10 < figures.strongest, "{figures:?}");
 }
 
 #[tokio::test]
 async fn a_monthly_cap_downgrades_first_and_refuses_last() {
     let gateway = Gateway::start(&example("monthly-cap")).await;
+    let body = json!({ "model": "auto", "messages": [{ "role": "user", "content": "Without a limit of its own" }] });
+    let unlimited = gateway.data().chat(&body).await;
+    assert_eq!(unlimited.header("x-pointsman-model"), Some("simulated/large"));
     let mut went = Vec::new();
+    let mut figures = Figures::default();
     let prompt = "Tell me about the railways of the nineteenth century. ".repeat(40);
-    for _ in 0..200 {
-        let reply = Figures::default()
-            .ask(&gateway, "auto", "simulated/large", &prompt)
-            .await;
+    for _ in 0..400 {
+        let reply = figures.ask(&gateway, "auto", "simulated/large", &prompt).await;
         went.push(reply.header("x-pointsman-model").unwrap_or("refused").to_owned());
         if reply.status != 200 {
             assert!(!reply.refused(429, "budget_exceeded").is_empty());
@@ -141,11 +171,20 @@ async fn a_monthly_cap_downgrades_first_and_refuses_last() {
     }
     went.dedup();
     assert_eq!(went, ["simulated/large", "simulated/small", "refused"]);
+    eprintln!("monthly-cap: {figures}");
+    assert!(figures.cost * 2 < figures.strongest, "{figures:?}");
 }
 
 #[tokio::test]
 async fn a_region_rule_keeps_requests_where_they_belong() {
     let gateway = Gateway::start(&example("region")).await;
+    let mut figures = Figures::default();
+    for prompt in prompts_at_hand().into_iter().step_by(5) {
+        // Those that say nothing stay in Paris, which costs more for what is read and less for what is written.
+        figures.ask(&gateway, "auto", "oregon/large", &prompt).await;
+    }
+    eprintln!("region: {figures}");
+    assert_eq!(figures.shares.keys().collect::<Vec<_>>(), ["paris/large"]);
     for (region, providers) in [(None, ["paris"]), (Some("eu"), ["paris"]), (Some("us"), ["oregon"])] {
         let client = gateway.data();
         let client = region.map_or(client.clone(), |region| client.with_header("x-region", region));
@@ -213,7 +252,24 @@ async fn figures(name: &str, route: &str, strongest: &str) -> Figures {
 impl Figures {
     /// Asks the route, and where it answers the strongest model as well.
     async fn ask(&mut self, gateway: &Gateway, route: &str, strongest: &str, prompt: &str) -> Reply {
-        let body = |model: &str| json!({ "model": model, "max_tokens": 300, "messages": [{ "role": "user", "content": prompt }] });
+        self.ask_up_to(Some(300), gateway, route, strongest, prompt).await
+    }
+
+    async fn ask_up_to(
+        &mut self,
+        tokens: Option<u32>,
+        gateway: &Gateway,
+        route: &str,
+        strongest: &str,
+        prompt: &str,
+    ) -> Reply {
+        let body = |model: &str| {
+            let mut body = json!({ "model": model, "messages": [{ "role": "user", "content": prompt }] });
+            if let Some(tokens) = tokens {
+                body["max_tokens"] = tokens.into();
+            }
+            body
+        };
         // What is left to chance follows from the request's id.
         let id = format!("prompt-{}", self.requests);
         let client = gateway.data().with_header("x-request-id", &id);

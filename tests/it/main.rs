@@ -3,6 +3,7 @@
 
 mod admin;
 mod asking;
+mod attempts;
 mod authoring;
 mod bandit;
 mod cascade;

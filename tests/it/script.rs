@@ -288,6 +288,51 @@ async fn a_script_that_misbehaves_costs_its_own_call_and_keeps_nothing() {
 }
 
 #[tokio::test]
+async fn a_script_that_never_ends_loading_is_refused() {
+    for endless in [
+        "for (;;);\nexport const decide = () => ({});\n",
+        "export const configure = () => { for (;;); };\nexport const decide = () => ({});\n",
+    ] {
+        let home = home(
+            endless,
+            "config.settings = { any = 1 }\nlimits = { configure_ms = 1_000 }",
+        );
+        let checked = home.run(&["check"]);
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(
+            !checked.status.success() && said.contains("1000 ms"),
+            "{endless}: {said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_script_on_a_kept_instance_keeps_what_it_has_for_so_many_calls_or_so_much_memory() {
+    let counting = "let calls = 0;\nconst kept = [];\nexport function decide(request) {\n  calls += 1;\n  \
+                    if (request.lastUserText() === \"leak\") kept.push(new Array(1 << 18).fill(calls));\n  \
+                    return { reason: String(calls) };\n}\n";
+    let reason = async |gateway: &Gateway, text: &str| {
+        let reply = served(gateway, text).await;
+        reply.header("x-pointsman-reason").unwrap().to_owned()
+    };
+    let few = "instances = { warm = 1, max_calls = 3, max_age_ms = 3_600_000 }";
+    let gateway = Gateway::start_in(home(counting, few)).await;
+    for expected in ["1", "2", "3", "1", "2", "3", "1"] {
+        assert_eq!(reason(&gateway, "hello").await, expected);
+    }
+    let many = "instances = { warm = 1, max_calls = 10_000, max_age_ms = 3_600_000 }";
+    let gateway = Gateway::start_in(home(counting, many)).await;
+    let mut served = 0;
+    while gateway.data().chat(&question("leak")).await.status == 200 {
+        served += 1;
+        assert!(served < 1_000, "it has more than its memory");
+    }
+    assert!(served > 1, "{}", gateway.log());
+    assert_eq!(faults(&gateway).await["memory"] + faults(&gateway).await["trap"], 1);
+    assert_eq!(reason(&gateway, "hello").await, "1");
+}
+
+#[tokio::test]
 async fn chance_follows_from_the_requests_id() {
     let gateway = Gateway::start_in(home(MISBEHAVING, "")).await;
     let reason = async |id: &str| {

@@ -53,5 +53,10 @@ fn value(section: &Section<'_>, base: &Path, name: &str, span: Range<usize>) -> 
             .map_err(|error| format!("cannot read `{path}`: {error}")),
         None => std::env::var(name).map_err(|_| format!("the environment variable `{name}` is not set")),
     };
+    // A secret that has not been written yet would become a key that everybody refuses.
+    let found = found.and_then(|text| match text.is_empty() {
+        true => Err(format!("`{name}` is empty")),
+        false => Ok(text),
+    });
     found.map_err(|reason| section.note(span, reason)).ok()
 }

@@ -65,6 +65,8 @@ impl Ending {
 struct Serving {
     model: Arc<Model>,
     run: Run,
+    /// Where it was held back: when it was whole, before anybody looked at it.
+    total: Option<Duration>,
     usage: Option<Usage>,
     /// Whether it was booked when it was passed over.
     is_booked: bool,
@@ -73,6 +75,10 @@ struct Serving {
 impl Serving {
     fn cost(&self) -> Option<Nanodollars> {
         Some(self.model.price?.cost(&self.usage?))
+    }
+
+    fn total(&self) -> Duration {
+        self.total.unwrap_or_else(|| self.run.began.elapsed())
     }
 }
 
@@ -108,11 +114,16 @@ impl Account {
         self.waited += time;
     }
 
-    /// Notes a failed attempt.
-    pub(super) fn attempt_failed(&mut self, step: &Step, failure: &Failure, total: Duration) {
+    /// Notes a failed attempt, and what it used before it failed.
+    pub(super) fn attempt_failed(&mut self, step: &Step, failure: &Failure, total: Duration, usage: Option<Usage>) {
         let model = &step.model;
         let word = failure.word();
         model.meter.failed(&word);
+        let cost = model.price.zip(usage).map(|(price, usage)| price.cost(&usage));
+        if usage.is_some() {
+            model.meter.used(usage.as_ref(), cost);
+            self.bill.add(cost);
+        }
         tracing::warn!(
             request_id = %self.call.id, model = model.id, kind = %word, status = failure.status,
             detail = failure.detail(), attempt = self.attempts.len() + 1, "an attempt failed"
@@ -123,19 +134,22 @@ impl Account {
             error: Some(word.into_owned()),
             first_token_ms: None,
             total_ms: milliseconds(total),
-            cost: None,
+            cost: cost.map(|cost| cost.0),
         });
     }
 
     /// Notes an attempt that was under way when another answered, and that is given up. What it would have cost nobody says.
     pub(super) fn attempt_lost(&mut self, step: &Step, took: Duration) {
-        let model = &step.model;
-        model.health.outlasted(took, self.call.ask.is_stream);
-        model.meter.failed("hedge_lost");
+        step.model.health.outlasted(took, self.call.ask.is_stream);
+        self.unanswered(&step.model, took, "hedge_lost");
+    }
+
+    fn unanswered(&mut self, model: &Model, took: Duration, error: &str) {
+        model.meter.failed(error);
         self.attempts.push(words::Attempt {
             candidate: model.id.clone(),
             status: 0,
-            error: Some("hedge_lost".to_owned()),
+            error: Some(error.to_owned()),
             first_token_ms: None,
             total_ms: milliseconds(took),
             cost: None,
@@ -147,6 +161,7 @@ impl Account {
         self.served = Some(Serving {
             model: step.model.clone(),
             run,
+            total: None,
             usage: None,
             is_booked: false,
         });
@@ -156,6 +171,10 @@ impl Account {
     pub(super) fn set_aside(&mut self) {
         if let Some(served) = self.served.take() {
             self.book_attempt(&served, &Ending::Well);
+            // The model did what it was asked to; that it did not serve is for the policies to know.
+            if let Some(attempt) = self.attempts.last_mut() {
+                attempt.error = Some("passed_over".to_owned());
+            }
             self.bill.add(served.cost());
             self.aside = Some((served, self.attempts.len() - 1));
         }
@@ -166,7 +185,7 @@ impl Account {
         if let Some((served, place)) = self.aside.take() {
             // The attempt that serves comes last, as it always does.
             let attempt = self.attempts.remove(place);
-            self.attempts.push(attempt);
+            self.attempts.push(words::Attempt { error: None, ..attempt });
             self.served = Some(Serving {
                 is_booked: true,
                 ..served
@@ -181,7 +200,14 @@ impl Account {
         }
     }
 
-    /// The answer is whole.
+    /// All of the answer has come, though nothing of it has gone out.
+    pub(super) fn is_whole(&mut self) {
+        if let Some(served) = &mut self.served {
+            served.total = Some(served.run.began.elapsed());
+        }
+    }
+
+    /// The answer is on its way.
     pub(super) fn ended_well(&mut self) {
         self.ending = Ending::Well;
     }
@@ -244,6 +270,9 @@ impl Account {
     }
 
     fn book(&mut self) {
+        for attempt in self.bill.take_given_up() {
+            self.unanswered(&attempt.model, attempt.after, "client_disconnected");
+        }
         let cost = self.cost();
         let usage = self.served.as_ref().and_then(|served| served.usage).unwrap_or_default();
         self.book_labels(cost);
@@ -270,10 +299,8 @@ impl Account {
         let is_well = self.ending == Ending::Well;
         let ended = telemetry::Ended {
             error: if served.is_some() { self.ending.error() } else { failed },
-            first_token: served
-                .filter(|_| self.call.ask.is_stream)
-                .map(|served| served.run.took),
-            total: served.filter(|_| is_well).map(|served| served.run.began.elapsed()),
+            first_token: served.filter(|_| self.call.ask.is_stream).map(|served| served.run.took),
+            total: served.filter(|_| is_well).map(Serving::total),
             usage: served.and_then(|served| served.usage.as_ref()),
             cost,
         };
@@ -284,7 +311,7 @@ impl Account {
 
     fn book_attempt(&mut self, served: &Serving, ending: &Ending) {
         let cost = served.cost();
-        let total = served.run.began.elapsed();
+        let total = served.total();
         let (health, meter) = (&served.model.health, &served.model.meter);
         // A whole answer has no first token that anybody saw.
         let first_token = self.call.ask.is_stream.then_some(served.run.took);

@@ -139,8 +139,9 @@ impl Asking {
         );
         match &failure.kind {
             Kind::TimedOut => AskFailure::TimedOut,
-            Kind::Other(_) => AskFailure::Other(failure.detail().to_owned()),
-            _ => AskFailure::Upstream(failure.detail().to_owned()),
+            // What a caller would be told: policies say it on to callers.
+            Kind::Other(_) => AskFailure::Other(failure.told()),
+            _ => AskFailure::Upstream(failure.told()),
         }
     }
 }

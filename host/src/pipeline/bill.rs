@@ -1,7 +1,11 @@
-//! What a request has cost beside the answer that serves it: models that policies asked, and answers that were passed over.
+//! What a request has cost beside the answer that serves it: models that policies asked, answers that were passed over, and
+//! attempts that were given up.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use crate::generation::Model;
 use crate::money::Nanodollars;
 
 /// What was spent beside the answer.
@@ -10,6 +14,14 @@ pub(super) struct Bill {
     total: Sum,
     /// The part of it that policies spent on models that they asked.
     asked: Sum,
+    given_up: Mutex<Vec<GivenUp>>,
+}
+
+/// An attempt that was under way when nobody waited for it any more. What it cost nobody says.
+#[derive(Debug)]
+pub(super) struct GivenUp {
+    pub(super) model: Arc<Model>,
+    pub(super) after: Duration,
 }
 
 /// A sum to which several attempts may add at once. One unknown part makes it unknown.
@@ -29,6 +41,18 @@ impl Bill {
     pub(super) fn add_asked(&self, cost: Option<Nanodollars>) {
         self.total.add(cost);
         self.asked.add(cost);
+    }
+
+    /// The client has gone.
+    pub(super) fn give_up(&self, attempt: GivenUp) {
+        self.given_up
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(attempt);
+    }
+
+    pub(super) fn take_given_up(&self) -> Vec<GivenUp> {
+        std::mem::take(&mut *self.given_up.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn total(&self) -> Option<Nanodollars> {

@@ -35,13 +35,14 @@ pub(super) struct Held {
     usage_at: Option<Range<usize>>,
 }
 
-/// Takes in what is left of an answer, up to so many bytes of it.
-pub(super) async fn whole(reply: Reply, step: &Step, most: usize) -> Result<Taken, Failure> {
+/// Takes in what is left of an answer, up to so many bytes of it. An error says what was used until then.
+pub(super) async fn whole(reply: Reply, step: &Step, most: usize) -> Result<Taken, (Failure, Option<Usage>)> {
     match reply {
         Reply::Whole(whole) if whole.body.len() > most => Ok(Taken::TooLarge(Reply::Whole(whole))),
         Reply::Whole(whole) => {
             let document = Document::parse(whole.body.clone(), LIMITS);
-            let document = document.map_err(|error| Failure::upstream(format!("the answer is not JSON: {error}")))?;
+            let unreadable = |error| Failure::upstream(format!("the answer is not JSON: {error}"));
+            let document = document.map_err(|error| (unreadable(error), whole.usage))?;
             Ok(Taken::Held(Box::new(Held {
                 reading: Reading::of(&document),
                 reply: Reply::Whole(whole),
@@ -52,7 +53,7 @@ pub(super) async fn whole(reply: Reply, step: &Step, most: usize) -> Result<Take
     }
 }
 
-async fn stream(beginning: Beginning, step: &Step, most: usize) -> Result<Taken, Failure> {
+async fn stream(beginning: Beginning, step: &Step, most: usize) -> Result<Taken, (Failure, Option<Usage>)> {
     let Beginning {
         mut events,
         mut has_more,
@@ -60,7 +61,8 @@ async fn stream(beginning: Beginning, step: &Step, most: usize) -> Result<Taken,
     } = beginning;
     let mut watched = Watched::new(source, step);
     while has_more && events.len() <= most {
-        has_more = watched.next(&mut events).await?;
+        let next = watched.next(&mut events).await;
+        has_more = next.map_err(|failure| (failure, watched.source.usage()))?;
     }
     let is_too_large = events.len() > most;
     let (reading, usage_at) = if is_too_large {

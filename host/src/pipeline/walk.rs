@@ -1,22 +1,25 @@
 //! The steps of a decision, walked until one answers: what a failure means, when the next step is tried, and when an answer
 //! is shown to the policies that want to review it. How one step is taken is in `attempt`.
 
-use std::pin::Pin;
+use std::collections::VecDeque;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 
 use super::Call;
 use super::account::Account;
 use super::asking::Asking;
 use super::attempt::{Failure, Outcome, Reply, Run, take};
-use super::bill::Bill;
+use super::bill::{Bill, GivenUp};
 use super::decide::{Decision, Step};
 use super::hold::{self, Held, Taken};
 use crate::error::ApiError;
 use crate::json::Document;
+use crate::money::Usage;
 
 /// What a step brought.
 #[derive(Debug)]
@@ -29,7 +32,7 @@ pub(super) struct Served<'a> {
     pub(super) reasons: Vec<String>,
 }
 
-/// What the policies made of an answer.
+/// What the policies made of an answer. An error says what was used up to then.
 enum Judged {
     Serves(Reply),
     /// Another step is tried first, for this reason.
@@ -53,14 +56,16 @@ pub(super) async fn walk<'a>(
         account.waited(outcome.waited);
         let since = outcome.run.began;
         let judged = match outcome.result {
-            Ok(reply) => judge(reply, step, outcome.run, race.left(), decision, account, asking).await,
-            Err(failure) => Err(failure),
+            Ok(reply) => {
+                let left = race.left();
+                race.beside(judge(reply, step, outcome.run, left, decision, account, asking))
+                    .await
+            }
+            Err(failure) => Err((failure, None)),
         };
         match judged {
             Ok(Judged::Serves(reply)) => {
-                for (step, since) in race.losers() {
-                    account.attempt_lost(step, since.elapsed());
-                }
+                race.end(account);
                 return Ok(Served { step, reply, reasons });
             }
             Ok(Judged::Next(held, reason)) => {
@@ -68,8 +73,8 @@ pub(super) async fn walk<'a>(
                 reasons.push(reason);
                 kept = Some((step, held));
             }
-            Err(failure) => {
-                account.attempt_failed(step, &failure, since.elapsed());
+            Err((failure, usage)) => {
+                account.attempt_failed(step, &failure, since.elapsed(), usage);
                 let is_final = !failure.moves_on();
                 last = Some(failure);
                 if is_final {
@@ -78,6 +83,7 @@ pub(super) async fn walk<'a>(
             }
         }
     }
+    race.end(account);
     if let Some((step, held)) = kept {
         account.serve_aside();
         let reply = held.release(account.cost(), call.ask.wants_usage);
@@ -96,7 +102,7 @@ async fn judge(
     decision: &Decision,
     account: &mut Account,
     asking: Option<&Asking>,
-) -> Result<Judged, Failure> {
+) -> Result<Judged, (Failure, Option<Usage>)> {
     let Some(review) = decision.review.as_ref().filter(|_| left > 0) else {
         account.serving(step, run);
         return Ok(Judged::Serves(reply));
@@ -104,7 +110,7 @@ async fn judge(
     let holding = Instant::now();
     let taken = hold::whole(reply, step, account.review_bytes()).await;
     account.waited(holding.elapsed());
-    let taken = taken.inspect_err(|failure| {
+    let taken = taken.inspect_err(|(failure, _)| {
         if failure.is_the_providers() {
             step.model.health.failure();
         }
@@ -120,6 +126,7 @@ async fn judge(
         }
     };
     account.used(held.usage());
+    account.is_whole();
     let answer = held.answer(step, began.elapsed(), left);
     let opinion = review.next(&answer).await;
     account.waited(asking.map_or(Duration::ZERO, Asking::waited));
@@ -142,6 +149,8 @@ struct Race<'a, 's> {
     running: FuturesUnordered<Taking<'a, 's>>,
     /// Those under way, with when each began.
     begun: Vec<(&'s Step, Instant)>,
+    /// Those that ended while another's answer was reviewed.
+    early: VecDeque<(&'s Step, Outcome)>,
 }
 
 type Taking<'a, 's> = Pin<Box<dyn Future<Output = (&'s Step, Outcome)> + Send + 'a>>;
@@ -157,12 +166,16 @@ impl<'a, 's: 'a> Race<'a, 's> {
             started: 0,
             running: FuturesUnordered::new(),
             begun: Vec::new(),
+            early: VecDeque::new(),
         }
     }
 
     /// How the next step to end went; `None` when there is none left. Dropping the race cancels what is under way.
     async fn next(&mut self) -> Option<(&'s Step, Outcome)> {
         let asked = Instant::now();
+        if let Some(early) = self.early.pop_front() {
+            return self.ended(Some(early), asked);
+        }
         loop {
             if self.running.is_empty() {
                 let step = self.steps.get(self.started)?;
@@ -171,7 +184,10 @@ impl<'a, 's: 'a> Race<'a, 's> {
                     self.run(step);
                 } else {
                     // The usual case needs neither a box nor a race.
-                    return Some((step, take(self.call, self.document, step, self.bill).await));
+                    self.begun.push((step, asked));
+                    let outcome = take(self.call, self.document, step, self.bill).await;
+                    self.begun.clear();
+                    return Some((step, outcome));
                 }
             }
             // The step that was started last says when the one after it may start beside it.
@@ -197,14 +213,28 @@ impl<'a, 's: 'a> Race<'a, 's> {
         Some((step, Outcome { waited, ..outcome }))
     }
 
-    /// Steps that are under way while another serves, with when each began.
-    fn losers(&self) -> impl Iterator<Item = (&'s Step, Instant)> + '_ {
-        self.begun.iter().copied()
+    /// Does something else while the steps under way go on.
+    async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        while !self.running.is_empty() {
+            match select(work.as_mut(), self.running.next()).await {
+                Either::Left((done, _)) => return done,
+                Either::Right((ended, _)) => self.early.extend(ended),
+            }
+        }
+        work.await
+    }
+
+    /// Nobody waits for those that are under way any more.
+    fn end(&mut self, account: &mut Account) {
+        for (step, since) in self.begun.drain(..) {
+            account.attempt_lost(step, since.elapsed());
+        }
     }
 
     /// Steps that could still answer: those not started yet, and those under way.
     fn left(&self) -> usize {
-        self.steps.len() - self.started + self.running.len()
+        self.steps.len() - self.started + self.running.len() + self.early.len()
     }
 
     fn run(&mut self, step: &'s Step) {
@@ -216,5 +246,17 @@ impl<'a, 's: 'a> Race<'a, 's> {
 
     fn may_hedge(&self, step: &Step) -> bool {
         step.hedge_after.is_some() && self.started < self.steps.len()
+    }
+}
+
+/// A client that goes away leaves the steps behind that were under way.
+impl Drop for Race<'_, '_> {
+    fn drop(&mut self) {
+        for (step, since) in self.begun.drain(..) {
+            self.bill.give_up(GivenUp {
+                model: step.model.clone(),
+                after: since.elapsed(),
+            });
+        }
     }
 }

@@ -143,7 +143,7 @@ fn configured(order: &Order<'_>, blueprint: &Blueprint) -> Result<(Instance, Vec
 }
 
 /// Compiles and checks; the last of the checks is wasmtime's own, of every type against the contract.
-fn blueprint(engine: &Engine, order: &Order<'_>, bytes: &[u8]) -> Result<Blueprint, LoadError> {
+pub(super) fn blueprint(engine: &Engine, order: &Order<'_>, bytes: &[u8]) -> Result<Blueprint, LoadError> {
     let component = compile(engine, bytes)?;
     check_world(&component, order.world)?;
     let access = grants::check(&component, order.world, &order.source.name, order.grants)?;

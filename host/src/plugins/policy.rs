@@ -359,6 +359,21 @@ fn configure(
     instance.run(|store, guest| indices.load(&mut *store, guest)?.call_load(&mut *store, config_json))
 }
 
+/// The JSON Schema of a policy's configuration, which is asked for without one. Blocks for as long as compiling takes.
+pub fn config_schema(engine: &Engine, source: &PluginSource, grants: &[Grant]) -> Result<String, LoadError> {
+    let order = Order {
+        source,
+        world: World::Policy,
+        grants,
+        limits: &Limits::default(),
+        configuration: "",
+        configure: &|_, _| Ok(Vec::new()),
+    };
+    let blueprint = load::blueprint(engine, &order, &source.bytes)?;
+    let indices = configure::GuestIndices::new(&blueprint.pre).map_err(load::mismatch)?;
+    schema(&blueprint, &indices)
+}
+
 fn schema(blueprint: &Blueprint, indices: &configure::GuestIndices) -> Result<String, LoadError> {
     let mut instance = blueprint.start(Inputs::default(), blueprint.limits.configure_ms)?;
     Ok(instance.run(|store, guest| indices.load(&mut *store, guest)?.call_schema(&mut *store))?)

@@ -95,7 +95,7 @@ pub(super) struct Files {
 /// Of larger files not even the digest is taken.
 const FILE_BYTES: u64 = 1 << 30;
 /// How long a file must keep its stamp to count as written.
-const SETTLED: Duration = Duration::from_millis(50);
+pub(super) const SETTLED: Duration = Duration::from_millis(50);
 /// How long to wait for that.
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -112,13 +112,45 @@ fn words(text: &str) -> usize {
     if !text.is_ascii() {
         return text.split_whitespace().count();
     }
-    let is_blank = |byte: u8| matches!(byte, b'\t'..=b'\r' | b' ');
     let mut was_blank = true;
-    text.bytes().fold(0, |count, byte| {
-        let begins = was_blank & !is_blank(byte);
-        was_blank = is_blank(byte);
-        count + usize::from(begins)
-    })
+    let mut count = 0;
+    for eight in eights(text) {
+        let blank = blanks(eight);
+        // A word begins where a byte is not blank and the one before it is.
+        let begins = !blank & HIGH & (blank << 8 | u64::from(was_blank) << 7);
+        count += begins.count_ones() as usize;
+        was_blank = blank >> 63 == 1;
+    }
+    count
+}
+
+/// A text's bytes, eight at a time and the last filled up with spaces: a component walks a text several times as fast so.
+fn eights(text: &str) -> impl Iterator<Item = u64> + '_ {
+    let (eights, rest) = text.as_bytes().as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    eights.iter().copied().chain([last]).map(u64::from_le_bytes)
+}
+
+/// The same byte eight times.
+const fn each(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// The high bit of each of eight bytes; below, they say of which of the eight something holds.
+const HIGH: u64 = each(0x80);
+
+/// Which of eight bytes are this one. No sum crosses into the byte beside, here and below.
+fn equal(bytes: u64, byte: u8) -> u64 {
+    let differs = bytes ^ each(byte);
+    !(((differs & !HIGH) + !HIGH) | differs) & HIGH
+}
+
+/// Which of eight ASCII bytes are white space.
+fn blanks(bytes: u64) -> u64 {
+    let from = |least: u8| bytes + each(0x80 - least);
+    let is_control = from(b'\t') & !from(b'\r' + 1) & HIGH;
+    is_control | equal(bytes, b' ')
 }
 
 fn density(text: &str, technical: &Terms, thresholds: &[f64; 3]) -> Measured {
@@ -221,7 +253,7 @@ fn has_several_steps(text: &str) -> bool {
 }
 
 fn question_marks(text: &str) -> usize {
-    text.bytes().filter(|&byte| byte == b'?').count()
+    eights(text).map(|eight| equal(eight, b'?').count_ones() as usize).sum()
 }
 
 fn tier_of(score: f64, thresholds: &[f64; 3]) -> &'static str {
@@ -274,7 +306,7 @@ impl<const N: usize> Glossary<N> {
 
 #[cfg(test)]
 mod tests {
-    use super::words;
+    use super::{question_marks, words};
 
     #[test]
     fn words_are_counted_alike_in_ascii_and_beyond() {
@@ -288,6 +320,20 @@ mod tests {
             "ein schöner Tag",
         ] {
             assert_eq!(words(text), text.split_whitespace().count(), "{text:?}");
+        }
+        for letter in '\0'..='\x7f' {
+            for at in 0..9 {
+                let text = format!("{}{letter}b {letter}", &"abcdefgh"[..at.min(8)]);
+                assert_eq!(words(&text), text.split_whitespace().count(), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn question_marks_are_counted_among_all_bytes() {
+        let text = "?\u{bf}¿é??\u{7f}\0>@?".repeat(3);
+        for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)) {
+            assert_eq!(question_marks(&text[at..]), text[at..].matches('?').count());
         }
     }
 }

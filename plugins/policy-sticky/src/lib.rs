@@ -82,7 +82,12 @@ impl Observe for Sticky {
             return;
         };
         // Attempts that failed come first; where all failed, nobody has moved. A client that went away was being served.
-        let is_served = |attempt: &&Attempt| matches!(attempt.error.as_deref(), None | Some("client_disconnected" | "client_slow"));
+        let is_served = |attempt: &&Attempt| {
+            matches!(
+                attempt.error.as_deref(),
+                None | Some("client_disconnected" | "client_slow")
+            )
+        };
         let Some(served) = ended.attempts.iter().rev().find(is_served) else {
             return;
         };

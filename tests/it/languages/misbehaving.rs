@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tests::languages::{self, LANGUAGES};
-use tests::{Gateway, Reply};
+use tests::{Gateway, Home, Reply};
 
 /// What the guest is told to do, and the kinds of fault that this may be.
 const DEEDS: &[(&str, &[&str])] = &[
@@ -13,6 +13,8 @@ const DEEDS: &[(&str, &[&str])] = &[
     ("throw", &["trap", "guest"]),
     ("exit", &["trap"]),
     ("invent", &["invalid_output"]),
+    // A million steps are more than the host copies, and for some more than their memory holds.
+    ("flood", &["copied_too_much", "memory", "trap", "guest"]),
 ];
 
 /// There is nothing in JavaScript that ends a program.
@@ -91,6 +93,9 @@ async fn guests_in_every_language_misbehave_at_their_own_cost_alone() {
             languages::component(language, "misbehaves"),
         );
     }
+    for language in LANGUAGES {
+        never_ends(&home, language);
+    }
     // Compiles what is not compiled yet, for which a gateway's start has no patience.
     let checked = home.run(&["check"]);
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
@@ -101,6 +106,23 @@ async fn guests_in_every_language_misbehave_at_their_own_cost_alone() {
         keeps_what_it_may(&gateway, language).await;
     }
     assert!(gateway.is_running());
+}
+
+/// A configuration that it never comes to an end with is refused.
+fn never_ends(home: &Home, language: &str) {
+    let file = home.write(
+        "loop.toml",
+        format!(
+            "[policies.stuck]\ncomponent = \"plugins/{language}.wasm\"\nconfig = {{ deed = \"loop\" }}\nlimits = {{ configure_ms = 2_000 }}\n"
+        ),
+    );
+    let checked = home.run(&["check", "--config", file.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(
+        !checked.status.success() && said.contains("stuck: "),
+        "{language}: {said}"
+    );
+    assert!(said.contains("2000 ms"), "{language}: {said}");
 }
 
 async fn fails_alone(gateway: &Gateway, language: &str) {

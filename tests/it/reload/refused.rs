@@ -242,3 +242,32 @@ async fn trouble_that_is_over_is_not_shown_beside_trouble_that_is_not() {
     rename_over(&other, &guests::version(2));
     until_version(&gateway, 2).await;
 }
+
+#[tokio::test]
+async fn an_empty_configuration_is_one_that_is_about_to_be_written() {
+    let config = told("\"a\"", EVENTS);
+    let gateway = serving(&config).await;
+    gateway.home().write("pointsman.toml", "\n");
+    let report = gateway.reload().await;
+    assert_eq!(report.status, 422, "{}", report.text());
+    assert!(
+        report.text().contains("is empty; what is in service stays"),
+        "{}",
+        report.text()
+    );
+    assert_eq!(
+        gateway
+            .metric("pointsman_plugin_reload_failed{plugin=\"config\"}")
+            .await,
+        1.0
+    );
+    assert_eq!(asked(&gateway).await.1, "version 0001");
+    gateway.write_config(&told("\"b\", \"a\"", EVENTS));
+    gateway.until("/admin/plugins", |shown| shown["generation"] == 2).await;
+    assert_eq!(
+        gateway
+            .metric("pointsman_plugin_reload_failed{plugin=\"config\"}")
+            .await,
+        0.0
+    );
+}

@@ -5,6 +5,7 @@ mod c;
 mod encode;
 mod go;
 mod javascript;
+mod lines;
 mod python;
 mod rust;
 mod tools;
@@ -37,7 +38,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
         .clone()
         .unwrap_or_else(|| manifest::component(&options.dir, &project.manifest));
     let inspection = make(&project, &output)?;
-    print!("{}", told(&project, &output, &inspection));
+    print!("{}", lines::told(&project, &output, &inspection));
     Ok(())
 }
 
@@ -107,40 +108,6 @@ fn place(output: &Path, component: &[u8]) -> Result<()> {
     fs::write(&unfinished, component)
         .and_then(|()| fs::rename(&unfinished, output))
         .with_context(|| format!("cannot write {}", output.display()))
-}
-
-/// What was made, and the lines that put it into service.
-fn told(project: &Project, output: &Path, inspection: &Inspection) -> String {
-    let name = &project.manifest.name;
-    let output = output.display();
-    let grants: Vec<String> = inspection.grants.iter().map(|grant| format!("\"{grant}\"")).collect();
-    let imports: Vec<&str> = inspection.imports.iter().map(|import| import.name.as_str()).collect();
-    let mut text = format!(
-        "{output}\n  digest   sha256:{}\n  size     {} bytes\n  imports  {}\n  grants   {}\n\nIn the configuration:\n\n",
-        inspection.digest,
-        inspection.size,
-        if imports.is_empty() {
-            "none".to_owned()
-        } else {
-            imports.join(", ")
-        },
-        if grants.is_empty() {
-            "none needed".to_owned()
-        } else {
-            grants.join(", ")
-        },
-    );
-    match project.manifest.kind {
-        Kind::Policy => {
-            text.push_str(&format!("[policies.{name}]\ncomponent = \"{output}\"\n"));
-            if !grants.is_empty() {
-                text.push_str(&format!("grants = [{}]\n", grants.join(", ")));
-            }
-            text.push_str(&format!("config = {{}}\n\n[routes.auto]\npolicies = [\"{name}\"]\n"));
-        }
-        Kind::Adapter => text.push_str(&format!("[providers.{name}]\nadapter = \"{output}\"\n")),
-    }
-    text
 }
 
 /// A program of a toolchain, in the plugin's folder.

@@ -7,11 +7,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::running::{self, Running};
-use crate::plugins::{self, Engine, EngineConfig, Inspection};
+use crate::plugins::{self, Engine, EngineConfig, Inspection, PluginSource};
+use crate::reload::built_in;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {
-    /// The component
+    /// The component; or the name of a policy in the box, where there is no such file
     file: PathBuf,
     /// The plugin's name in the configuration, to compare with; without it the one whose file this is, or that is called as it
     #[arg(long, value_name = "NAME")]
@@ -22,11 +23,14 @@ pub(in crate::cli) struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Print the JSON Schema of a policy's configuration, and nothing else
+    #[arg(long, conflicts_with_all = ["json", "name", "admin"])]
+    schema: bool,
 }
 
 pub(super) async fn run(config: Option<&Path>, options: &Options) -> Result<(), String> {
     let file = options.file.display();
-    let bytes = std::fs::read(&options.file).map_err(|error| format!("{file}: {error}"))?;
+    let bytes = component(&options.file).map_err(|error| format!("{file}: {error}"))?;
     let engine = EngineConfig {
         cache_dir: None,
         slots: 1,
@@ -34,6 +38,9 @@ pub(super) async fn run(config: Option<&Path>, options: &Options) -> Result<(), 
     };
     let engine = Engine::new(&engine).map_err(|error| format!("the plugin engine: {error:#}"))?;
     let inspection = plugins::inspect(&engine, &bytes).map_err(|error| format!("{file}: {error}"))?;
+    if options.schema {
+        return schema(&engine, bytes, &inspection).map_err(|error| format!("{file}: {error}"));
+    }
     let running = running::find(config, options.admin.as_deref(), options.name.as_deref(), &options.file).await?;
     if options.json {
         println!("{:#}", as_json(&inspection, &running));
@@ -41,6 +48,30 @@ pub(super) async fn run(config: Option<&Path>, options: &Options) -> Result<(), 
         print!("{}{}", as_table(&inspection), running.told(&inspection));
     }
     Ok(())
+}
+
+fn component(file: &Path) -> std::io::Result<Vec<u8>> {
+    let boxed = || {
+        file.to_str()
+            .and_then(|name| built_in("policy", name))
+            .map(<[u8]>::to_vec)
+    };
+    std::fs::read(file).or_else(|error| boxed().ok_or(error))
+}
+
+fn schema(engine: &Engine, bytes: Vec<u8>, inspection: &Inspection) -> Result<(), String> {
+    if inspection.world != Some(plugins::World::Policy) {
+        return Err("only a policy has a configuration".to_owned());
+    }
+    let source = PluginSource::new("inspected", bytes);
+    let schema = plugins::config_schema(engine, &source, &inspection.grants).map_err(|error| error.to_string())?;
+    match schema.trim() {
+        "" => Err("it gives no schema of its configuration".to_owned()),
+        schema => {
+            println!("{schema}");
+            Ok(())
+        }
+    }
 }
 
 fn world(inspection: &Inspection) -> String {

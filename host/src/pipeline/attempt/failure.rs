@@ -100,7 +100,11 @@ impl Failure {
         let message = format!("the provider answered with status {status}");
         Self {
             status,
-            ..Self::new(kind, message, format!("status {status}, which was not explained: {fault}"))
+            ..Self::new(
+                kind,
+                message,
+                format!("status {status}, which was not explained: {fault}"),
+            )
         }
     }
 
@@ -149,6 +153,11 @@ impl Failure {
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
+    }
+
+    /// For people outside.
+    pub fn told(&self) -> String {
+        self.clone().into_error(1).message
     }
 
     /// For the log.

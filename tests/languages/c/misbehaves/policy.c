@@ -20,6 +20,8 @@ static void allocate(size_t size) {
 static unsigned deeper(volatile unsigned depth) { return deeper(depth + 1) + depth; }
 
 bool exports_pointsman_plugin_configure_load(plugin_string_t *config, plugin_list_string_t *ret, plugin_string_t *err) {
+  for (size_t at = 0; at + 4 <= config->len; at++)
+    while (!memcmp(config->ptr + at, "loop", 4)) kept = NULL;
   ret->ptr = NULL;
   ret->len = 0;
   return true;
@@ -48,6 +50,10 @@ bool exports_pointsman_plugin_route_decide(exports_pointsman_plugin_route_summar
     plan->steps.ptr = calloc(1, sizeof *plan->steps.ptr);
     plan->steps.len = 1;
     plugin_string_dup(&plan->steps.ptr->candidate, "moon");
+  }
+  if (SAYS("flood")) {
+    plan->steps.len = 1000000;
+    plan->steps.ptr = calloc(plan->steps.len, sizeof *plan->steps.ptr);
   }
   // The allocator rounds up to a power of two.
   if (SAYS("leak")) allocate(4 << 20);

@@ -5,7 +5,13 @@ import { lastUserText } from "pointsman:plugin/prompt@0.1.0";
 let calls = 0;
 const kept = [];
 
-export const configure = { load: () => [], schema: () => "{}" };
+export const configure = {
+  load(config) {
+    while (config.includes("loop"));
+    return [];
+  },
+  schema: () => "{}",
+};
 
 export const route = {
   decide() {
@@ -21,6 +27,8 @@ export const route = {
         throw new Error("on purpose");
       case "invent":
         return plan(["moon"]);
+      case "flood":
+        return plan(new Array(1_000_000).fill("moon"));
       case "leak":
         kept.push(new Uint8Array(8 << 20).fill(1));
     }

@@ -12,6 +12,8 @@ kept: list[bytearray] = []
 
 class Configure(exports.Configure):
     def load(self, config: str) -> list[str]:
+        while "loop" in config:
+            pass
         return []
 
     def schema(self) -> str:
@@ -38,6 +40,8 @@ class Route(exports.Route):
                 sys.exit(0)
             case "invent":
                 return plan(["moon"])
+            case "flood":
+                return plan(["moon"] * 1_000_000)
             case "leak":
                 kept.append(bytearray(b"1" * (8 << 20)))
         return plan([])

@@ -6,7 +6,13 @@ import type { Verdict } from "pointsman:plugin/route@0.1.0";
 let calls = 0;
 const kept: Uint8Array[] = [];
 
-export const configure = { load: (): string[] => [], schema: () => "{}" };
+export const configure = {
+  load(config: string): string[] {
+    while (config.includes("loop"));
+    return [];
+  },
+  schema: () => "{}",
+};
 
 export const route = {
   decide(): Verdict {
@@ -22,6 +28,8 @@ export const route = {
         throw new Error("on purpose");
       case "invent":
         return plan(["moon"]);
+      case "flood":
+        return plan(new Array<string>(1_000_000).fill("moon"));
       case "leak":
         kept.push(new Uint8Array(8 << 20).fill(1));
     }

@@ -24,11 +24,15 @@ pub(super) fn build(project: &Project) -> Result<Vec<u8>> {
         true => Some(search.need("tsc", "the compiler of TypeScript", REMEDY)),
         false => None,
     };
-    let (engine, what) = match project.manifest.engine {
-        Engine::QuickJs => ("componentize-qjs", "which makes a component with QuickJS"),
-        Engine::StarlingMonkey => ("componentize-js", "which makes a component with StarlingMonkey"),
+    let (engine, what, remedy) = match project.manifest.engine {
+        Engine::QuickJs => ("componentize-qjs", "which makes a component with QuickJS", REMEDY),
+        Engine::StarlingMonkey => (
+            "componentize-js",
+            "which makes a component with StarlingMonkey",
+            "npm install @bytecodealliance/componentize-js@0.23.0 @bytecodealliance/preview2-shim@0.25.0 (in the plugin's folder)",
+        ),
     };
-    let engine = search.need(engine, what, REMEDY);
+    let engine = search.need(engine, what, remedy);
     search.end()?;
 
     let types = project.dir.join("types/pointsman.d.ts");

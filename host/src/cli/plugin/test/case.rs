@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-use super::verdict::Expected;
+use super::verdict::{Expected, ExpectedOpinion};
 use crate::plugins::{Models, Prompt, Replies, words};
 
 #[derive(Debug, Clone, Deserialize)]
@@ -32,8 +32,8 @@ pub(super) struct Case {
     pub(super) grants: Option<Vec<String>>,
     pub(super) replies: Vec<Prepared>,
     pub(super) asked: Option<Vec<String>>,
-    answer: Option<Value>,
-    opinion: Option<Value>,
+    answer: Option<GivenAnswer>,
+    pub(super) opinion: Option<ExpectedOpinion>,
 }
 
 impl Default for Case {
@@ -143,6 +143,23 @@ pub(super) struct Prepared {
     failure: Option<String>,
 }
 
+/// An answer that is to be reviewed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GivenAnswer {
+    candidate: String,
+    text: String,
+    refusal: Option<String>,
+    finish_reason: Option<String>,
+    tool_calls: Vec<(String, String)>,
+    mean_logprob: Option<f64>,
+    input_tokens: u64,
+    output_tokens: u64,
+    cost_usd: Option<Usd>,
+    total_ms: u32,
+    steps_left: Option<u32>,
+}
+
 /// Nano-dollars, given in dollars.
 #[derive(Debug, Clone, Copy)]
 struct Usd(u64);
@@ -200,6 +217,25 @@ impl Case {
             replies: self.replies.clone(),
             all_text: joined(messages(&self.request).iter()),
             asked: Mutex::default(),
+        })
+    }
+
+    /// The answer that a review is about.
+    pub(super) fn answer(&self) -> Option<words::Reviewed> {
+        let given = self.answer.clone()?;
+        Some(words::Reviewed {
+            candidate: given.candidate,
+            text: given.text,
+            refusal: given.refusal,
+            finish_reason: given.finish_reason.unwrap_or_else(|| "stop".into()),
+            tool_calls: given.tool_calls,
+            mean_logprob: given.mean_logprob,
+            input_tokens: given.input_tokens,
+            output_tokens: given.output_tokens,
+            cost: given.cost_usd.map(|cost| cost.0),
+            total_ms: given.total_ms,
+            steps_left: given.steps_left.unwrap_or(1),
+            extras: Vec::new(),
         })
     }
 

@@ -77,15 +77,10 @@ pub(super) async fn run(bench: &Bench, name: &str, text: &str, report: &mut Repo
     if file.cases.is_empty() && file.reviews.is_empty() && file.warnings.is_none() {
         report.wrong(name, "    no cases, and no error expected");
     }
-    if !file.reviews.is_empty() {
-        report.skipped(
-            name,
-            file.reviews.len(),
-            "`reviews` are for the SDK's `review_golden`; this command asks for decisions alone",
-        );
-    }
+    let decisions = file.cases.into_iter().map(|value| (Hook::Decide, value));
+    let reviews = file.reviews.into_iter().map(|value| (Hook::Review, value));
     let mut cases = Vec::new();
-    for value in file.cases {
+    for (hook, value) in decisions.chain(reviews) {
         let case: Case = match serde_json::from_value(value.clone()) {
             Ok(case) => case,
             Err(error) => {
@@ -100,17 +95,26 @@ pub(super) async fn run(bench: &Bench, name: &str, text: &str, report: &mut Repo
         };
         let outcome = match own {
             Some(Err(error)) => Err(format!("    it does not load with these grants: {error}")),
-            Some(Ok(policy)) => check(bench, &policy, &case).await,
-            None => check(bench, &policy, &case).await,
+            Some(Ok(policy)) => check(bench, &policy, &case, hook).await,
+            None => check(bench, &policy, &case, hook).await,
         };
         match outcome {
             Ok(()) => report.right(),
             Err(complaint) => report.wrong(&title, &complaint),
         }
-        cases.push(value);
+        if hook == Hook::Decide {
+            cases.push(value);
+        }
     }
     let config = file.config;
     Some(Ground { policy, config, cases })
+}
+
+/// What a case is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hook {
+    Decide,
+    Review,
 }
 
 fn named(grants: &[String]) -> Vec<Grant> {
@@ -143,19 +147,11 @@ async fn load(bench: &Bench, config: &Value, grants: &[Grant]) -> Result<Policy,
     }
 }
 
-async fn check(bench: &Bench, policy: &Policy, case: &Case) -> Result<(), String> {
-    let (verdict, asked) = decide(bench, policy, case).await;
-    let Some(expected) = &case.verdict else {
-        // A replayed finding: anything but a fault is good.
-        return match (bench.is_replay, verdict) {
-            (true, Ok(_)) => Ok(()),
-            (true, Err(fault)) => Err(format!("    {fault}")),
-            (false, _) => Err("    the case has no verdict".to_owned()),
-        };
-    };
-    if let Some(complaint) = expected.complaint(&verdict) {
-        return Err(complaint);
-    }
+async fn check(bench: &Bench, policy: &Policy, case: &Case, hook: Hook) -> Result<(), String> {
+    let asked = match hook {
+        Hook::Decide => check_verdict(bench, policy, case).await,
+        Hook::Review => check_opinion(bench, policy, case).await,
+    }?;
     if case.asked.as_ref().is_some_and(|expected| *expected != asked) {
         return Err(format!(
             "    - expected the models {:?} to be asked\n    + got {asked:?}",
@@ -174,8 +170,38 @@ async fn check(bench: &Bench, policy: &Policy, case: &Case) -> Result<(), String
     Ok(())
 }
 
-/// Asks with the state that the case brings, and no other.
+/// Returns the models that were asked.
+async fn check_opinion(bench: &Bench, policy: &Policy, case: &Case) -> Result<Vec<String>, String> {
+    let answer = case.answer().ok_or("    the case has no answer")?;
+    let expected = case.opinion.as_ref().ok_or("    the case has no opinion")?;
+    let (opinion, asked) = patiently(bench, case, async |call| policy.review(call, &answer).await).await;
+    expected.complaint(&opinion).map_or(Ok(asked), Err)
+}
+
+/// Returns the models that were asked.
+async fn check_verdict(bench: &Bench, policy: &Policy, case: &Case) -> Result<Vec<String>, String> {
+    let (verdict, asked) = decide(bench, policy, case).await;
+    let Some(expected) = &case.verdict else {
+        // A replayed finding: anything but a fault is good.
+        return match (bench.is_replay, verdict) {
+            (true, Ok(_)) => Ok(asked),
+            (true, Err(fault)) => Err(format!("    {fault}")),
+            (false, _) => Err("    the case has no verdict".to_owned()),
+        };
+    };
+    expected.complaint(&verdict).map_or(Ok(asked), Err)
+}
+
 async fn decide(bench: &Bench, policy: &Policy, case: &Case) -> (Result<Verdict, Fault>, Vec<String>) {
+    patiently(bench, case, async |call| policy.decide(call).await).await
+}
+
+/// Calls with the state that the case brings, and no other.
+async fn patiently<T>(
+    bench: &Bench,
+    case: &Case,
+    work: impl AsyncFn(&Call) -> Result<T, Fault>,
+) -> (Result<T, Fault>, Vec<String>) {
     let mut models = case.models();
     let mut call = Call {
         summary: case.summary(),
@@ -183,7 +209,7 @@ async fn decide(bench: &Bench, policy: &Policy, case: &Case) -> (Result<Verdict,
         prompt: case.prompt(),
         models: None,
     };
-    let mut verdict = Err(Fault::Busy);
+    let mut outcome = Err(Fault::Busy);
     for _ in 0..PATIENCE {
         let held = case.state.iter();
         let held = held.map(|(key, held): (&String, &Held)| (key.as_str(), held.to_string().into_bytes()));
@@ -192,17 +218,20 @@ async fn decide(bench: &Bench, policy: &Policy, case: &Case) -> (Result<Verdict,
         }
         models = case.models();
         call.models = Some(models.clone());
-        verdict = policy.decide(&call).await;
-        if !matches!(verdict, Err(Fault::Deadline(_))) {
+        outcome = work(&call).await;
+        if !matches!(outcome, Err(Fault::Deadline(_))) {
             break;
         }
     }
     let asked = models.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    (verdict, asked)
+    (outcome, asked)
 }
 
 /// Asks about so many odd requests under each configuration; what is found are golden files to replay.
 pub(super) async fn fuzz(bench: &Bench, grounds: &[Ground], odd: &mut fuzz::Odd, times: u64, report: &mut Report) {
+    if grounds.is_empty() && times > 0 {
+        report.untried("no golden file has a configuration that the policy accepts");
+    }
     for round in 0..times {
         let Some(ground) = grounds.get((round % grounds.len().max(1) as u64) as usize) else {
             return;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::diff;
 use crate::plugins::Fault;
-use crate::plugins::words::{Step, Verdict};
+use crate::plugins::words::{Opinion, Step, Verdict};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,6 +36,33 @@ pub(super) struct ExpectedRejection {
     code: String,
     message: Option<String>,
     retry_after_ms: Option<u32>,
+}
+
+/// What is expected of a review: text that its reason, or its fault, contains.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ExpectedOpinion {
+    Accept,
+    Next(String),
+    Fault(String),
+}
+
+impl ExpectedOpinion {
+    /// What is wrong with an opinion, if anything is.
+    pub(super) fn complaint(&self, opinion: &Result<Opinion, Fault>) -> Option<String> {
+        let is_right = match (self, opinion) {
+            (Self::Accept, Ok(Opinion::Accept)) => true,
+            (Self::Next(text), Ok(Opinion::Next(reason))) => reason.contains(text),
+            (Self::Fault(text), Err(fault)) => fault.to_string().contains(text),
+            _ => false,
+        };
+        let got = match opinion {
+            Ok(Opinion::Accept) => "accept".to_owned(),
+            Ok(Opinion::Next(reason)) => format!("next, since {reason}"),
+            Err(fault) => format!("fault: {fault}"),
+        };
+        (!is_right).then(|| format!("    - expected {self:?}\n    + got {got}"))
+    }
 }
 
 impl Expected {

@@ -1,8 +1,16 @@
-// Package export_pointsman_plugin_configure accepts every configuration.
+// Package export_pointsman_plugin_configure accepts every configuration, and never comes to an end with those that say `loop`.
 package export_pointsman_plugin_configure
 
-import "go.bytecodealliance.org/pkg/wit/types"
+import (
+	"strings"
 
-func Load(string) types.Result[[]string, string] { return types.Ok[[]string, string](nil) }
+	"go.bytecodealliance.org/pkg/wit/types"
+)
+
+func Load(config string) types.Result[[]string, string] {
+	for strings.Contains(config, "loop") {
+	}
+	return types.Ok[[]string, string](nil)
+}
 
 func Schema() string { return "{}" }

@@ -34,6 +34,8 @@ func Decide(pointsman_plugin_route.Summary, []pointsman_plugin_route.Candidate) 
 		os.Exit(0)
 	case "invent":
 		plan.Steps = []pointsman_plugin_route.Step{{Candidate: "moon"}}
+	case "flood":
+		plan.Steps = make([]pointsman_plugin_route.Step, 1_000_000)
 	case "leak":
 		kept = append(kept, bytes.Repeat([]byte{1}, 8<<20))
 	}

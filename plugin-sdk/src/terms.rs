@@ -207,7 +207,10 @@ impl Terms {
             if wanted.as_str().is_empty() {
                 return Some(at);
             }
-            if letter.to_lowercase().any(|letter| wanted.next() != Some(letter)) {
+            if letter
+                .to_lowercase()
+                .any(|letter| wanted.next().map(folded) != Some(folded(letter)))
+            {
                 return None;
             }
         }
@@ -247,6 +250,11 @@ impl Term {
 /// A byte's place among those that may come second.
 fn second(byte: u8) -> u64 {
     1 << (byte & 63)
+}
+
+/// A lower-case letter in the form in which letters are compared. A word's last sigma looks otherwise, and capitals have but one.
+fn folded(letter: char) -> char {
+    if letter == 'ς' { 'σ' } else { letter }
 }
 
 fn is_word(letter: char) -> bool {
@@ -308,6 +316,10 @@ mod tests {
             [true, true, false]
         );
         assert_eq!(found(&["é"], WORDS, "été"), [false]);
+        for text in ["ΟΔΟΣ", "οδος", "Οδοσ", "μια ΟΔΟΣ."] {
+            assert_eq!(found(&["οδος", "ΟΔΟΣ", "Οδοσ"], WORDS, text), [true; 3], "{text}");
+        }
+        assert_eq!(found(&["ΣΟΦΟΣ"], WORDS, "ο σοφός, ο σοφος"), [true]);
     }
 
     #[test]

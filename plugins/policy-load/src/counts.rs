@@ -17,9 +17,9 @@ pub(crate) fn used(candidate: &str, now_ms: u64, window_s: u32) -> u64 {
 
 /// Counts what a request has used, for the window that it ended in.
 pub(crate) fn count(ended: &Ended, usage: Usage, window_s: u32) {
+    let served = ended.served();
     for (index, attempt) in ended.attempts.iter().enumerate() {
-        let served = index + 1 == ended.attempts.len() && attempt.error.is_none();
-        let amount = amount(attempt, served, ended, usage);
+        let amount = amount(attempt, served == Some(index), ended, usage);
         if amount > 0 {
             // Two windows long, so that a clock that is a little behind still finds it.
             let ttl_ms = 2000 * u64::from(window_s);
@@ -33,7 +33,7 @@ pub(crate) fn count(ended: &Ended, usage: Usage, window_s: u32) {
     }
 }
 
-/// Tokens are told of the request as a whole, so they are those of the attempt that served it: the last one.
+/// Tokens are told of the request as a whole, so they are those of the attempt that served it.
 fn amount(attempt: &Attempt, served: bool, ended: &Ended, usage: Usage) -> u64 {
     let served = u64::from(served);
     match usage {

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use config::{Config, Mode, Whom};
 use pointsman_plugin::{
-    Attempt, Candidate, Ended, Observe, Plan, Policy, Request, Verdict, export_policy, standing::Standing, state,
+    Candidate, Ended, Observe, Plan, Policy, Request, Verdict, export_policy, standing::Standing, state,
 };
 use price::{Place, Turn, staying, switching};
 use serde::{Deserialize, Serialize};
@@ -81,14 +81,8 @@ impl Observe for Sticky {
         let Some((key, estimate)) = own.and_then(|(_, value)| value.split_once('/')) else {
             return;
         };
-        // Attempts that failed come first; where all failed, nobody has moved. A client that went away was being served.
-        let is_served = |attempt: &&Attempt| {
-            matches!(
-                attempt.error.as_deref(),
-                None | Some("client_disconnected" | "client_slow")
-            )
-        };
-        let Some(served) = ended.attempts.iter().rev().find(is_served) else {
+        // Where all failed, nobody has moved.
+        let Some(served) = ended.served().map(|index| &ended.attempts[index]) else {
             return;
         };
         let input = match ended.input_tokens {

@@ -1,7 +1,7 @@
 //! The golden files, and what takes more than one request: who served, and what is kept of it.
 
 use pointsman_plugin::{
-    Verdict,
+    Attempt, Verdict,
     testing::{Case, TestHost, golden},
 };
 use serde_json::{Value, json};

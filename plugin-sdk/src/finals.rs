@@ -69,7 +69,7 @@ impl Compare {
 /// An answer without the thoughts that some models put before it: nothing of one that is cut off amid them.
 pub fn spoken(answer: &str) -> &str {
     match answer.rsplit_once("</think>") {
-        Some((_, said)) => said,
+        Some((_, said)) => said.trim_start(),
         None if answer.trim_start().starts_with("<think>") => "",
         None => answer,
     }

@@ -161,8 +161,8 @@ impl Answers {
         let texts = replies
             .into_iter()
             .flatten()
-            .map(|reply| finals::spoken(&reply.text).trim().to_owned())
-            .filter(|text| !text.is_empty());
+            .map(|reply| finals::spoken(&reply.text).to_owned())
+            .filter(|text| !text.trim().is_empty());
         let mut texts: Vec<String> = texts.collect();
         let mut draw = Draw::new(seed, "ensemble");
         for last in (1..texts.len()).rev() {

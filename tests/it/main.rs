@@ -19,6 +19,7 @@ mod docs;
 mod ensemble;
 mod examples;
 mod failover;
+mod goldens;
 mod grants;
 mod isolation;
 mod ladder;

@@ -1,0 +1,53 @@
+//! The golden files of the plugins in the box, put to their components in the gateway's own engine: natively they run in the
+//! plugins' own tests, with other sizes of numbers and without the gateway's limits.
+
+use std::os::unix::fs::symlink;
+
+use tests::{Home, guests};
+use xtask::plugins::{self, Kind, Selection};
+use xtask::workspace;
+
+/// What the manifests of plugins in the box would say.
+fn manifest(package: &str, kind: Kind, grants: &[String]) -> String {
+    let kind = match kind {
+        Kind::Policy => "policy",
+        Kind::Adapter => "adapter",
+    };
+    format!("name = \"{package}\"\nkind = \"{kind}\"\nlang = \"rust\"\ngrants = {grants:?}\n")
+}
+
+#[test]
+fn every_plugin_in_the_box_does_as_its_golden_files_say_as_a_component_too() {
+    let home = Home::new();
+    let mut wrong = Vec::new();
+    for built in plugins::build(&guests::target_dir(), &Selection::All).unwrap() {
+        let package = built.plugin.package();
+        let bytes = std::fs::read(&built.path).unwrap();
+        let imports = guests::imports(&bytes);
+        let imports = |grant: &&str| imports.contains(&format!("pointsman:plugin/{grant}@0.1.0"));
+        let grants: Vec<String> = ["models", "state"]
+            .iter()
+            .filter(|grant| imports(grant))
+            .map(ToString::to_string)
+            .collect();
+        home.write(
+            &format!("{package}/plugin.toml"),
+            manifest(&package, built.plugin.kind, &grants),
+        );
+        symlink(
+            workspace().join(format!("plugins/{package}/golden")),
+            home.path(&format!("{package}/golden")),
+        )
+        .unwrap();
+        let component = built.path.to_str().unwrap();
+        let tested = home.run(&["plugin", "test", &package, "--component", component, "--fuzz", "20"]);
+        if !tested.status.success() {
+            wrong.push(format!(
+                "{package}: {}{}",
+                String::from_utf8_lossy(&tested.stdout),
+                String::from_utf8_lossy(&tested.stderr)
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -17,7 +17,9 @@ mod simulation;
 
 use config::{Config, Prior};
 use evidence::{Evidence, Record, bounded};
-use pointsman_plugin::{Candidate, Ended, Observe, Plan, Policy, Request, Verdict, export_policy, standing::Standing};
+use pointsman_plugin::{
+    Candidate, Ended, Observe, Plan, Policy, Request, Verdict, export_policy, limits, standing::Standing,
+};
 use random::Random;
 use reward::Reward;
 
@@ -86,7 +88,10 @@ impl Policy for Bandit {
         let leader = well.first();
         let ladder = well.iter().map(|arm| arm.candidate).chain(others);
         let ladder: Vec<&Candidate> = ladder.chain(unwell.iter().map(|arm| arm.candidate)).collect();
-        let mut plan = Plan::of(ladder.iter().copied()).label(&*self.config.label, &*ladder[0].id);
+        let mut plan = Plan::of(ladder.iter().copied()).label(
+            &*self.config.label,
+            limits::printable(&ladder[0].id, limits::LABEL_BYTES),
+        );
         if !self.config.context.is_empty() {
             plan = plan.label(&*self.context_label, &*context);
         }

@@ -140,7 +140,7 @@ fn by_candidate(point: u64, candidates: &[Candidate]) -> Verdict {
     let total: u64 = candidates.iter().map(|candidate| u64::from(candidate.weight)).sum();
     let Candidate { id, weight, .. } = &candidates[index];
     Plan::prefer(&[id], candidates)
-        .label("arm", id.as_str())
+        .label("arm", limits::printable(id, limits::LABEL_BYTES))
         .reason(format!("arm {id}, {weight} of {total}"))
         .into()
 }

@@ -24,6 +24,7 @@ mod grants;
 mod isolation;
 mod ladder;
 mod languages;
+mod recorded;
 mod reload;
 mod requests;
 mod review;

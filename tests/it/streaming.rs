@@ -164,6 +164,46 @@ async fn usage_is_shown_with_its_cost_to_a_client_that_asked() {
 }
 
 #[tokio::test]
+async fn usage_is_read_and_hidden_wherever_a_provider_tells_it() {
+    let usage = r#"{"prompt_tokens":10,"completion_tokens":5,"cached_tokens":4}"#;
+    let finish = |beside: &str| format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"stop"{beside}}}]"#);
+    let in_the_choice = finish(&format!(r#","usage":{usage}"#));
+    let places = [
+        format!(r#"{},"usage":{usage}}}"#, finish("")),
+        format!("{in_the_choice}}}"),
+        format!(r#"{in_the_choice},"usage":null}}"#),
+        format!(r#"{},"x_groq":{{"id":"req","usage":{usage}}}}}"#, finish("")),
+    ];
+    let answers = places
+        .iter()
+        .map(|last| Answer::events([said("one").as_str(), last, "[DONE]"]));
+    let (_provider, gateway) = chatting(answers.flat_map(|answer| [answer.clone(), answer])).await;
+    let spent = async || {
+        let spent = "pointsman_spent_usd_total{gen_ai_provider_name=\"one\",gen_ai_request_model=\"one/model\"}";
+        gateway.metric(spent).await
+    };
+    // 6 of input at 1.0, 4 from the cache at 0.1, 5 of output at 2.0 per million.
+    let cost = 0.0000164;
+    for (round, place) in places.iter().enumerate() {
+        let (events, ending) = gateway.data().chat_stream(&ask("one/model")).await.rest().await;
+        assert_eq!((events.len(), ending), (3, Ending::Whole), "{place}");
+        assert!(!events[1].data.contains("usage"), "{place}: {}", events[1].data);
+        assert_eq!(events[1].json()["choices"][0]["finish_reason"], "stop");
+
+        let mut ask = ask("one/model");
+        ask["stream_options"] = json!({ "include_usage": true });
+        let (events, _) = gateway.data().chat_stream(&ask).await.rest().await;
+        assert!(
+            events[1].data.contains(r#""cost":0.0000164"#),
+            "{place}: {}",
+            events[1].data
+        );
+        let expected = cost * 2.0 * (round + 1) as f64;
+        assert!((spent().await - expected).abs() < 1e-12, "{place}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_is_done_exactly_once() {
     let mut events = vec!["{\"choices\":[{\"delta\":{\"content\":\"one\"}}]}"; 2];
     events.extend(["[DONE]", "[DONE]", "{\"choices\":[]}"]);

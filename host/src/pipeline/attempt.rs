@@ -5,6 +5,7 @@ mod failure;
 mod forward;
 mod simulate;
 mod translate;
+mod usage;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

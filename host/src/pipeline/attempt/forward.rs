@@ -7,10 +7,10 @@ use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 use serde_json::Value as Json;
 
-use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, send as call};
+use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, send as call, usage};
 use crate::error::printable;
 use crate::generation::Remote;
-use crate::json::{Document, Edit, Kind, Limits, Value};
+use crate::json::{Document, Edit, Kind, Limits};
 use crate::money::Usage;
 use crate::upstream::UpstreamBody;
 use crate::upstream::sse::{Event, Splitter};
@@ -98,30 +98,8 @@ fn whole(body: Bytes) -> Result<Whole, Failure> {
         )));
     }
     Ok(Whole {
-        usage: root.field("usage").and_then(usage),
+        usage: usage::of(root),
         body: document.text().clone(),
-    })
-}
-
-/// OpenAI's counts as billed parts: its input includes what the cache served.
-pub(super) fn usage(usage: Value<'_>) -> Option<Usage> {
-    let count = |value: Value<'_>, key: &str| value.field(key).and_then(|count| count.as_u64());
-    let detail = |group: &str, key: &str| {
-        usage
-            .field(group)
-            .and_then(|group| count(group, key))
-            .unwrap_or_default()
-    };
-    let input = count(usage, "prompt_tokens")?;
-    let output = count(usage, "completion_tokens").unwrap_or_default();
-    let cache_read = detail("prompt_tokens_details", "cached_tokens").min(input);
-    let reasoning = detail("completion_tokens_details", "reasoning_tokens").min(output);
-    Some(Usage {
-        input: input - cache_read,
-        cache_read,
-        cache_write: 0,
-        output,
-        reasoning,
     })
 }
 
@@ -192,15 +170,17 @@ impl Stream {
             return Ok(());
         }
         // A key cannot hide from this search: inside a string its quotes would be escaped.
-        let says = |key: &[u8]| memmem::find(&data, key).is_some();
-        let may_fail = says(b"\"error\"");
-        if !may_fail && !says(b"\"usage\"") {
+        let may_fail = memmem::find(&data, b"\"error\"").is_some();
+        let told_at = memmem::find(&data, b"\"usage\"");
+        if !may_fail && told_at.is_none() {
             out.extend_from_slice(event.raw());
             return Ok(());
         }
+        // Only where nothing is told in another place before.
         if !may_fail
             && !self.visibility.shows_usage
             && let Some(rest) = data.strip_suffix(NO_USAGE_YET)
+            && told_at == Some(rest.len() + 1)
         {
             super::write_event(out, &[rest, b"}"]);
             return Ok(());
@@ -212,14 +192,17 @@ impl Stream {
             let message = message.unwrap_or_else(|| error.raw().into());
             return Err(Failure::cut(format!("the provider says: {}", printable(&message, 500))));
         }
-        match self.usage_edit(&chunk) {
+        match self.shown(&chunk) {
             Shown::AsItIs => out.extend_from_slice(event.raw()),
             Shown::Not => {}
-            Shown::With(pointer, value) => {
-                let edits = [Edit {
-                    pointer,
-                    value: value.as_deref(),
-                }];
+            Shown::With(edits) => {
+                let edits: Vec<Edit<'_>> = edits
+                    .iter()
+                    .map(|(pointer, value)| Edit {
+                        pointer,
+                        value: value.as_deref(),
+                    })
+                    .collect();
                 let text = chunk.with(&edits).map_err(|error| Failure::fault(&error.to_string()))?;
                 super::write_event(out, &[&text]);
             }
@@ -228,25 +211,22 @@ impl Stream {
     }
 
     /// Takes note of what an event says was used, and what the client is to see of it: nothing that it did not ask for.
-    fn usage_edit(&mut self, chunk: &Document) -> Shown {
-        let Some(value) = chunk.root().get("usage") else {
-            return Shown::AsItIs;
-        };
-        let found = if value.is_null() { None } else { usage(value) };
+    fn shown(&mut self, chunk: &Document) -> Shown {
+        let said = usage::said(chunk.root());
+        let found = usage::counted(&said);
         self.usage = found.or(self.usage);
-        let is_last = found.is_some()
-            && chunk
-                .root()
-                .get("choices")
-                .is_none_or(|list| list.elements().next().is_none());
-        match (self.visibility.shows_usage, found) {
-            (false, _) if is_last => Shown::Not,
-            (false, _) => Shown::With("/usage", None),
-            (true, None) => Shown::AsItIs,
-            (true, Some(usage)) => match self.visibility.cost(&usage) {
-                Some(cost) => Shown::With("/usage/cost", Some(cost)),
-                None => Shown::AsItIs,
-            },
+        if self.visibility.shows_usage {
+            let cost = found.and_then(|usage| self.visibility.cost(&usage));
+            let Some(cost) = cost else { return Shown::AsItIs };
+            let told = said.into_iter().filter(|(_, usage)| usage.kind() == Kind::Object);
+            return Shown::With(told.map(|(place, _)| (place + "/cost", Some(cost.clone()))).collect());
+        }
+        let choices = chunk.root().get("choices");
+        let is_empty = choices.is_none_or(|list| list.elements().next().is_none());
+        match found {
+            Some(_) if is_empty => Shown::Not,
+            _ if said.is_empty() => Shown::AsItIs,
+            _ => Shown::With(said.into_iter().map(|(place, _)| (place, None)).collect()),
         }
     }
 }
@@ -255,6 +235,6 @@ impl Stream {
 enum Shown {
     AsItIs,
     Not,
-    /// With a value at a place, or without what is there.
-    With(&'static str, Option<String>),
+    /// With these values at their places, or without what is there.
+    With(Vec<(String, Option<String>)>),
 }

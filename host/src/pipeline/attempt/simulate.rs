@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Attempt, Beginning, Failure, Reply, Source, Whole};
+use super::{Attempt, Beginning, Failure, Reply, Source, Whole, usage};
 use crate::config::SimulatedConfig;
 use crate::json::{Document, Edit, Limits};
 use crate::money::Usage;
@@ -80,7 +80,7 @@ fn visible(attempt: &Attempt<'_>, chunks: Vec<Bytes>) -> Result<VecDeque<Bytes>,
     for chunk in chunks {
         let document = Document::parse(chunk.clone(), Limits::default());
         let document = document.map_err(|error| Failure::fault(&error.to_string()))?;
-        match document.root().field("usage").and_then(super::forward::usage) {
+        match usage::of(document.root()) {
             None => shown.push_back(chunk),
             Some(_) if !visibility.shows_usage => {}
             Some(usage) => {

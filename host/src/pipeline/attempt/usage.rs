@@ -1,0 +1,158 @@
+//! What was used, wherever a provider that speaks OpenAI's dialect tells it: the rules of the adapter `openai`, for answers
+//! that pass without it. Counts that make no sense are left unknown: the answer is served all the same.
+
+use crate::json::Value;
+use crate::money::Usage;
+
+/// What an answer, or a chunk of one, says that was used.
+pub(super) fn of(answer: Value<'_>) -> Option<Usage> {
+    counted(&said(answer))
+}
+
+/// What was used by the first of these that says anything.
+pub(super) fn counted(said: &[(String, Value<'_>)]) -> Option<Usage> {
+    let (_, usage) = said.iter().find(|(_, usage)| !usage.is_null())?;
+    billed(*usage)
+}
+
+/// Every place where usage is told, `null` included, as a pointer with what is there; the one that counts comes first.
+pub(super) fn said(answer: Value<'_>) -> Vec<(String, Value<'_>)> {
+    let top = answer.get("usage").map(|usage| ("/usage".to_owned(), usage));
+    // Moonshot's place for the usage of a stream.
+    let choices = answer.get("choices").into_iter().flat_map(|list| list.elements());
+    let inside = choices.enumerate().filter_map(|(index, choice)| {
+        let usage = choice.get("usage")?;
+        Some((format!("/choices/{index}/usage"), usage))
+    });
+    // Groq's.
+    let beside = answer.get("x_groq").and_then(|beside| beside.get("usage"));
+    let beside = beside.map(|usage| ("/x_groq/usage".to_owned(), usage));
+    top.into_iter().chain(inside).chain(beside).collect()
+}
+
+/// The dialect counts cached tokens as part of the prompt; they are billed apart.
+fn billed(usage: Value<'_>) -> Option<Usage> {
+    let at = |key: &str| count(usage.get(key));
+    let detail = |group: &str, key: &str| count(usage.get(group)?.get(key));
+    let (prompt, completion) = (at("prompt_tokens"), at("completion_tokens"));
+    if prompt.is_none() && completion.is_none() {
+        return None;
+    }
+    let (prompt, completion) = (prompt.unwrap_or(0), completion.unwrap_or(0));
+    let cached = detail("prompt_tokens_details", "cached_tokens")
+        // DeepSeek, Moonshot, Mistral.
+        .or_else(|| at("prompt_cache_hit_tokens"))
+        .or_else(|| at("cached_tokens"))
+        .or_else(|| at("num_cached_tokens"));
+    let cache_read = cached.unwrap_or(0).min(prompt);
+    let written = detail("prompt_tokens_details", "cache_write_tokens");
+    let cache_write = written.unwrap_or(0).min(prompt - cache_read);
+    let reasoning = detail("completion_tokens_details", "reasoning_tokens").unwrap_or(0);
+    // xAI leaves reasoning out of `completion_tokens`; its total tells.
+    let with_reasoning = completion.saturating_add(reasoning);
+    let is_apart = at("total_tokens") == prompt.checked_add(with_reasoning);
+    let output = if is_apart { with_reasoning } else { completion };
+    Some(Usage {
+        input: prompt - cache_read - cache_write,
+        cache_read,
+        cache_write,
+        output,
+        reasoning: reasoning.min(output),
+    })
+}
+
+/// Some providers write counts as `12.0`.
+fn count(value: Option<Value<'_>>) -> Option<u64> {
+    let value = value?;
+    let whole = |number: f64| (number.fract() == 0.0 && (0.0..9e15).contains(&number)).then_some(number as u64);
+    value.as_u64().or_else(|| whole(value.as_f64()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::json::{Document, Limits};
+
+    /// Input, read from the cache, written to it, output, reasoning.
+    fn counts(answer: &str) -> Option<[u64; 5]> {
+        let answer = Document::parse(Bytes::copy_from_slice(answer.as_bytes()), Limits::default()).unwrap();
+        let usage = of(answer.root())?;
+        Some([
+            usage.input,
+            usage.cache_read,
+            usage.cache_write,
+            usage.output,
+            usage.reasoning,
+        ])
+    }
+
+    #[test]
+    fn counts_are_read_as_each_provider_writes_them() {
+        for (usage, expected) in [
+            (r#"{"prompt_tokens": 10, "completion_tokens": 5}"#, [10, 0, 0, 5, 0]),
+            (
+                r#"{"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "prompt_tokens_details": {"cached_tokens": 4},
+                    "completion_tokens_details": {"reasoning_tokens": 3}}"#,
+                [6, 4, 0, 5, 3],
+            ),
+            (
+                r#"{"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 18, "completion_tokens_details": {"reasoning_tokens": 3}}"#,
+                [10, 0, 0, 8, 3],
+            ),
+            (
+                r#"{"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2}}"#,
+                [4, 4, 2, 5, 0],
+            ),
+            (
+                r#"{"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 4, "prompt_cache_miss_tokens": 6}"#,
+                [6, 4, 0, 5, 0],
+            ),
+            (
+                r#"{"prompt_tokens": 10, "completion_tokens": 5, "cached_tokens": 4, "prompt_tokens_details": null}"#,
+                [6, 4, 0, 5, 0],
+            ),
+            (
+                r#"{"prompt_tokens": 10.0, "completion_tokens": 5.0, "num_cached_tokens": 4.0}"#,
+                [6, 4, 0, 5, 0],
+            ),
+            (r#"{"prompt_tokens": 10}"#, [10, 0, 0, 0, 0]),
+            (r#"{"prompt_tokens": "12", "completion_tokens": 3.0}"#, [0, 0, 0, 3, 0]),
+            (
+                r#"{"prompt_tokens": 5, "completion_tokens": 1, "cached_tokens": 9}"#,
+                [0, 5, 0, 1, 0],
+            ),
+        ] {
+            assert_eq!(counts(&format!(r#"{{"usage": {usage}}}"#)), Some(expected), "{usage}");
+        }
+    }
+
+    #[test]
+    fn usage_is_found_wherever_a_provider_tells_it() {
+        let usage = r#"{"prompt_tokens": 10, "completion_tokens": 5}"#;
+        for answer in [
+            format!(r#"{{"usage": {usage}}}"#),
+            format!(r#"{{"choices": [{{"index": 0}}, {{"index": 1, "usage": {usage}}}], "usage": null}}"#),
+            format!(r#"{{"choices": [], "x_groq": {{"id": "req", "usage": {usage}}}}}"#),
+        ] {
+            assert_eq!(counts(&answer), Some([10, 0, 0, 5, 0]), "{answer}");
+        }
+    }
+
+    #[test]
+    fn counts_that_make_no_sense_are_unknown() {
+        for usage in [
+            "null",
+            "-5",
+            r#""many""#,
+            "[]",
+            "{}",
+            r#"{"prompt_tokens": -5}"#,
+            r#"{"prompt_tokens": 1e30}"#,
+            r#"{"prompt_tokens": 1.5}"#,
+        ] {
+            assert_eq!(counts(&format!(r#"{{"usage": {usage}}}"#)), None, "{usage}");
+        }
+    }
+}

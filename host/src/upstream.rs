@@ -2,11 +2,12 @@
 //!
 //! HTTP/1.1 connections are driven by the request that uses them, not by a task of their own: nothing has to be woken to
 //! hand a chunk on, what one read brought is handed on together, and dropping a request closes its connection at once.
-//! HTTP/2 connections are shared, so each has a task. This module knows nothing of plugins.
+//! HTTP/2 connections are [`shared`], so each has a task. This module knows nothing of plugins.
 
 mod connect;
 pub mod health;
 mod link;
+mod shared;
 pub mod simulated;
 pub mod sse;
 
@@ -16,10 +17,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 pub use connect::{Endpoint, TlsRoots};
 use http_body_util::Full;
-use hyper::client::conn::http2;
 use hyper::{HeaderMap, Request, Response};
 pub use link::UpstreamBody;
 use link::{Idle, Link};
+use shared::Pool;
 use thiserror::Error;
 
 /// A body that is sent.
@@ -32,13 +33,7 @@ pub struct Upstream {
     roots: TlsRoots,
     connect_timeout: Duration,
     idle: Mutex<Vec<Idle>>,
-    shared: Mutex<Option<Shared>>,
-}
-
-/// An HTTP/2 connection, and when it was last used.
-struct Shared {
-    sender: http2::SendRequest<Outgoing>,
-    since: Instant,
+    shared: Pool,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -96,7 +91,7 @@ impl Upstream {
             roots: roots.clone(),
             connect_timeout,
             idle: Mutex::default(),
-            shared: Mutex::default(),
+            shared: Pool::default(),
         })
     }
 
@@ -123,14 +118,14 @@ impl Upstream {
         *request.method_mut() = method;
         *request.headers_mut() = headers;
         *request.uri_mut() = self.endpoint.uri(path).map_err(|error| self.broken(error))?;
-        if let Some(sender) = self.shared() {
-            match self.send_shared(sender, request).await {
+        while let Some(shared) = self.shared.take() {
+            match shared.send(&self.endpoint, request).await {
                 Ok(response) => return Ok(response),
                 Err((error, None)) => return Err(self.broken(error)),
-                // The provider is closing the connection and has taken nothing of it: a new one will do.
+                // The provider is closing the connection and has taken nothing of it: another one will do.
                 Err((_, Some(unsent))) => request = *unsent,
             }
-            *lock(&self.shared) = None;
+            self.shared.forget(&shared);
         }
         while let Some(idle) = self.take_idle() {
             match idle.link.send(request, self).await {
@@ -145,51 +140,12 @@ impl Upstream {
                 let link = Link::new(stream).await.map_err(|error| self.broken(error))?;
                 link.send(request, self).await.map_err(|(error, _)| self.broken(error))
             }
-            connect::Connection::Http2(sender) => {
-                *lock(&self.shared) = Some(Shared {
-                    sender: sender.clone(),
-                    since: Instant::now(),
-                });
-                let sent = self.send_shared(sender, request).await;
+            connect::Connection::Http2(shared) => {
+                self.shared.put(&shared);
+                let sent = shared.send(&self.endpoint, request).await;
                 sent.map_err(|(error, _)| self.broken(error))
             }
         }
-    }
-
-    /// An error with the request, where the connection took nothing of it.
-    async fn send_shared(
-        self: &Arc<Self>,
-        mut sender: http2::SendRequest<Outgoing>,
-        mut request: Request<Outgoing>,
-    ) -> Result<Response<UpstreamBody>, (String, Option<Box<Request<Outgoing>>>)> {
-        let unsent = request.clone();
-        // HTTP/2 carries the host in the URI.
-        request.headers_mut().remove(hyper::header::HOST);
-        match self.endpoint.absolute(request.uri()) {
-            Ok(uri) => *request.uri_mut() = uri,
-            Err(error) => return Err((error.to_string(), None)),
-        }
-        if let Err(error) = sender.ready().await {
-            return Err((error.to_string(), Some(Box::new(unsent))));
-        }
-        match sender.try_send_request(request).await {
-            Ok(response) => Ok(response.map(UpstreamBody::shared)),
-            Err(mut error) => {
-                let is_unsent = error.take_message().is_some();
-                Err((error.error().to_string(), is_unsent.then(|| Box::new(unsent))))
-            }
-        }
-    }
-
-    /// The shared connection, while it takes requests.
-    fn shared(&self) -> Option<http2::SendRequest<Outgoing>> {
-        let mut shared = lock(&self.shared);
-        if shared.as_ref().is_some_and(|shared| shared.sender.is_closed()) {
-            *shared = None;
-        }
-        let shared = shared.as_mut()?;
-        shared.since = Instant::now();
-        Some(shared.sender.clone())
     }
 
     /// The connection that was used last: the one least likely to have been closed.
@@ -215,11 +171,7 @@ impl Upstream {
     /// Closes connections that nobody has used for a while. Called by the sweep.
     pub fn close_old(&self) {
         lock(&self.idle).retain(|idle| idle.since.elapsed() <= IDLE_TIME);
-        // Requests under way hold the connection themselves.
-        let mut shared = lock(&self.shared);
-        if shared.as_ref().is_some_and(|shared| shared.since.elapsed() > IDLE_TIME) {
-            *shared = None;
-        }
+        self.shared.close_old();
     }
 
     fn broken(&self, reason: impl std::fmt::Display) -> UpstreamError {

@@ -17,11 +17,17 @@ async fn gateway_before(
     protocols: &[&str],
 ) -> (FakeProvider, Gateway) {
     let provider = FakeProvider::start_tls(signer.server(name, protocols)).await;
+    let gateway = trusting(trusted, &provider).await;
+    (provider, gateway)
+}
+
+/// A gateway that trusts this authority, before this provider.
+async fn trusting(trusted: &Authority, provider: &FakeProvider) -> Gateway {
     provider.on(CHAT, [Answer::chat("hi")]);
     let config = openai("one", &provider.url()).replace("api_key", "ca_file = \"ca.pem\"\napi_key");
     let home = Home::with_config(&config);
     home.write("ca.pem", trusted.pem());
-    (provider, Gateway::start_in(home).await)
+    Gateway::start_in(home).await
 }
 
 fn hello() -> serde_json::Value {
@@ -74,6 +80,67 @@ async fn requests_side_by_side_share_an_http_2_connection() {
         assert_eq!(request.await.unwrap(), 200);
     }
     assert!(provider.journal().iter().all(|received| received.connection == 0));
+}
+
+#[tokio::test]
+async fn requests_that_a_connection_has_no_room_for_go_over_another() {
+    let authority = Authority::new();
+    let provider = FakeProvider::start_tls_taking(authority.server("127.0.0.1", &["h2"]), 3).await;
+    let gateway = trusting(&authority, &provider).await;
+    assert_eq!(gateway.data().chat(&hello()).await.status, 200);
+    let gate = tests::Gate::shut();
+    provider.on(CHAT, [Answer::chat("hi").held(&gate)]);
+    let mut requests = Vec::new();
+    for count in 2..=8 {
+        let client = gateway.data();
+        requests.push(tokio::spawn(async move { client.chat(&hello()).await.status }));
+        provider.until(|journal| journal.len() == count).await;
+    }
+    let connections: Vec<usize> = provider.journal()[1..]
+        .iter()
+        .map(|received| received.connection)
+        .collect();
+    assert_eq!(connections, [0, 0, 0, 1, 1, 1, 2]);
+    // Those that fell free are taken before another is opened.
+    (0..7).for_each(|_| gate.open());
+    for request in requests {
+        assert_eq!(request.await.unwrap(), 200);
+    }
+    provider.on(CHAT, [Answer::chat("hi")]);
+    for _ in 0..4 {
+        assert_eq!(gateway.data().chat(&hello()).await.status, 200);
+    }
+    assert!(provider.journal()[8..].iter().all(|received| received.connection == 0));
+}
+
+#[tokio::test]
+async fn streams_that_nobody_reads_do_not_hold_up_others() {
+    let authority = Authority::new();
+    let (provider, gateway) = gateway_before(&authority, &authority, "127.0.0.1", &["h2"]).await;
+    let event = format!(r#"{{"choices":[{{"delta":{{"content":"{}"}}}}]}}"#, "x".repeat(1 << 20));
+    provider.on(CHAT, [Answer::events(vec![event.as_str(); 64])]);
+    let mut streamed = hello();
+    streamed["stream"] = true.into();
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        let mut stream = gateway.data().chat_stream(&streamed).await;
+        assert!(stream.next().await.is_some());
+        unread.push(stream);
+    }
+    // They have come to a stop when nothing moves between two looks.
+    let mut seen = Vec::new();
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        let pieces: Vec<usize> = provider.journal().iter().map(|received| received.pieces).collect();
+        if std::mem::replace(&mut seen, pieces.clone()) == pieces {
+            break;
+        }
+    }
+    assert!(seen.iter().all(|pieces| *pieces < 64), "{seen:?}");
+    provider.on(CHAT, [Answer::chat("hi")]);
+    assert_eq!(gateway.data().chat(&hello()).await.status, 200);
+    let connections: Vec<usize> = provider.journal().iter().map(|received| received.connection).collect();
+    assert_eq!(connections, [0; 5]);
 }
 
 #[tokio::test]

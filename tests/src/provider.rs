@@ -96,15 +96,20 @@ struct Shared {
 impl FakeProvider {
     /// A provider that knows no path yet: it answers 404 to everything.
     pub async fn start() -> FakeProvider {
-        FakeProvider::listen(None).await
+        FakeProvider::listen(None, None).await
     }
 
     /// The same over TLS; see [`Authority::server`](crate::Authority::server).
     pub async fn start_tls(server: Arc<ServerConfig>) -> FakeProvider {
-        FakeProvider::listen(Some(server.into())).await
+        FakeProvider::listen(Some(server.into()), None).await
     }
 
-    async fn listen(tls: Option<TlsAcceptor>) -> FakeProvider {
+    /// The same, with at most so many requests at a time on one HTTP/2 connection.
+    pub async fn start_tls_taking(server: Arc<ServerConfig>, streams: u32) -> FakeProvider {
+        FakeProvider::listen(Some(server.into()), Some(streams)).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>, streams: Option<u32>) -> FakeProvider {
         let is_tls = tls.is_some();
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
@@ -112,7 +117,7 @@ impl FakeProvider {
         let address = listener.local_addr().expect("the fake provider has no address");
         let shared = Arc::new(Shared::default());
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, tls, Arc::clone(&shared)));
+        accepting.spawn(accept(listener, tls, streams, Arc::clone(&shared)));
         FakeProvider {
             address,
             is_tls,
@@ -217,7 +222,7 @@ impl Shared {
     }
 }
 
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, streams: Option<u32>, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     for number in 0.. {
         let Ok((stream, _)) = listener.accept().await else {
@@ -228,7 +233,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
         let mut hang_ups = shared.hang_ups.subscribe();
         connections.spawn(async move {
             tokio::select! {
-                () = serve(stream, tls, number, Arc::clone(&shared)) => {}
+                () = serve(stream, tls, streams, number, Arc::clone(&shared)) => {}
                 _ = hang_ups.changed() => {}
             }
             shared.open.send_modify(|open| *open -= 1);
@@ -236,7 +241,13 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
     }
 }
 
-async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, connection: usize, shared: Arc<Shared>) {
+async fn serve(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    streams: Option<u32>,
+    connection: usize,
+    shared: Arc<Shared>,
+) {
     let stream = match tls {
         None => Stream::Plain(stream),
         // Whoever does not like the certificate leaves here.
@@ -248,10 +259,12 @@ async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, connection: usize, s
     let breaker = Breaker::default();
     let wire = Wire::new(stream, breaker.clone());
     let service = service_fn(|request| respond(request, connection, Arc::clone(&shared), breaker.clone()));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    if let Some(streams) = streams {
+        builder.http2().max_concurrent_streams(streams);
+    }
     // An error here is the gateway leaving or a script that breaks the connection; the journal tells which.
-    let _ = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(wire), service)
-        .await;
+    let _ = builder.serve_connection(TokioIo::new(wire), service).await;
 }
 
 async fn respond(

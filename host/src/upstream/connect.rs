@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::Uri;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -15,7 +14,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 
-use super::{Outgoing, UpstreamError};
+use super::UpstreamError;
+use super::shared::Shared;
 
 /// Scheme, host, port and path prefix of a provider: what its key is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +143,7 @@ pub(super) type Io = TokioIo<Box<dyn Stream>>;
 
 pub(super) enum Connection {
     Http1(Io),
-    Http2(http2::SendRequest<Outgoing>),
+    Http2(Arc<Shared>),
 }
 
 pub(super) async fn connect(
@@ -198,22 +198,8 @@ async fn open(endpoint: &Endpoint, tls: Option<&TlsConnector>, within: Duration)
     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
         return Ok(Connection::Http1(TokioIo::new(Box::new(stream))));
     }
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_while_idle(false);
-    let (sender, driver) = builder
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
-    // The connection is shared by requests, so it cannot be driven by one of them.
-    tokio::spawn(async move {
-        if let Err(error) = driver.await {
-            tracing::debug!(%error, "an HTTP/2 connection to a provider ended");
-        }
-    });
-    Ok(Connection::Http2(sender))
+    let shared = Shared::open(stream).await.map_err(|error| error.to_string())?;
+    Ok(Connection::Http2(shared))
 }
 
 #[cfg(test)]

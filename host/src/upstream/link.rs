@@ -13,6 +13,7 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response};
 
 use super::connect::Io;
+use super::shared::Shared;
 use super::{Outgoing, Upstream, UpstreamError};
 
 /// An unused connection.
@@ -103,6 +104,8 @@ pub struct UpstreamBody {
     incoming: Incoming,
     /// The connection, where this answer has it to itself, and where it goes afterwards.
     own: Option<(Link, Arc<Upstream>)>,
+    /// The connection, where other answers come on it as well: held so that this one is counted.
+    _shared: Option<Arc<Shared>>,
     is_ended: bool,
     /// A break that came with bytes, kept until they have been handed on.
     broken: Option<UpstreamError>,
@@ -115,10 +118,11 @@ const FRAMING_TIME: std::time::Duration = std::time::Duration::from_secs(1);
 const AT_ONCE: usize = 64 << 10;
 
 impl UpstreamBody {
-    pub(super) fn shared(incoming: Incoming) -> Self {
+    pub(super) fn shared(incoming: Incoming, shared: Arc<Shared>) -> Self {
         Self {
             incoming,
             own: None,
+            _shared: Some(shared),
             is_ended: false,
             broken: None,
         }
@@ -128,6 +132,7 @@ impl UpstreamBody {
         Self {
             incoming,
             own: Some((link, home)),
+            _shared: None,
             is_ended: false,
             broken: None,
         }

@@ -87,7 +87,7 @@ pub struct Remote {
     pub headers: HeaderMap,
     /// Kept out of every text that goes out or into the log.
     pub secrets: Vec<crate::config::Secret>,
-    /// A query parameter that carries the credential, for providers that want it there.
+    /// A query parameter that carries the credential, percent-encoded, for providers that want it there.
     pub query: Option<(String, crate::config::Secret)>,
     /// The path for chat completions where the provider speaks OpenAI's dialect as it is.
     pub openai_chat: Option<String>,

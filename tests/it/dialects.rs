@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tests::config::{anthropic, openai, route};
-use tests::{Answer, Ending, FakeProvider, Gate, Gateway};
+use tests::{Answer, Ending, FakeProvider, Gate, Gateway, Home, guests};
 
 async fn anthropic_says(answers: impl IntoIterator<Item = Answer>) -> (FakeProvider, Gateway) {
     let provider = FakeProvider::start().await;
@@ -91,6 +91,60 @@ async fn a_request_is_translated_and_the_key_goes_where_the_provider_wants_it() 
     );
     // 10 + 4 written to the cache at 1.0, 6 read from it at 0.1, 5 of output at 2.0.
     assert_eq!(reply.header("x-pointsman-cost-usd"), Some("0.0000246"));
+}
+
+#[tokio::test]
+async fn a_key_in_the_query_arrives_as_it_is_and_stays_secret() {
+    let key = "a&b=c d/+é%20#?canary";
+    let encoded = "a%26b%3Dc%20d%2F%2B%C3%A9%2520%23%3Fcanary";
+    let quoting = Answer::error(500, &format!("no such key: {key}, {encoded}"));
+    let provider = FakeProvider::chatting([Answer::chat("hi"), quoting]).await;
+    let home = Home::with_config(&format!(
+        "[providers.one]\nadapter = \"plugins/keys-in-the-query.wasm\"\nbase_url = \"{}\"\napi_key = \"{key}\"\n\
+         [models.\"one/model\"]\nprovider = \"one\"\n",
+        provider.url()
+    ));
+    let adapter = guests::component("keys-in-the-query");
+    home.write("plugins/keys-in-the-query.wasm", adapter);
+    let gateway = Gateway::start_in(home).await;
+    let mut ask = ask();
+    ask["model"] = "one/model".into();
+    assert_eq!(gateway.data().chat(&ask).await.status, 200);
+    let received = provider.only();
+    assert_eq!(received.path, format!("/v1/chat/completions?alt=json&key={encoded}"));
+    assert_eq!(received.header("authorization"), None);
+
+    let reply = gateway.data().chat(&ask).await;
+    assert_eq!(reply.status, 502);
+    gateway.logged(&["an attempt failed", "no such key"]).await;
+    assert!(
+        !reply.text().contains("canary") && !gateway.log().contains("canary"),
+        "{}",
+        reply.text()
+    );
+}
+
+#[tokio::test]
+async fn the_operators_headers_stay_where_the_adapter_has_its_own() {
+    let provider = FakeProvider::start().await;
+    let text = json!([{ "type": "text", "text": "hi" }]);
+    provider.on("/v1/messages", [message(text, "end_turn")]);
+    let config = anthropic("claude", &provider.url());
+    let betas = "settings = { betas = [\"of-the-settings\"] }\napi_key";
+    let gateway = Gateway::start(&config.replace("api_key", betas)).await;
+    assert_eq!(gateway.data().chat(&ask()).await.status, 200);
+    let headers = "headers = { Anthropic-Beta = \"of-the-operator\", anthropic-version = \"2030-01-01\" }\n";
+    gateway.write_config(&config.replace("api_key", &format!("{headers}{betas}")));
+    assert_eq!(gateway.reload().await.status, 200);
+    assert_eq!(gateway.data().chat(&ask()).await.status, 200);
+    let journal = provider.journal();
+    assert_eq!(journal[0].header("anthropic-beta"), Some("of-the-settings"));
+    let sent = journal[1].headers.iter().filter(|(name, _)| name == "anthropic-beta");
+    assert_eq!(
+        sent.map(|(_, value)| value.as_str()).collect::<Vec<_>>(),
+        ["of-the-operator"]
+    );
+    assert_eq!(journal[1].header("anthropic-version"), Some("2030-01-01"));
 }
 
 #[tokio::test]

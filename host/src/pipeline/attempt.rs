@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 pub use failure::Failure;
+use hyper::header::{HeaderName, HeaderValue};
 
 use super::Call;
 use super::bill::Bill;
@@ -237,11 +238,10 @@ async fn send(
 ) -> Result<crate::upstream::UpstreamBody, Failure> {
     let mut headers = remote.headers.clone();
     for (name, value) in extra {
-        let pair = (
-            hyper::header::HeaderName::try_from(name),
-            hyper::header::HeaderValue::try_from(value),
-        );
-        if let (Ok(name), Ok(value)) = pair {
+        let pair = (HeaderName::try_from(name), HeaderValue::try_from(value));
+        let (Ok(name), Ok(value)) = pair else { continue };
+        // What the operator set, and the credential, is marked so, and not an adapter's to replace.
+        if !headers.get(&name).is_some_and(HeaderValue::is_sensitive) {
             headers.insert(name, value);
         }
     }
@@ -263,9 +263,8 @@ async fn send(
         return Ok(response.into_body());
     }
     let status = response.status().as_u16();
-    let text = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
-        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-    };
+    let text =
+        |(name, value): (&HeaderName, &HeaderValue)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()));
     let headers: Vec<(String, String)> = response.headers().iter().filter_map(text).collect();
     // What cannot be read of an error is not worth another error.
     let body = response.into_body().collect(ERROR_BYTES).await.unwrap_or_default();

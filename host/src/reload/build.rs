@@ -16,6 +16,7 @@ use crate::reports::Problem;
 use crate::upstream::{Endpoint, TlsRoots, Upstream};
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
@@ -234,7 +235,7 @@ impl Builder<'_> {
             upstream: self.upstream(name, config, endpoint).map_err(wrong)?,
             adapter,
             headers,
-            secrets: secrets(config),
+            secrets: secrets(config, query.as_ref()),
             query,
             openai_chat: speaks_openai.then(|| chat.map_or_else(usual, |(_, path)| path)),
         })
@@ -353,21 +354,25 @@ fn from_the_box(name: &str, kind: &str, wanted: &str) -> Result<PluginSource, Pr
 
 /// What must never be shown. Headers are a key's place as well; short values are versions and the like, and texts without
 /// their letters would be of no use.
-fn secrets(config: &ProviderConfig) -> Vec<Secret> {
+fn secrets(config: &ProviderConfig, query: Option<&(String, Secret)>) -> Vec<Secret> {
     let headers = config.headers.iter().map(|(_, value)| value);
     let long = headers.filter(|value| value.reveal().len() >= 12);
     let key = config.api_key.iter().filter(|key| !key.reveal().is_empty());
-    key.chain(long).cloned().collect()
+    let as_sent = query.map(|(_, key)| key).filter(|key| !key.reveal().is_empty());
+    key.chain(long).chain(as_sent).cloned().collect()
 }
 
-/// The headers of every call, or the query parameter, by what the adapter says of the provider.
+/// All but what RFC 3986 calls unreserved: what means the same everywhere in a query.
+const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The headers of every call, or the query parameter ready to be sent, by what the adapter says of the provider.
 fn credentials(
     name: &str,
     config: &ProviderConfig,
     authentication: &Authentication,
     fixed: &[(String, String)],
     endpoint: &Endpoint,
-) -> Result<(HeaderMap, Option<(String, crate::config::Secret)>), Problem> {
+) -> Result<(HeaderMap, Option<(String, Secret)>), Problem> {
     let mut headers = HeaderMap::new();
     let mut put = |header: &str, value: &str, is_secret: bool| {
         let pair = (HeaderName::try_from(header), HeaderValue::try_from(value));
@@ -394,7 +399,10 @@ fn credentials(
         match authentication {
             Authentication::Bearer => put(AUTHORIZATION.as_str(), &format!("Bearer {}", key.reveal()), true)?,
             Authentication::Header(header) => put(header, key.reveal(), true)?,
-            Authentication::Query(parameter) => query = Some((parameter.clone(), key.clone())),
+            Authentication::Query(parameter) => {
+                let key = utf8_percent_encode(key.reveal(), NOT_UNRESERVED).to_string();
+                query = Some((parameter.clone(), Secret::new(key)));
+            }
             Authentication::None => {}
             Authentication::AwsSigv4(_) | Authentication::GoogleOauth(_) => {
                 let message = "the adapter's way of authentication is not offered by this version of the gateway";

@@ -1,21 +1,36 @@
 //! The body of an answer: known whole, or pulled out of an async function piece by piece.
 //!
-//! The function runs inside `poll_frame`, so a stream needs no task and no channel; dropping the body drops the function
-//! where it stands, and with it everything that it holds.
+//! The function runs inside `poll_frame`, so a stream needs no channel; dropping the body drops the function where it stands,
+//! and with it everything that it holds. A client that stops reading stops the function as well: who watches for that is a
+//! task beside it, since nobody polls a body that nobody reads.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use thiserror::Error;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 /// A stream that must not end as if it were whole: the connection is aborted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the stream broke")]
 pub struct Broken;
+
+/// Nobody took the next piece for so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the stream was not read for {} ms", .0.as_millis())]
+pub struct Stalled(pub Duration);
+
+impl From<Stalled> for Broken {
+    fn from(_: Stalled) -> Self {
+        Self
+    }
+}
 
 /// An answer's body.
 pub enum Body {
@@ -23,34 +38,79 @@ pub enum Body {
     Whole(Option<Bytes>),
     /// Made while it is sent.
     Pulled {
-        /// Makes the pieces; `None` once it has ended.
-        work: Option<Work>,
+        /// Makes the pieces.
+        work: Work,
         /// Where it leaves one.
         slot: Slot,
+        /// Looks whether anybody reads.
+        watch: Option<Watch>,
     },
 }
 
-type Work = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>;
-type Slot = Arc<Mutex<Option<Bytes>>>;
+type Made = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>;
+/// `None` once it has ended.
+type Work = Arc<Mutex<Option<Made>>>;
+type Slot = Arc<Mutex<Handover>>;
+
+/// Between who makes the pieces and who takes them.
+#[derive(Debug, Default)]
+pub struct Handover {
+    piece: Option<Bytes>,
+    /// Since when nobody has asked for another piece.
+    unread: Option<Instant>,
+    stalled: Option<Stalled>,
+}
 
 /// Where an async function leaves the pieces of a body.
 #[derive(Debug, Clone)]
 pub struct Outlet(Slot);
 
 impl Outlet {
-    /// Hands a piece on. Returns when the next one is wanted, so nothing piles up.
-    pub async fn send(&self, piece: Bytes) {
-        *lock(&self.0) = Some(piece);
+    /// Hands a piece on. Returns when the next one is wanted, so nothing piles up, or when that has taken too long.
+    pub async fn send(&self, piece: Bytes) -> Result<(), Stalled> {
+        lock(&self.0).piece = Some(piece);
         let mut is_handed_on = false;
         // No waker is kept: whoever takes the piece polls the body again when it wants more.
         std::future::poll_fn(|_| {
             if std::mem::replace(&mut is_handed_on, true) {
-                Poll::Ready(())
+                Poll::Ready(lock(&self.0).stalled.map_or(Ok(()), Err))
             } else {
                 Poll::Pending
             }
         })
-        .await;
+        .await
+    }
+}
+
+/// A task that ends with the body.
+#[derive(Debug)]
+pub struct Watch(AbortHandle);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Ends what makes a body once nobody has asked for a piece for so long, and says so to the connection.
+async fn watch(work: Weak<Mutex<Option<Made>>>, slot: Slot, limit: Duration, connection: Option<Arc<Notify>>) {
+    let mut left = limit;
+    let running = loop {
+        tokio::time::sleep(left).await;
+        let Some(work) = work.upgrade() else { return };
+        // Nobody asks for a piece while this is held.
+        let mut work = lock(&work);
+        let mut slot = lock(&slot);
+        left = slot.unread.map_or(limit, |since| limit.saturating_sub(since.elapsed()));
+        if left.is_zero() {
+            slot.stalled = Some(Stalled(limit));
+            break work.take();
+        }
+    };
+    // It has one thing left to do: to learn of it.
+    if let Some(running) = running {
+        let _ = running.await;
+        connection.inspect(|connection| connection.notify_one());
     }
 }
 
@@ -66,8 +126,22 @@ impl Body {
         F: Future<Output = Result<(), Broken>> + Send + 'static,
     {
         let slot = Slot::default();
-        let work: Work = Box::pin(make(Outlet(slot.clone())));
-        Self::Pulled { work: Some(work), slot }
+        let work: Made = Box::pin(make(Outlet(slot.clone())));
+        Self::Pulled {
+            work: Arc::new(Mutex::new(Some(work))),
+            slot,
+            watch: None,
+        }
+    }
+
+    /// Does not let a client that reads no further keep open what makes the body: after so long without another piece being
+    /// wanted, it is ended, and the connection, where it carries nothing else, is told.
+    pub fn watched(mut self, limit: Duration, connection: impl FnOnce() -> Option<Arc<Notify>>) -> Self {
+        if let Self::Pulled { work, slot, watch: own } = &mut self {
+            let task = tokio::spawn(watch(Arc::downgrade(work), slot.clone(), limit, connection()));
+            *own = Some(Watch(task.abort_handle()));
+        }
+        self
     }
 }
 
@@ -83,15 +157,23 @@ impl hyper::body::Body for Body {
                     .filter(|bytes| !bytes.is_empty())
                     .map(|bytes| Ok(Frame::data(bytes))),
             ),
-            Self::Pulled { work, slot } => {
-                let Some(running) = work else { return Poll::Ready(None) };
+            Self::Pulled { work, slot, .. } => {
+                let mut work = lock(work);
+                let Some(running) = work.as_mut() else {
+                    let is_stalled = lock(slot).stalled.is_some();
+                    return Poll::Ready(is_stalled.then_some(Err(Broken)));
+                };
+                lock(slot).unread = None;
                 let ended = running.as_mut().poll(context);
                 if ended.is_ready() {
                     *work = None;
                 }
-                let piece = lock(slot).take();
-                match (piece, ended) {
-                    (Some(piece), _) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+                let mut slot = lock(slot);
+                match (slot.piece.take(), ended) {
+                    (Some(piece), _) => {
+                        slot.unread = Some(Instant::now());
+                        Poll::Ready(Some(Ok(Frame::data(piece))))
+                    }
                     (None, Poll::Ready(Ok(()))) => Poll::Ready(None),
                     (None, Poll::Ready(Err(broken))) => Poll::Ready(Some(Err(broken))),
                     (None, Poll::Pending) => Poll::Pending,
@@ -103,7 +185,7 @@ impl hyper::body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Pulled { work, .. } => work.is_none(),
+            Self::Pulled { work, slot, .. } => lock(work).is_none() && lock(slot).stalled.is_none(),
         }
     }
 
@@ -127,8 +209,9 @@ impl std::fmt::Debug for Body {
     }
 }
 
-fn lock(slot: &Slot) -> std::sync::MutexGuard<'_, Option<Bytes>> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
+/// Held while a piece is made, never while one is waited for.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -140,9 +223,9 @@ mod tests {
     #[tokio::test]
     async fn pieces_come_out_in_order_and_a_break_is_an_error() {
         let body = Body::pulled(|outlet| async move {
-            outlet.send("one".into()).await;
+            outlet.send("one".into()).await?;
             tokio::task::yield_now().await;
-            outlet.send("two".into()).await;
+            outlet.send("two".into()).await?;
             Err(Broken)
         });
         let mut body = std::pin::pin!(body);
@@ -157,7 +240,7 @@ mod tests {
         let held = Arc::new(());
         let inside = held.clone();
         let body = Body::pulled(|outlet| async move {
-            outlet.send("one".into()).await;
+            outlet.send("one".into()).await?;
             drop(inside);
             Ok(())
         });
@@ -166,5 +249,26 @@ mod tests {
         assert_eq!(Arc::strong_count(&held), 2);
         drop(body);
         assert_eq!(Arc::strong_count(&held), 1);
+    }
+    #[tokio::test]
+    async fn a_body_that_nobody_reads_on_is_ended_and_its_connection_told() {
+        let held = Arc::new(());
+        let inside = held.clone();
+        let connection = Arc::new(Notify::new());
+        let limit = Duration::from_millis(1);
+        let body = Body::pulled(|outlet| async move {
+            // What is waited for in here is not held against the reader.
+            tokio::time::sleep(10 * limit).await;
+            let stalled = outlet.send("one".into()).await;
+            assert_eq!(stalled, Err(Stalled(limit)));
+            drop(inside);
+            Err(Broken)
+        });
+        let mut body = Box::pin(body.watched(limit, || Some(connection.clone())));
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
+        connection.notified().await;
+        assert_eq!(Arc::strong_count(&held), 1);
+        assert!(!hyper::body::Body::is_end_stream(&*body));
+        assert_eq!(body.frame().await.unwrap().unwrap_err(), Broken);
     }
 }

@@ -58,6 +58,8 @@ impl Config {
     pub fn fixed_settings_changed(&self, other: &Self) -> Vec<&'static str> {
         let settings = [
             ("server.listen", self.server.listen != other.server.listen),
+            ("server.head_ms", self.server.head != other.server.head),
+            ("server.stall_ms", self.server.stall != other.server.stall),
             ("server.drain_ms", self.server.drain != other.server.drain),
             ("admin.listen", self.admin != other.admin),
             ("store.path", self.store != other.store),
@@ -91,6 +93,10 @@ pub struct ServerConfig {
     pub json_depth: usize,
     /// Request headers, beside the built-in ones, that policies may read.
     pub policy_headers: Vec<String>,
+    /// How long a request's head may take.
+    pub head: Duration,
+    /// How long a client may take to ask for more of a stream that has more.
+    pub stall: Duration,
     /// How long requests under way may take after the signal to stop.
     pub drain: Duration,
     /// One log line for every request.
@@ -273,6 +279,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
 
 fn server(section: Section<'_>) -> ServerConfig {
     let bytes = |key, default: u64, most| section.number(key, 1..=most).unwrap_or(default) as usize;
+    let time = |key, default| Duration::from_millis(section.number(key, 1..=3_600_000).unwrap_or(default));
     let config = ServerConfig {
         listen: address(&section, 8080),
         body_bytes: bytes("body_bytes", 10 << 20, 1 << 30),
@@ -284,6 +291,8 @@ fn server(section: Section<'_>) -> ServerConfig {
             .into_iter()
             .map(|(name, _)| name.to_ascii_lowercase())
             .collect(),
+        head: time("head_ms", 60_000),
+        stall: time("stall_ms", 120_000),
         drain: Duration::from_millis(section.number("drain_ms", 0..=3_600_000).unwrap_or(30_000)),
         access_log: section.flag("access_log", false),
     };

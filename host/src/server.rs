@@ -7,17 +7,18 @@ mod intake;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::body::Body;
 
@@ -27,8 +28,18 @@ pub trait Service: Send + Sync + 'static {
     fn answer(self: Arc<Self>, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
 }
 
-/// A head that is not complete by then is not waited for; also the longest that an unused connection is kept.
-const HEAD_TIME: Duration = Duration::from_secs(60);
+/// How long the listeners wait for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// For the head of a connection's first request, whatever the version of HTTP, and of each further one over HTTP/1.1:
+    /// also the longest that such a connection is kept unused. One over HTTP/2 is kept while it answers pings.
+    pub head: Duration,
+    /// For a client to ask for more of a stream that has more.
+    pub stall: Duration,
+    /// For requests under way, once the gateway is to stop.
+    pub drain: Duration,
+}
+
 /// The most that a configuration may accept of a head: within it, errors have the shape that clients know.
 pub const HEAD_BYTES: u32 = 64 << 10;
 /// After an error of the listener itself, such as no file descriptor left.
@@ -41,19 +52,14 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
         .map_err(|error| format!("cannot listen on {address}: {error}"))
 }
 
-/// Serves until `stop` says so, then lets requests under way end within `drain`.
-pub async fn serve<S: Service>(
-    listener: TcpListener,
-    service: Arc<S>,
-    mut stop: watch::Receiver<bool>,
-    drain: Duration,
-) {
+/// Serves until `stop` says so, then lets requests under way end within their time.
+pub async fn serve<S: Service>(listener: TcpListener, service: Arc<S>, mut stop: watch::Receiver<bool>, times: Times) {
     let connections = GracefulShutdown::new();
-    let builder = builder();
+    let builder = builder(times.head);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => spawn(stream, service.clone(), &builder, &connections),
+                Ok((stream, _)) => spawn(stream, service.clone(), &builder, &connections, times),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(PAUSE).await;
@@ -63,8 +69,11 @@ pub async fn serve<S: Service>(
         }
     }
     drop(listener);
-    if tokio::time::timeout(drain, connections.shutdown()).await.is_err() {
-        tracing::warn!(after_ms = drain.as_millis(), "requests still under way are cut off");
+    if tokio::time::timeout(times.drain, connections.shutdown()).await.is_err() {
+        tracing::warn!(
+            after_ms = times.drain.as_millis(),
+            "requests still under way are cut off"
+        );
     }
 }
 
@@ -73,9 +82,9 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+fn builder(head: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -85,22 +94,49 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
+/// What a connection is told by the requests on it.
+#[derive(Default)]
+struct Told {
+    /// The head of one has been read.
+    begun: Notify,
+    /// The client does not read its answer, and over HTTP/1.1 that is all there is on the connection.
+    stalled: Arc<Notify>,
+}
+
 fn spawn<S: Service>(
     stream: TcpStream,
     service: Arc<S>,
     builder: &auto::Builder<TokioExecutor>,
     connections: &GracefulShutdown,
+    times: Times,
 ) {
     // Events of a stream are small and must not wait for one another.
     let _ = stream.set_nodelay(true);
-    let respond = service_fn(move |request| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(service.answer(request).await) }
+    let told = Arc::new(Told::default());
+    let telling = told.clone();
+    let respond = service_fn(move |request: Request<Incoming>| {
+        let (service, told) = (service.clone(), telling.clone());
+        told.begun.notify_one();
+        let is_alone = request.version() < Version::HTTP_2;
+        async move {
+            let response = service.answer(request).await;
+            let stalled = || is_alone.then(|| told.stalled.clone());
+            Ok::<_, Infallible>(response.map(|body| body.watched(times.stall, stalled)))
+        }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), respond).into_owned();
     let connection = connections.watch(connection);
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        let mut connection = pin!(connection);
+        // Nothing else bounds how long a client takes to show which version of HTTP it speaks.
+        let begun = tokio::time::timeout(times.head, told.begun.notified());
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            Err(_) = begun => return,
+            () = told.stalled.notified() => return,
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended");
         }
     });

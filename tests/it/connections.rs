@@ -142,6 +142,55 @@ async fn a_slow_reader_holds_the_provider_back() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_no_further_is_given_up_and_not_the_providers_fault() {
+    let event = json!({ "choices": [{ "delta": { "content": "x".repeat(1 << 20) } }] }).to_string();
+    let provider = FakeProvider::chatting([Answer::events(vec![event.as_str(); 64])]).await;
+    let config = openai("one", &provider.url()) + "[server]\nstall_ms = 200\n";
+    let gateway = Gateway::start(&config).await;
+    let ended = |kind: &str| {
+        format!(
+            "pointsman_attempts_total{{gen_ai_provider_name=\"one\",gen_ai_request_model=\"one/model\",error_type=\"{kind}\"}}"
+        )
+    };
+    for (round, client) in [gateway.data(), gateway.data().http2()].into_iter().enumerate() {
+        let mut stream = client.chat_stream(&streamed()).await;
+        assert!(stream.next().await.is_some());
+        // Nothing is read from here on, and yet everything is let go of.
+        provider.settled().await;
+        assert_eq!(provider.journal()[round].outcome, Outcome::Abandoned);
+        until(async || gateway.metric("pointsman_in_flight").await == 0.0).await;
+        assert_eq!(gateway.metric(&ended("client_slow")).await, (round + 1) as f64);
+        let (events, ending) = stream.rest().await;
+        assert_eq!(ending, Ending::Aborted);
+        assert!(events.iter().all(|event| event.data != "[DONE]"));
+    }
+    assert_eq!(gateway.metric(&ended("stream_broken")).await, 0.0);
+}
+
+#[tokio::test]
+async fn a_connection_on_which_no_head_comes_is_closed() {
+    let provider = FakeProvider::chatting([Answer::chat("hi").delayed(Duration::from_secs(1))]).await;
+    let config = openai("one", &provider.url()) + "[server]\nhead_ms = 200\n";
+    let gateway = Gateway::start(&config).await;
+    let beginnings = [
+        "",
+        "P",
+        "GET / HTTP/1.1\r\nhost: localhost\r\n",
+        "PRI * HTTP/2.0\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ];
+    for client in [gateway.data(), gateway.admin()] {
+        for beginning in beginnings {
+            client.raw(beginning.as_bytes()).await;
+        }
+    }
+    // A head that did come has all the time that its answer takes.
+    for client in [gateway.data(), gateway.data().http2()] {
+        assert_eq!(client.chat(&ask()).await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn requests_on_one_connection_are_answered_one_after_the_other() {
     let gate = Gate::shut();
     let (provider, gateway) = chatting([Answer::chat("first").held(&gate), Answer::chat("second")]).await;

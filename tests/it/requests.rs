@@ -4,6 +4,7 @@ use hyper::Method;
 use serde_json::json;
 use tests::config::openai;
 use tests::{Answer, Client, FakeProvider, Gateway, Reply};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const CHAT: &str = "/v1/chat/completions";
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -358,4 +359,37 @@ async fn heads_that_two_readers_could_understand_differently_are_refused() {
     assert!(provider.journal().is_empty());
     let (status, _) = raw(&gateway, request(CHAT, "host: [::1]:8080\r\n").as_bytes()).await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn a_body_in_single_bytes_costs_no_more_memory_than_its_bytes() {
+    const BYTES: usize = 2 << 20;
+    let (provider, gateway) = gateway("").await;
+    let body = with(&format!(",\"user\":\"{}\"", "x".repeat(BYTES)));
+    let (last, most) = body.as_bytes().split_last().unwrap();
+    let chunks: Vec<u8> = most
+        .iter()
+        .flat_map(|byte| [b'1', b'\r', b'\n', *byte, b'\r', b'\n'])
+        .collect();
+    let before = gateway.resident_bytes();
+    let mut stream = gateway.data().connect().await;
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         transfer-encoding: chunked\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&chunks).await.unwrap();
+    // All but what the sockets hold has been taken by now.
+    let after = gateway.resident_bytes();
+    stream
+        .write_all(&[b"1\r\n", &[*last][..], b"\r\n0\r\n\r\n"].concat())
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(provider.only().json()["user"].as_str().map(str::len), Some(BYTES));
+    if let (Some(before), Some(after)) = (before, after) {
+        assert!(after < before + 16 * BYTES as u64, "{before} bytes, then {after}");
+    }
 }

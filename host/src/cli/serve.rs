@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -14,7 +15,10 @@ use crate::generation::Generation;
 use crate::plugins::Engine;
 use crate::reload::{self, Reloader};
 use crate::reports::{Problem, Trigger};
-use crate::server::{self, data::Data};
+use crate::server::{self, Times, data::Data};
+
+/// Operators' requests are short.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(named: Option<&Path>) -> Result<(), String> {
     let source = Source::find(named).map_err(|error| error.to_string())?;
@@ -36,13 +40,21 @@ pub(super) async fn run(named: Option<&Path>) -> Result<(), String> {
 
     let (stop, stopped) = watch::channel(false);
     let (admin_stop, admin_stopped) = watch::channel(false);
-    let drain = server_config.drain;
-    let serving = tokio::spawn(server::serve(data, Arc::new(Data { app: app.clone() }), stopped, drain));
+    let times = Times {
+        head: server_config.head,
+        stall: server_config.stall,
+        drain: server_config.drain,
+    };
+    let admin_times = Times {
+        drain: ADMIN_DRAIN,
+        ..times
+    };
+    let serving = tokio::spawn(server::serve(data, Arc::new(Data { app: app.clone() }), stopped, times));
     let admin = tokio::spawn(server::serve(
         admin,
         Arc::new(Admin { app: app.clone() }),
         admin_stopped,
-        std::time::Duration::from_secs(1),
+        admin_times,
     ));
     signals.end(&app).await;
     app.begin_drain();

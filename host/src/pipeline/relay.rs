@@ -10,7 +10,7 @@ use super::account::Account;
 use super::answer;
 use super::attempt::{Beginning, Failure, Source};
 use super::decide::Step;
-use crate::body::{Body, Broken, Outlet};
+use crate::body::{Body, Broken, Outlet, Stalled};
 use crate::generation::Provider;
 
 /// An abort throws away what has not been written to the client yet, so what was said last gets this head start.
@@ -93,11 +93,15 @@ async fn relay(
         if !has_more {
             answer::done(&mut out);
             account.ended_well();
-            outlet.send(out.freeze()).await;
+            outlet.send(out.freeze()).await?;
             return Ok(());
         }
-        if !out.is_empty() {
-            outlet.send(out.split().freeze()).await;
+        if !out.is_empty()
+            && let Err(Stalled(limit)) = outlet.send(out.split().freeze()).await
+        {
+            account.broke(&Failure::client_slow(limit));
+            tracing::info!(request_id = %account.call().id, "a stream was given up: the client does not read it");
+            return Err(Broken);
         }
         match watched.next(&mut out).await {
             Ok(more) => has_more = more,
@@ -112,7 +116,7 @@ async fn relay(
                 out.extend_from_slice(b"data: ");
                 out.extend_from_slice(&failure.into_error(attempts).to_json(&account.call().id));
                 out.extend_from_slice(b"\n\n");
-                outlet.send(out.freeze()).await;
+                outlet.send(out.freeze()).await?;
                 tokio::time::sleep(HEAD_START).await;
                 return Err(Broken);
             }

@@ -98,7 +98,11 @@ impl Document {
             (None, None) => Ok(None),
             (None, Some(value)) => {
                 let end = parent.span().end - 1;
-                let comma = if parent.is_empty() { "" } else { "," };
+                let comma = if self.children(parent).iter().all(|index| removed.contains(index)) {
+                    ""
+                } else {
+                    ","
+                };
                 let before = match parent.kind() {
                     Kind::Object => format!("{comma}{}:", serde_json::Value::from(token)),
                     Kind::Array if token == "-" || array_index(&token) == Some(parent.elements().count()) => {
@@ -111,14 +115,19 @@ impl Document {
         }
     }
 
+    /// The values that an object or an array holds.
+    fn children(&self, parent: Value<'_>) -> Vec<u32> {
+        match parent.kind() {
+            Kind::Object => parent.members().map(|(_, value)| value.index).collect(),
+            _ => parent.elements().map(|value| value.index).collect(),
+        }
+    }
+
     /// A value with its key and a comma: the one before it where a sibling that stays is before it, else the one behind.
     /// So the stretches of neighbours that go together touch, and do not overlap.
     fn removal(&self, parent: Value<'_>, old: Value<'_>, removed: &[u32]) -> Range<usize> {
         let step = if parent.kind() == Kind::Object { 1 } else { 0 };
-        let siblings: Vec<u32> = match parent.kind() {
-            Kind::Object => parent.members().map(|(_, value)| value.index).collect(),
-            _ => parent.elements().map(|value| value.index).collect(),
-        };
+        let siblings = self.children(parent);
         let at = siblings
             .iter()
             .position(|index| *index == old.index)
@@ -136,15 +145,13 @@ impl Value<'_> {
     fn span(&self) -> Range<usize> {
         self.node().start as usize..self.node().end as usize
     }
-
-    fn is_empty(&self) -> bool {
-        self.node().next == self.index + 1
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use proptest::collection::{btree_map, vec};
+    use proptest::{option, prop_assert_eq, proptest};
 
     use super::super::Limits;
     use super::*;
@@ -214,6 +221,70 @@ mod tests {
             );
         }
         assert_eq!(edited("[1,2,3]", &[("/1", None), ("/2", None)]).unwrap(), "[1]");
+    }
+
+    proptest! {
+        #[test]
+        fn members_may_come_while_others_change_or_go(
+            text in "\\{( ?\"a\" ?: ?1)?\\}|\\{ ?\"a\":1 ?, ?\"b\" : 2( ?,\"c\":3 ?)?( ?, ?\"d\":4)?\\}",
+            edits in btree_map("/[a-f]", option::of("[0-9]"), 0..6),
+        ) {
+            let mut expected: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+            for (pointer, value) in &edits {
+                match value {
+                    Some(value) => expected.insert(pointer[1..].to_owned(), value.parse::<u32>().unwrap().into()),
+                    None => expected.remove(&pointer[1..]),
+                };
+            }
+            let edits: Vec<(&str, Option<&str>)> =
+                edits.iter().map(|(pointer, value)| (pointer.as_str(), value.as_deref())).collect();
+            let nested = format!("{{\"x\":{text}}}");
+            let deep: Vec<String> = edits.iter().map(|(pointer, _)| format!("/x{pointer}")).collect();
+            let deep: Vec<_> = deep.iter().zip(&edits).map(|(pointer, (_, value))| (pointer.as_str(), *value)).collect();
+            let is = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
+            prop_assert_eq!(is(edited(&text, &edits).unwrap()), serde_json::json!(expected));
+            prop_assert_eq!(is(edited(&nested, &deep).unwrap()), serde_json::json!({ "x": expected }));
+        }
+
+        #[test]
+        fn elements_may_come_while_others_change_or_go(
+            elements in vec("[0-9]", 0..5),
+            changes in vec(option::of(option::of("[0-9]")), 5),
+            more in vec("[0-9]", 0..3),
+        ) {
+            let text = format!("[{}]", elements.join(" , "));
+            let pointers: Vec<String> = (0..5).map(|index| format!("/{index}")).collect();
+            let mut edits = Vec::new();
+            let mut expected = Vec::new();
+            for ((element, change), pointer) in elements.iter().zip(&changes).zip(&pointers) {
+                match change {
+                    None => expected.push(element.clone()),
+                    Some(value) => {
+                        edits.push((pointer.as_str(), value.as_deref()));
+                        expected.extend(value.clone());
+                    }
+                }
+            }
+            for value in &more {
+                edits.push(("/-", Some(value.as_str())));
+                expected.push(value.clone());
+            }
+            let left: serde_json::Value = serde_json::from_str(&edited(&text, &edits).unwrap()).unwrap();
+            let expected: Vec<u32> = expected.iter().map(|value| value.parse().unwrap()).collect();
+            prop_assert_eq!(left, serde_json::json!(expected));
+        }
+    }
+
+    #[test]
+    fn a_member_may_take_the_place_of_all_others() {
+        assert_eq!(
+            edited(
+                r#"{"metadata":{"a":1}}"#,
+                &[("/metadata/a", None), ("/metadata/b", Some("2"))]
+            )
+            .unwrap(),
+            r#"{"metadata":{"b":2}}"#
+        );
     }
 
     #[test]

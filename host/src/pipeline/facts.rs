@@ -32,6 +32,8 @@ const CREDENTIALS: [&str; 6] = [
 
 /// Enough of a conversation's beginning to tell it from others.
 const PREFIX_BYTES: usize = 4 << 10;
+/// Longer names of conversations are known by their hash.
+const SESSION_BYTES: usize = 256;
 
 /// What the host knows without showing any text.
 pub(super) fn summary(call: &Call, route: &Route) -> words::Summary {
@@ -118,7 +120,7 @@ fn costs(model: &Model, ask: &Ask) -> (Option<u64>, Option<u64>) {
         ..price
     };
     let usage = crate::money::Usage {
-        input: ask.most_input_tokens(),
+        input: ask.most_input_tokens(model.context),
         output: most.saturating_mul(choices),
         ..Default::default()
     };
@@ -129,14 +131,14 @@ fn costs(model: &Model, ask: &Ask) -> (Option<u64>, Option<u64>) {
 fn session(call: &Call) -> String {
     let header = |name| call.headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(name) = header("x-session-id").or_else(|| header("x-claude-code-session-id")) {
-        return name.to_owned();
+        return short(name.into());
     }
     let named = ["/session_id", "/metadata/session_id", "/prompt_cache_key"];
     if let Some(name) = named
         .iter()
         .find_map(|pointer| call.document.pointer(pointer)?.as_str())
     {
-        return name.into_owned();
+        return short(name);
     }
     let content = Content(&call.document);
     let system = content.role_text(&["system", "developer"]);
@@ -151,6 +153,14 @@ fn session(call: &Call) -> String {
         &first[..first.len().min(PREFIX_BYTES)],
     ];
     format!("prefix-{:016x}", super::hash(&prefix))
+}
+
+/// A name that every policy of the route gets a copy of, and that some keep.
+fn short(name: Cow<'_, str>) -> String {
+    if name.len() <= SESSION_BYTES {
+        return name.into_owned();
+    }
+    format!("long-{:016x}", super::hash(&[name.as_bytes()]))
 }
 
 /// A request's content, for as long as its policies run.

@@ -19,8 +19,14 @@ pub struct Ask {
     pub messages: u32,
     /// Bytes of all text, as written.
     pub text_bytes: u64,
+    /// Bytes of the whole request.
+    pub body_bytes: u64,
     /// How many images.
     pub images: u32,
+    /// Bytes of the images' URLs, which hold whole images or say where they are.
+    pub image_url_bytes: u64,
+    /// Parts that are neither text nor images: files, audio, and what the gateway does not know.
+    pub other_parts: u32,
     /// Bytes of the tools' declarations.
     pub tools_bytes: u64,
     /// Whether JSON is asked for.
@@ -33,6 +39,13 @@ pub struct Ask {
 
 /// What an image is counted as where nothing better is known.
 const IMAGE_TOKENS: u64 = 1_000;
+/// The most that a provider bills for one image: gpt-4o-mini's 2,833 tokens and 5,667 for each of eight tiles, rounded up.
+/// <https://platform.openai.com/docs/guides/images-vision>
+const MOST_IMAGE_TOKENS: u64 = 50_000;
+/// The most that a file or a recording can be where the model's context is unknown: the windows of today's models.
+const MOST_OTHER_TOKENS: u64 = 1_000_000;
+/// What a provider adds of its own where there are tools or a format: its words for how they are used.
+const MOST_ADDED_TOKENS: u64 = 1_000;
 
 impl Ask {
     /// Reads a request; the error names the field that is wrong.
@@ -50,7 +63,10 @@ impl Ask {
             wants_usage: wants_usage(body)?,
             messages: 0,
             text_bytes: 0,
+            body_bytes: document.text().len() as u64,
             images: 0,
+            image_url_bytes: 0,
+            other_parts: 0,
             tools_bytes: tools(body)?,
             wants_structured_output: wants_structured_output(body)?,
             max_output_tokens: count(body, "max_completion_tokens")?.or(count(body, "max_tokens")?),
@@ -78,9 +94,18 @@ impl Ask {
         u32::try_from(tokens).unwrap_or(u32::MAX)
     }
 
-    /// The most tokens that the input can be: no tokenizer makes more tokens than there are bytes.
-    pub fn most_input_tokens(&self) -> u64 {
-        self.text_bytes + self.tools_bytes + 16 * u64::from(self.messages) + 4 * IMAGE_TOKENS * u64::from(self.images)
+    /// The most tokens that the input can be for a model with so much context. All that the model reads as text stands in
+    /// the body, and a token is at least one byte of it: escapes are longer than what they stand for, and a message's or a
+    /// tool's syntax in JSON is longer than the few tokens that a provider puts around it. Images, files and audio have a
+    /// bound of their own, since their bytes say nothing, or are elsewhere. Nothing longer than the context is answered.
+    pub fn most_input_tokens(&self, context: Option<u32>) -> u64 {
+        let has_more = self.tools_bytes > 0 || self.wants_structured_output;
+        let added = if has_more { MOST_ADDED_TOKENS } else { 0 };
+        let text = self.body_bytes.saturating_sub(self.image_url_bytes) + added;
+        let images = MOST_IMAGE_TOKENS.saturating_mul(self.images.into());
+        let others = MOST_OTHER_TOKENS.saturating_mul(self.other_parts.into());
+        let most = text.saturating_add(images).saturating_add(others);
+        context.map_or(most, |context| most.min(context.into()))
     }
 
     fn message(&mut self, index: usize, message: Value<'_>) -> Result<(), ApiError> {
@@ -108,9 +133,14 @@ impl Ask {
     }
 
     fn part(&mut self, part: Value<'_>) {
-        let kind = part.get("type").and_then(|kind| kind.as_str());
-        if kind.is_some_and(|kind| kind.contains("image")) {
-            self.images += 1;
+        match part.get("type").and_then(|kind| kind.as_str()).as_deref() {
+            Some("text" | "refusal") => {}
+            Some(kind) if kind.contains("image") => {
+                self.images += 1;
+                let url = part.field("image_url").and_then(|image| image.field("url"));
+                self.image_url_bytes += url.map_or(0, |url| url.str_len() as u64);
+            }
+            _ => self.other_parts += 1,
         }
         self.text_bytes += part.field("text").map_or(0, |text| text.str_len() as u64);
     }
@@ -238,6 +268,35 @@ mod tests {
             (ask.messages, ask.text_bytes, ask.images, ask.max_output_tokens),
             (3, 12, 1, Some(5))
         );
+    }
+
+    #[test]
+    fn the_most_input_that_there_can_be_has_all_of_the_body_in_it_and_a_bound_for_what_is_not() {
+        let most = |body: &str, context| read(body).unwrap().most_input_tokens(context);
+        let plain = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+        let bytes = plain.len() as u64;
+        assert_eq!(most(plain, None), bytes);
+        let tools = plain.replace(r#""messages""#, r#""tools":[{"type":"function"}],"messages""#);
+        assert_eq!(most(&tools, None), tools.len() as u64 + MOST_ADDED_TOKENS);
+        // Arguments of calls, schemas and names count as every other byte does.
+        let called = plain.replace(
+            r#""content":"hi""#,
+            r#""name":"n","tool_calls":[{"function":{"arguments":"{\"a\":1}"}}]"#,
+        );
+        assert_eq!(most(&called, None), bytes + (called.len() - plain.len()) as u64);
+        let with = |part: &str| plain.replace(r#""hi""#, &format!("[{part}]"));
+        let inline = with(r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAAAAAAAAAAAAAAAAAA"}}"#);
+        let elsewhere = with(r#"{"type":"image_url","image_url":{"url":""}}"#);
+        assert_eq!(most(&inline, None), most(&elsewhere, None));
+        assert!(most(&elsewhere, None) > MOST_IMAGE_TOKENS);
+        for other in [
+            r#"{"type":"file","file":{"file_id":"f"}}"#,
+            r#"{"type":"input_audio","input_audio":{}}"#,
+            "{}",
+        ] {
+            assert!(most(&with(other), None) > MOST_OTHER_TOKENS, "{other}");
+            assert_eq!(most(&with(other), Some(128_000)), 128_000, "{other}");
+        }
     }
 
     #[test]

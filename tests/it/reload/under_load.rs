@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::{Answer, Ending, FakeProvider, Gate, Gateway, Home, guests};
@@ -118,7 +118,7 @@ debounce_ms = 20
 sweep_ms = 2_000
 [plugins.limits]
 component_bytes = 1_000_000
-call_ms = 60_000
+call_ms = 1_000
 configure_ms = 60_000
 [providers.simulated]
 adapter = "simulated"
@@ -237,6 +237,9 @@ fn shows(shown: &Value, name: &str, key: &str, digest: &str) -> bool {
 /// What the open-loop client saw.
 #[derive(Debug, Default)]
 struct Seen {
+    /// Requests that were due, and the time in which they were.
+    due: usize,
+    elapsed: Duration,
     requests: usize,
     wrong: Vec<String>,
     pairs: BTreeSet<String>,
@@ -267,16 +270,25 @@ async fn load(gateway: &Gateway, mut stop: tokio::sync::oneshot::Receiver<()>) -
             seen
         });
     }
+    let mut all = Seen::default();
+    let began = Instant::now();
     let mut rhythm = interval(BETWEEN_REQUESTS);
+    // What was late is made up for.
     rhythm.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    for turn in 0.. {
+    loop {
         tokio::select! {
-            _ = rhythm.tick() => connections[turn % CONNECTIONS].try_send(()).unwrap_or_default(),
+            biased;
+            _ = rhythm.tick() => {
+                if let Err(error) = connections[all.due % CONNECTIONS].try_send(()) {
+                    all.wrong.push(format!("request {} was not sent: {error}", all.due));
+                }
+                all.due += 1;
+            }
             _ = &mut stop => break,
         }
     }
+    all.elapsed = began.elapsed();
     drop(connections);
-    let mut all = Seen::default();
     while let Some(seen) = workers.join_next().await {
         let seen = seen.unwrap();
         all.requests += seen.requests;
@@ -347,6 +359,15 @@ async fn two_hundred_reloads_under_load_cost_no_request_and_no_stream() {
         seen.wrong.len(),
         seen.requests,
         seen.wrong
+    );
+    assert_eq!(seen.requests, seen.due);
+    // All that were due until the end, but for those of the moment in which it ended.
+    let wanted = seen.elapsed.as_millis() / BETWEEN_REQUESTS.as_millis();
+    assert!(
+        seen.due as u128 * 100 >= wanted * 99,
+        "{} requests in {:?} are less than {wanted}",
+        seen.due,
+        seen.elapsed
     );
     assert_eq!(seen.pairs.len(), VERSIONS as usize, "{:?}", seen.pairs);
     let mut ended = 0;

@@ -147,7 +147,8 @@ fn adapters(engine: &Engine, calls: usize) -> Result<Vec<Row>> {
     let answer = Bytes::from_static(ANSWER.as_bytes());
     let decode = || finish(adapter.decode(Operation::Chat, &target, &answer)).map(drop);
     let decoded = timed("anthropic: decode an answer".to_owned(), None, calls, decode)?;
-    let mut stream = finish(adapter.stream(Operation::Chat, &target))?;
+    let place = adapter.place()?;
+    let mut stream = finish(adapter.stream(place, Operation::Chat, &target))?;
     for event in BEGINNING {
         finish(stream.push(vec![text_event(event)]))?;
     }

@@ -144,6 +144,7 @@ impl PluginsConfig {
             slots: self.slots,
             asking: self.asking,
             stack_bytes: self.stack_bytes,
+            ..EngineConfig::default()
         }
     }
 }

@@ -170,6 +170,14 @@ impl ApiError {
         Self::new(status, kind, code, message)
     }
 
+    /// What the caller hears where the gateway's own limits are reached.
+    pub const OVERLOADED: &str = "the gateway is at the limit of what it does at one time; try again in a moment";
+
+    /// The gateway itself has too much to do: 503.
+    pub fn overloaded() -> Self {
+        Self::busy(StatusCode::SERVICE_UNAVAILABLE, "overloaded", Self::OVERLOADED)
+    }
+
     /// Nothing is in service yet: 503.
     pub fn not_ready() -> Self {
         Self::busy(

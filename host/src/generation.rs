@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use bytes::Bytes;
 use hyper::HeaderMap;
+use memchr::memmem;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::config::{Config, ModelConfig, RouteConfig, SimulatedConfig};
@@ -123,18 +125,40 @@ pub struct Model {
 impl Provider {
     /// A text of the provider's without the secrets that it may quote.
     pub fn redact(&self, text: String) -> String {
-        let secrets = match &self.way {
-            Way::Remote(remote) => remote.secrets.as_slice(),
-            Way::Simulated(_) => &[],
-        };
-        let quoted = secrets.iter().map(crate::config::Secret::reveal);
-        quoted.fold(text, |text, secret| {
+        self.secrets().fold(text, |text, secret| {
             if text.contains(secret) {
                 text.replace(secret, "…")
             } else {
                 text
             }
         })
+    }
+
+    /// As [`Provider::redact`], of what need not be text. Copies only where there is something to leave out.
+    pub fn redact_bytes(&self, bytes: Bytes) -> Bytes {
+        self.secrets().fold(bytes, |bytes, secret| {
+            let places: Vec<usize> = memmem::find_iter(&bytes, secret.as_bytes()).collect();
+            if places.is_empty() {
+                return bytes;
+            }
+            let mut left = Vec::with_capacity(bytes.len());
+            let mut at = 0;
+            for place in places {
+                left.extend_from_slice(&bytes[at..place]);
+                left.extend_from_slice("…".as_bytes());
+                at = place + secret.len();
+            }
+            left.extend_from_slice(&bytes[at..]);
+            left.into()
+        })
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &str> {
+        let secrets = match &self.way {
+            Way::Remote(remote) => remote.secrets.as_slice(),
+            Way::Simulated(_) => &[],
+        };
+        secrets.iter().map(crate::config::Secret::reveal)
     }
 }
 

@@ -15,6 +15,7 @@ mod hold;
 mod reading;
 mod relay;
 mod review;
+mod telling;
 mod walk;
 
 use std::sync::Arc;

@@ -38,7 +38,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
-pub use self::adapter::{Adapter, AdapterError, AdapterSpec};
+pub use self::adapter::{Adapter, AdapterError, AdapterSpec, Place};
 pub use self::asking::{Models, Replies};
 pub use self::digest::Digest;
 pub(crate) use self::engine::create_private;
@@ -47,7 +47,7 @@ pub use self::fault::{Fault, LoadError};
 pub use self::grants::{Grant, World};
 pub use self::inspect::{Import, Inspection, Shape, inspect};
 pub use self::limits::Limits;
-pub use self::policy::{Call, Policy, PolicySpec, config_schema};
+pub use self::policy::{Call, Policy, PolicySpec, Seat, config_schema};
 pub use self::prompt::Prompt;
 pub use self::state::{StateStore, StateUse};
 pub use self::stats::{Counters, Stats};

@@ -278,7 +278,7 @@ async fn more_calls_than_may_wait_are_refused_and_not_queued() {
     let client = gateway.data();
     let first = tokio::spawn(async move { client.chat(&ask()).await });
     two.until(|journal| journal.len() == 1).await;
-    gateway.data().chat(&ask()).await.refused(503, "policy_unavailable");
+    gateway.data().chat(&ask()).await.refused(503, "overloaded");
     let busy = "pointsman_plugin_faults_total{plugin=\"asks\",kind=\"busy\"}";
     assert_eq!(gateway.metric(busy).await, 1.0);
     gate.open();

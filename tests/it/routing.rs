@@ -178,6 +178,48 @@ async fn edits_are_applied_to_the_bytes_that_are_forwarded() {
 }
 
 #[tokio::test]
+async fn an_edit_that_cannot_be_made_is_a_fault_of_the_policy_that_wants_it() {
+    let edits = |edits: &str| format!("edits = [{edits}]\nlabels = [[\"of\", \"it\"]]");
+    let (good, bad) = (
+        r#"["/temperature", "0.5"]"#,
+        r#"["/user", "\"x\""], ["/metadata/x", "1"]"#,
+    );
+    let skipped = policy("skipped", "told.wasm", &edits(bad)).replace(
+        "[policies.skipped.config]",
+        "on_fault = \"skip\"\n[policies.skipped.config]",
+    );
+    let more = skipped
+        + &policy("denied", "told.wasm", &edits(bad))
+        + &policy("good", "told.wasm", &edits(good))
+        + &route("denying", &["small"], "policies = [\"good\", \"denied\"]");
+    let (provider, gateway) = three("[\"good\", \"skipped\"]", &more).await;
+    served(&gateway, &ask("hello")).await;
+    // Nothing of what the skipped one wanted is done, and all of what the other did.
+    let sent = provider.only().json();
+    assert_eq!((&sent["temperature"], &sent["user"]), (&json!(0.5), &json!(null)));
+    gateway
+        .logged(&[
+            "a policy failed and was skipped",
+            "skipped",
+            "`/metadata/x` has no parent",
+        ])
+        .await;
+
+    let mut refused = ask("hello");
+    refused["model"] = "denying".into();
+    gateway.data().chat(&refused).await.refused(503, "policy_unavailable");
+    gateway
+        .logged(&["policy_unavailable", "policy `denied`", "`/metadata/x` has no parent"])
+        .await;
+    for plugin in ["skipped", "denied"] {
+        let faults = format!("pointsman_plugin_faults_total{{plugin=\"{plugin}\",kind=\"invalid_output\"}}");
+        assert_eq!(gateway.metric(&faults).await, 1.0, "{plugin}");
+    }
+    refused["metadata"] = json!({});
+    assert_eq!(gateway.data().chat(&refused).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_policys_refusal_ends_the_request_with_its_own_words() {
     let told = |name: &str, config: &str| {
         policy(name, "told.wasm", config) + &route(name, &["small", "large"], &format!("policies = [\"{name}\"]"))

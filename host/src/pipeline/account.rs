@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::attempt::{Failure, Run};
 use super::bill::Bill;
 use super::decide::{Decided, Decision, Step};
-use super::{Call, milliseconds};
+use super::{Call, milliseconds, telling};
 use crate::error::ApiError;
 use crate::generation::{Generation, Model, Route};
 use crate::money::{Nanodollars, Usage};
@@ -344,9 +344,6 @@ impl Account {
 
     /// Tells the policies that want to know, off the request's path.
     fn tell(&mut self, usage: Usage) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
         let ended = words::Ended {
             request_id: self.call.id.to_string(),
             key_id: "anonymous".to_owned(),
@@ -359,14 +356,7 @@ impl Account {
             score: None,
             extras: self.asked_cost().into_iter().collect(),
         };
-        let route = self.route.clone();
-        runtime.spawn(async move {
-            for policy in route.policies.iter().filter(|policy| policy.policy.has_outcome()) {
-                if let Err(fault) = policy.policy.observe(ended.clone()).await {
-                    tracing::warn!(policy = policy.policy.name(), %fault, "a policy failed to hear how a request ended");
-                }
-            }
-        });
+        telling::tell(&self.route, ended);
     }
 }
 

@@ -263,11 +263,18 @@ async fn send(
         return Ok(response.into_body());
     }
     let status = response.status().as_u16();
-    let text =
-        |(name, value): (&HeaderName, &HeaderValue)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()));
+    // What the provider quotes of its key does not get into the adapter.
+    let provider = &attempt.step.model.provider;
+    let text = |(name, value): (&HeaderName, &HeaderValue)| {
+        Some((
+            name.as_str().to_owned(),
+            provider.redact(value.to_str().ok()?.to_owned()),
+        ))
+    };
     let headers: Vec<(String, String)> = response.headers().iter().filter_map(text).collect();
     // What cannot be read of an error is not worth another error.
     let body = response.into_body().collect(ERROR_BYTES).await.unwrap_or_default();
+    let body = provider.redact_bytes(body);
     Err(
         match remote.adapter.explain(status, &headers, &body, &attempt.target()).await {
             Ok(failure) => Failure::explained(failure, status),

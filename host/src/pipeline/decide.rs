@@ -11,7 +11,7 @@ use super::{Call, facts};
 use crate::error::ApiError;
 use crate::generation::{LoadedPolicy, Model, Route};
 use crate::json::{Document, Edit, Limits};
-use crate::plugins::words::{Plan, Verdict};
+use crate::plugins::words::{self, Plan, Verdict};
 use crate::plugins::{self, Fault, Models, OnFault};
 
 /// What was decided and by whom.
@@ -172,6 +172,7 @@ struct Chain<'a> {
     /// The question: its candidates stand in the order of the decision's steps.
     question: plugins::Call,
     decision: Decision,
+    /// Of all plans so far; the decision has the request that they make.
     edits: Vec<(String, String)>,
     reviewers: Vec<LoadedPolicy>,
     trace: Vec<Trace>,
@@ -197,7 +198,14 @@ impl<'a> Chain<'a> {
     }
 
     async fn ask(&mut self, policy: &LoadedPolicy) -> Result<(), ApiError> {
-        let (said, outcome) = match policy.policy.decide(&self.question).await {
+        let verdict = match policy.policy.decide(&self.question).await {
+            Ok(Verdict::Plan(mut plan)) => match self.edit(std::mem::take(&mut plan.edits)) {
+                Ok(()) => Ok(Verdict::Plan(plan)),
+                Err(why) => Err(policy.policy.refuse(why)),
+            },
+            other => other,
+        };
+        let (said, outcome) = match verdict {
             Ok(Verdict::Pass) => (Said::Pass, Ok(())),
             Ok(Verdict::Plan(plan)) => {
                 if plan.review {
@@ -221,6 +229,19 @@ impl<'a> Chain<'a> {
             said,
         });
         outcome
+    }
+
+    /// Makes a plan's edits, and those before it, of the request as it came. Where that cannot be, nothing is changed.
+    fn edit(&mut self, edits: Vec<words::Edit>) -> Result<(), String> {
+        if edits.is_empty() {
+            return Ok(());
+        }
+        let before = self.edits.len();
+        self.edits
+            .extend(edits.into_iter().map(|edit| (edit.pointer, edit.value)));
+        let made = edited(&self.call.document, &self.edits).inspect_err(|_| self.edits.truncate(before))?;
+        self.decision.edited = Some(made);
+        Ok(())
     }
 
     /// Puts steps and candidates in the plan's order. The plugin boundary has seen to it that all were offered.
@@ -247,8 +268,6 @@ impl<'a> Chain<'a> {
             self.question.candidates = candidates;
         }
         self.label(plan.labels);
-        self.edits
-            .extend(plan.edits.into_iter().map(|edit| (edit.pointer, edit.value)));
         if !plan.reason.is_empty() {
             let separator = if self.decision.reason.is_empty() { "" } else { "; " };
             self.decision.reason.push_str(separator);
@@ -283,17 +302,9 @@ impl<'a> Chain<'a> {
         self.decision.labels = std::mem::take(&mut self.question.summary.labels);
         let asked: Vec<String> = self.trace.iter().map(Trace::to_string).collect();
         self.decision.policies = asked.join(",");
-        let refused = |reason: String| ApiError::policy_unavailable("edits", reason);
-        let has_edits = !self.edits.is_empty();
-        let edited = has_edits.then(|| edited(&self.call.document, &self.edits).map_err(refused));
-        let edited = edited.transpose();
-        let outcome = edited.map(|edited| Decision {
-            edited,
-            ..self.decision
-        });
         Decided {
             trace: self.trace,
-            outcome,
+            outcome: Ok(self.decision),
         }
     }
 }
@@ -305,6 +316,9 @@ fn failed(policy: &LoadedPolicy, fault: &Fault) -> Result<(), ApiError> {
         OnFault::Skip => {
             tracing::warn!(policy = name, kind = fault.kind(), %fault, "a policy failed and was skipped");
             Ok(())
+        }
+        OnFault::Deny if *fault == Fault::Busy => {
+            Err(ApiError::overloaded().with_detail(format!("policy `{name}`: {fault}")))
         }
         OnFault::Deny => Err(ApiError::policy_unavailable(name, fault)),
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant as Moment;
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::PluginSource;
 use super::bindings::exports::pointsman::plugin::{describe, streaming, unary};
@@ -42,6 +43,17 @@ pub enum AdapterError {
     #[error(transparent)]
     Fault(#[from] Fault),
 }
+
+impl AdapterError {
+    /// What an adapter says, fit to be shown.
+    pub(super) fn of(failure: Failure) -> AdapterError {
+        AdapterError::Failure(outgoing::bound(failure))
+    }
+}
+
+/// Leave for one streamed answer.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit);
 
 /// A loaded adapter. Cheap to clone; the code is freed with the last clone.
 #[derive(Clone)]
@@ -111,8 +123,8 @@ impl Adapter {
         let encoded = self.call(target, move |unary, store| {
             unary.call_encode(store, operation, &for_guest, is_stream, &body)
         });
-        let outgoing = encoded.await?.map_err(AdapterError::Failure)?;
-        Ok(outgoing::check(outgoing).inspect_err(|fault| self.inner.counters.fault(fault))?)
+        let outgoing = encoded.await?.map_err(AdapterError::of)?;
+        Ok(self.inner.usable(outgoing::check(outgoing))?)
     }
 
     /// A success's body in, the canonical answer out.
@@ -121,7 +133,8 @@ impl Adapter {
         let decoded = self.call(target, move |unary, store| {
             unary.call_decode(store, operation, &for_guest, &body)
         });
-        decoded.await?.map_err(AdapterError::Failure)
+        let answer = decoded.await?.map_err(AdapterError::of)?;
+        Ok(self.inner.usable(outgoing::check_answer(answer))?)
     }
 
     /// What a status that is no success means.
@@ -133,15 +146,26 @@ impl Adapter {
         target: &Target,
     ) -> Result<Failure, Fault> {
         let (headers, body) = (headers.to_vec(), body.clone());
-        self.call(target, move |unary, store| {
+        let explained = self.call(target, move |unary, store| {
             unary.call_explain(store, status, &headers, &body)
-        })
-        .await
+        });
+        explained.await.map(outgoing::bound)
+    }
+
+    /// A place for one streamed answer, of which there are only so many. It is taken before the provider is asked for
+    /// the answer: one that nobody could read would be paid for all the same.
+    pub fn place(&self) -> Result<Place, Fault> {
+        self.inner.usable(self.inner.engine.hold().map(Place))
     }
 
     /// Begins a streamed answer.
-    pub async fn stream(&self, operation: Operation, target: &Target) -> Result<AdapterStream, AdapterError> {
-        AdapterStream::begin(self.inner.clone(), operation, target).await
+    pub async fn stream(
+        &self,
+        place: Place,
+        operation: Operation,
+        target: &Target,
+    ) -> Result<AdapterStream, AdapterError> {
+        AdapterStream::begin(self.inner.clone(), place, operation, target).await
     }
 
     /// The name in the configuration.
@@ -170,21 +194,40 @@ impl Adapter {
         target: &Target,
         call: impl FnOnce(&unary::Guest, &mut wasmtime::Store<Host>) -> wasmtime::Result<T> + Send + 'static,
     ) -> Result<T, Fault> {
-        let began = Moment::now();
         let inputs = inputs(target);
-        let outcome = match self.inner.lane.is_direct() {
-            true => self.inner.call(inputs, call),
-            false => {
-                let inner = self.inner.clone();
-                self.inner.lane.aside(move || inner.call(inputs, call)).await
-            }
-        };
-        self.inner.account(began, &outcome);
-        outcome
+        self.inner.run(move |inner| inner.call(inputs, call)).await
     }
 }
 
 impl Inner {
+    /// Runs a call where its lane says. It is counted where it runs: it runs on when its caller leaves.
+    pub(super) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Inner) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let began = Moment::now();
+        let counted = move |inner: &Inner| {
+            let outcome = work(inner);
+            inner.account(began, &outcome);
+            outcome
+        };
+        if self.lane.is_direct() {
+            return counted(self);
+        }
+        let inner = self.clone();
+        let ran = self.lane.aside(move || counted(&inner)).await;
+        ran.unwrap_or_else(|fault| {
+            let unrun = Err(fault);
+            self.account(began, &unrun);
+            unrun
+        })
+    }
+
+    /// Counts what turned out to be of no use.
+    pub(super) fn usable<T>(&self, checked: Result<T, Fault>) -> Result<T, Fault> {
+        checked.inspect_err(|fault| self.counters.fault(fault))
+    }
+
     fn call<T>(
         &self,
         inputs: Inputs,
@@ -197,7 +240,7 @@ impl Inner {
         })
     }
 
-    pub(super) fn account<T>(&self, began: Moment, outcome: &Result<T, Fault>) {
+    fn account<T>(&self, began: Moment, outcome: &Result<T, Fault>) {
         self.counters.record(began.elapsed(), outcome);
         self.lane.note(outcome);
     }

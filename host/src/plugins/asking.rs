@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wasmtime::Error;
 
 use super::limits::Limits;
@@ -63,13 +63,20 @@ pub(super) struct Line {
     errands: Sender<Errand>,
     asks_left: u32,
     time_left: Duration,
+    /// Kept on the guest's side, so that a caller who leaves does not give away the turn of a guest that still runs.
+    turn: Turn,
 }
 
-/// Asks on their way, and where the replies go.
+/// Asks on their way, and where the replies go. Whoever waits needs no core: the turn comes along, and a new one comes back
+/// with the replies.
 pub(super) struct Errand {
     pub(super) asks: Vec<(Ask, Duration)>,
-    pub(super) answer_to: oneshot::Sender<Vec<Result<Reply, AskFailure>>>,
+    pub(super) turn: Turn,
+    pub(super) answer_to: oneshot::Sender<(Vec<Result<Reply, AskFailure>>, Turn)>,
 }
+
+/// Leave to use a core, for those who need one.
+pub(super) type Turn = Option<OwnedSemaphorePermit>;
 
 impl Asking {
     /// Blocks the thread until all replies are there.
@@ -90,13 +97,14 @@ impl Asking {
 }
 
 impl Line {
-    pub(super) fn new(terms: Arc<Terms>) -> (Line, Receiver<Errand>) {
+    pub(super) fn new(terms: Arc<Terms>, turn: Turn) -> (Line, Receiver<Errand>) {
         let (errands, receiver) = mpsc::channel(1);
         let line = Line {
             asks_left: terms.asks,
             time_left: terms.time,
             terms,
             errands,
+            turn,
         };
         (line, receiver)
     }
@@ -157,9 +165,14 @@ impl Line {
         let began = Moment::now();
         let (answer_to, answer) = oneshot::channel();
         self.errands
-            .blocking_send(Errand { asks, answer_to })
+            .blocking_send(Errand {
+                asks,
+                turn: self.turn.take(),
+                answer_to,
+            })
             .map_err(|_| gone())?;
-        let replies = answer.blocking_recv().map_err(|_| gone())?;
+        let (replies, turn) = answer.blocking_recv().map_err(|_| gone())?;
+        self.turn = turn;
         self.time_left = self.time_left.saturating_sub(began.elapsed());
         Ok(replies)
     }

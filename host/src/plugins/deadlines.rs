@@ -70,7 +70,8 @@ impl Deadlines {
     }
 
     /// Advances the epoch by the time that has passed: sleeping takes longer than asked, on a busy machine much longer, and
-    /// a deadline is a time all the same. Time without any deadline is not made up for.
+    /// a deadline is a time all the same. Time without any deadline is not made up for. A call that begins while a tick is
+    /// late is interrupted too early by as much; whoever is interrupted looks at the clock before giving up.
     fn run(&self, engine: &EngineWeak) {
         let mut ticked = self.now_ms();
         while let Some(engine) = engine.upgrade() {

@@ -26,6 +26,8 @@ pub struct EngineConfig {
     pub slots: u32,
     /// Calls of policies that may ask models, at one time: each keeps a thread while it waits.
     pub asking: u32,
+    /// Outcomes that may wait to be heard by policies: each keeps about a kilobyte.
+    pub outcomes: u32,
     /// How deep a guest's own stack may get. Calls run on the worker's stack, which has 2 MiB.
     pub stack_bytes: usize,
 }
@@ -36,6 +38,7 @@ impl Default for EngineConfig {
             cache_dir: None,
             slots: 1000,
             asking: 128,
+            outcomes: 8192,
             stack_bytes: 512 << 10,
         }
     }
@@ -50,6 +53,8 @@ pub struct Engine {
     /// finds one.
     held: Arc<Semaphore>,
     asking: Arc<Semaphore>,
+    outcomes: Arc<Semaphore>,
+    hearing: Arc<Semaphore>,
     cache_dir: Option<Arc<Path>>,
     is_pooling: bool,
 }
@@ -85,6 +90,8 @@ impl Engine {
             deadlines,
             held: Arc::new(Semaphore::new((config.slots - config.slots / 4) as usize)),
             asking: Arc::new(Semaphore::new(config.asking as usize)),
+            outcomes: Arc::new(Semaphore::new(config.outcomes as usize)),
+            hearing: Arc::new(Semaphore::new(HEARING)),
             cache_dir: cache_dir.map(Arc::from),
             is_pooling,
         })
@@ -114,11 +121,24 @@ impl Engine {
         self.held.clone().try_acquire_owned().map_err(|_| Fault::Busy)
     }
 
+    /// A place for an outcome that waits to be heard.
+    pub(super) fn outcome(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        self.outcomes.clone().try_acquire_owned().map_err(|_| Fault::Busy)
+    }
+
+    /// The turn of an outcome that has waited.
+    pub(super) async fn hear(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        self.hearing.acquire().await.map_err(|_| Fault::Busy)
+    }
+
     /// Leave to keep a thread for a call that may wait for models.
-    pub(super) fn ask(&self) -> Result<SemaphorePermit<'_>, Fault> {
-        self.asking.try_acquire().map_err(|_| Fault::Busy)
+    pub(super) fn ask(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        self.asking.clone().try_acquire_owned().map_err(|_| Fault::Busy)
     }
 }
+
+/// Outcomes that are heard at one time, a small part of the runtime's threads for blocking work: those that decide come first.
+const HEARING: usize = 64;
 
 fn settings(engine: &EngineConfig) -> anyhow::Result<Config> {
     let mut config = Config::new();

@@ -31,7 +31,6 @@ pub(super) struct Host {
     /// Set before anything of the guest runs.
     pub(super) clock: Option<Clock>,
     pub(super) limits: Arc<Limits>,
-    pub(super) identity: Arc<Identity>,
     /// Made when a guest first calls WASI, which most never do.
     pub(super) wasi: Option<Box<Wasi>>,
 }
@@ -65,7 +64,7 @@ impl Host {
     pub(super) fn new(identity: Arc<Identity>, limits: Arc<Limits>, grants: Arc<[Grant]>, inputs: Inputs) -> Host {
         Host {
             quota: Quota::new(&limits),
-            log: Log::new(identity.clone(), &limits),
+            log: Log::new(identity, &limits),
             inputs,
             prompt: None,
             state: None,
@@ -73,7 +72,6 @@ impl Host {
             grants,
             clock: None,
             limits,
-            identity,
             wasi: None,
         }
     }

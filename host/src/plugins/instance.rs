@@ -35,9 +35,7 @@ impl Blueprint {
         store.set_hostcall_fuel(self.limits.copied_bytes);
         store.set_max_component_handles(self.limits.handles);
         set_deadline(&mut store, &self.deadlines, deadline_ms);
-        if self.may_ask {
-            store.epoch_deadline_callback(extend);
-        }
+        store.epoch_deadline_callback(at_the_deadline);
         let started = guarded(|| self.pre.instantiate(&mut store));
         match started {
             Ok(Ok(instance)) => Ok(Instance {
@@ -97,8 +95,9 @@ fn set_deadline(store: &mut Store<Host>, deadlines: &Arc<Deadlines>, deadline_ms
     deadlines.set(store, deadline_ms);
 }
 
-/// At the deadline: a call that has waited for models has as much time more.
-fn extend(store: StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> {
+/// The epoch says when to look at the clock, and the clock decides. The epoch makes up for ticks that came late, so it
+/// counts time from before a call that began in between; and a call that has waited for models has as much time more.
+fn at_the_deadline(store: StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> {
     let left = store.data().resume();
     if left.is_zero() {
         return Ok(UpdateDeadline::Interrupt);

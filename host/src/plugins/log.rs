@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use tracing::{debug, error, info, warn};
 
@@ -16,11 +17,12 @@ pub(super) struct Identity {
     pub(super) digest: String,
 }
 
-/// The lines that one call may still write.
+/// The lines that one call may still write; a clone shares them.
+#[derive(Clone)]
 pub(super) struct Log {
     identity: Arc<Identity>,
     allowed: u32,
-    left: u32,
+    left: Arc<AtomicU32>,
     line_bytes: usize,
 }
 
@@ -29,18 +31,20 @@ impl Log {
         Log {
             identity,
             allowed: limits.log_lines,
-            left: limits.log_lines,
+            left: Arc::new(AtomicU32::new(limits.log_lines)),
             line_bytes: limits.log_line_bytes,
         }
     }
 
     /// Begins the next call of a kept instance.
-    pub(super) fn renew(&mut self) {
-        self.left = self.allowed;
+    pub(super) fn renew(&self) {
+        self.left.store(self.allowed, Relaxed);
     }
 
-    pub(super) fn line(&mut self, level: Level, message: &str) {
-        match self.left {
+    pub(super) fn line(&self, level: Level, message: &str) {
+        // One guest writes at a time: nothing comes in between.
+        let left = self.left.load(Relaxed);
+        match left {
             0 => return,
             1 => self.emit(
                 Level::Warn,
@@ -48,7 +52,7 @@ impl Log {
             ),
             _ => self.emit(level, &cleaned(message, self.line_bytes)),
         }
-        self.left -= 1;
+        self.left.store(left - 1, Relaxed);
     }
 
     fn emit(&self, level: Level, line: &str) {

@@ -1,14 +1,25 @@
 //! What an adapter may send and say. It names a path below the provider's base URL and headers that are neither the
 //! host's nor a credential's; an adapter that could name a host or a credential's header could carry a key elsewhere.
 
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+
 use super::fault::Fault;
-use super::words::{Authentication, Chunk, Outgoing, Profile};
+use super::words::{Answer, Authentication, Chunk, Failure, Kind, Outgoing, Profile, Usage};
+use crate::json::{self, Document};
 
 const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 const PATH_BYTES: usize = 8 << 10;
 const HEADERS: usize = 64;
 const HEADER_BYTES: usize = 8 << 10;
 const PROFILE_ENTRIES: usize = 64;
+/// Answers may nest deeper than requests.
+const ANSWERS: json::Limits = json::Limits { depth: 128 };
+/// Of one kind, in one answer: more than any model reads or writes, and few enough that sums cannot overflow.
+const TOKENS: u64 = u32::MAX as u64;
+const MESSAGE_BYTES: usize = 4 << 10;
+const CODE_BYTES: usize = 256;
+const WORD_BYTES: usize = 64;
 /// The host's own, the credential's, and those that speak of one connection alone.
 const RESERVED: [&str; 17] = [
     "host",
@@ -47,20 +58,79 @@ pub(super) fn check(outgoing: Outgoing) -> Result<Outgoing, Fault> {
     Ok(outgoing)
 }
 
-/// Holds the chunks of a stream to the rules: each becomes one `data:` line and must be a JSON object on that line.
-pub(super) fn check_chunks(chunks: Vec<Chunk>) -> Result<Vec<Chunk>, Fault> {
-    let is_fit =
-        |data: &[u8]| data.starts_with(b"{") && data.ends_with(b"}") && memchr::memchr2(b'\r', b'\n', data).is_none();
-    match chunks
-        .iter()
-        .position(|chunk| !is_fit(&chunk.data) || std::str::from_utf8(&chunk.data).is_err())
-    {
-        Some(index) => Err(Fault::InvalidOutput(format!(
-            "chunk {} is not a JSON object on one line",
-            index + 1
-        ))),
-        None => Ok(chunks),
+/// Holds a whole answer to the rules: it goes to the client as it is, and must be a JSON object that all readers read alike.
+pub(super) fn check_answer(answer: Answer) -> Result<Answer, Fault> {
+    let Answer { body, usage } = answer;
+    let body = Bytes::from(body);
+    let document = Document::parse(body.clone(), ANSWERS);
+    let document = document.map_err(|error| Fault::InvalidOutput(format!("the answer is not JSON: {error}")))?;
+    if document.root().kind() != json::Kind::Object {
+        return Err(Fault::InvalidOutput("the answer is not a JSON object".into()));
     }
+    drop(document);
+    check_usage(usage.as_ref()).map_err(Fault::InvalidOutput)?;
+    // Nobody else holds these bytes any more, so this copies nothing.
+    let body = body.into();
+    Ok(Answer { body, usage })
+}
+
+/// Holds the chunks of a stream to the rules: each becomes one `data:` line and must be a JSON object on that line. The
+/// strict reading of a request takes twice as long as this one, and an event has two microseconds for everything.
+pub(super) fn check_chunks(chunks: Vec<Chunk>) -> Result<Vec<Chunk>, Fault> {
+    for (index, chunk) in chunks.iter().enumerate() {
+        let refuse = |why: &str| Err(Fault::InvalidOutput(format!("chunk {} {why}", index + 1)));
+        let data = &chunk.data;
+        let is_one_line = memchr::memchr2(b'\r', b'\n', data).is_none();
+        let is_object = data.starts_with(b"{")
+            && std::str::from_utf8(data).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok());
+        if !is_one_line || !is_object {
+            return refuse("is not a JSON object on one line");
+        }
+        if let Err(why) = check_usage(chunk.usage.as_ref()) {
+            return refuse(&format!("has {why}"));
+        }
+    }
+    Ok(chunks)
+}
+
+/// A count that cannot be is not billed.
+fn check_usage(usage: Option<&Usage>) -> Result<(), String> {
+    let Some(usage) = usage else { return Ok(()) };
+    let counts = [
+        usage.input,
+        usage.cache_read,
+        usage.cache_write,
+        usage.output,
+        usage.reasoning,
+    ];
+    match counts.into_iter().find(|count| *count > TOKENS) {
+        Some(count) => Err(format!("a usage of {count} tokens, which no answer can have")),
+        None => Ok(()),
+    }
+}
+
+/// What an adapter makes of an error, fit to be shown and counted: texts are cut, and a word of its own is a metric's label,
+/// so it has to look like one.
+pub(super) fn bound(failure: Failure) -> Failure {
+    let is_word = |word: &str| {
+        let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        (1..=WORD_BYTES).contains(&word.len()) && word.bytes().all(is_letter)
+    };
+    let kind = match failure.kind {
+        Kind::Other(word) if !is_word(&word) => Kind::Other("other".into()),
+        kind => kind,
+    };
+    Failure {
+        kind,
+        message: cut(failure.message, MESSAGE_BYTES),
+        code: failure.code.map(|code| cut(code, CODE_BYTES)),
+        ..failure
+    }
+}
+
+fn cut(mut text: String, at_most: usize) -> String {
+    text.truncate(text.floor_char_boundary(at_most));
+    text
 }
 
 /// Holds what an adapter says of itself to the rules.
@@ -226,8 +296,57 @@ mod tests {
             }]
         };
         assert!(check_chunks(chunk(r#"{"id":"1"}"#)).is_ok());
-        for data in ["", "[DONE]", "{\n}", "{}\n\ndata: {}", "[1]"] {
+        for data in [
+            "",
+            "[DONE]",
+            "{\n}",
+            "{}\n\ndata: {}",
+            "[1]",
+            "{oops}",
+            r#"{"a":1}{"b":2}"#,
+        ] {
             assert!(check_chunks(chunk(data)).is_err(), "{data:?} was taken");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_a_json_object_with_a_usage_that_can_be() {
+        let answer = |body: &str, input| Answer {
+            body: body.as_bytes().to_vec(),
+            usage: Some(Usage {
+                input,
+                cache_read: 0,
+                cache_write: 0,
+                output: 0,
+                reasoning: 0,
+                extras: vec![],
+            }),
+        };
+        let good = answer("{\n \"id\": \"1\" }", 7);
+        assert_eq!(check_answer(good.clone()), Ok(good));
+        for body in ["", "oops", "[1]", "{", r#"{"a":1,"a":2}"#] {
+            assert!(check_answer(answer(body, 7)).is_err(), "{body:?} was taken");
+        }
+        assert!(check_answer(answer("{}", u64::MAX)).is_err());
+    }
+
+    #[test]
+    fn an_adapters_own_kind_of_error_is_one_word_and_its_texts_are_bounded() {
+        let failure = |word: &str, message: String| Failure {
+            kind: Kind::Other(word.into()),
+            code: Some(message.clone()),
+            message,
+            retry_after_ms: None,
+        };
+        let plain = failure("region_closed", "closed".into());
+        assert_eq!(bound(plain.clone()), plain);
+        for word in ["", "Two Words", "a\nb", &"a".repeat(65)] {
+            let bound = bound(failure(word, "ä".repeat(1 << 20)));
+            assert_eq!(bound.kind, Kind::Other("other".into()), "{word:?}");
+            assert_eq!(
+                (bound.message.len(), bound.code.map(|code| code.len())),
+                (4096, Some(256))
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant as Moment;
 
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wasmtime::{Store, component};
 
 use super::PluginSource;
@@ -54,6 +55,10 @@ pub struct Call {
     /// Who asks models for policies; without it every ask is refused.
     pub models: Option<Arc<dyn Models>>,
 }
+
+/// An outcome's place among those that wait to be heard, to the end of its hearing.
+#[derive(Debug)]
+pub struct Seat(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit);
 
 /// A loaded policy. Cheap to clone; the code is freed with the last clone.
 #[derive(Clone)]
@@ -134,18 +139,12 @@ impl Policy {
 
     /// Asks the policy. The verdict names only candidates that were offered.
     pub async fn decide(&self, call: &Call) -> Result<Verdict, Fault> {
-        let began = Moment::now();
-        let outcome = match self.inner.lane.is_direct() {
-            true => self.inner.decide(call, None),
-            false => {
-                let (inner, call, models) = (self.inner.clone(), call.clone(), call.models.as_deref());
-                self.inner
-                    .aside(models, move |asking| inner.decide(&call, asking))
-                    .await
-            }
-        };
-        self.inner.account(began, &outcome);
-        outcome
+        if self.inner.lane.is_direct() {
+            return self.inner.direct(|inner| inner.decide(call, None));
+        }
+        let (call, models) = (call.clone(), call.models.as_deref());
+        let work = move |inner: &Inner, asking| inner.decide(&call, asking);
+        self.inner.aside(models, work).await
     }
 
     /// Shows the policy an answer to a request that it planned; one that has no review accepts.
@@ -153,18 +152,20 @@ impl Policy {
         let Some(indices) = self.inner.review.clone() else {
             return Ok(Opinion::Accept);
         };
-        let began = Moment::now();
-        let outcome = match self.inner.lane.is_direct() {
-            true => self.inner.review(&indices, call, answer, None),
-            false => {
-                let models = call.models.as_deref();
-                let (inner, call, answer) = (self.inner.clone(), call.clone(), answer.clone());
-                let work = move |asking| inner.review(&indices, &call, &answer, asking);
-                self.inner.aside(models, work).await
-            }
-        };
-        self.inner.account(began, &outcome);
-        outcome
+        if self.inner.lane.is_direct() {
+            return self.inner.direct(|inner| inner.review(&indices, call, answer, None));
+        }
+        let models = call.models.as_deref();
+        let (call, answer) = (call.clone(), answer.clone());
+        let work = move |inner: &Inner, asking| inner.review(&indices, &call, &answer, asking);
+        self.inner.aside(models, work).await
+    }
+
+    /// Counts a verdict as a fault that turned out to be of no use, for this reason.
+    pub fn refuse(&self, why: String) -> Fault {
+        let fault = Fault::InvalidOutput(why);
+        self.inner.counters.fault(&fault);
+        fault
     }
 
     /// Whether the policy may ask models while it decides.
@@ -177,21 +178,23 @@ impl Policy {
         self.inner.outcome.is_some()
     }
 
+    /// A seat for one outcome that is to be heard. Where too many wait already, that is a fault.
+    pub fn attend(&self) -> Result<Seat, Fault> {
+        let seat = self.inner.engine.outcome().map(Seat);
+        seat.inspect_err(|fault| self.inner.counters.fault(fault))
+    }
+
     /// Tells the policy how a request ended; nothing happens where it does not want to hear.
-    pub async fn observe(&self, ended: Ended) -> Result<(), Fault> {
+    pub async fn observe(&self, _seat: Seat, ended: Ended) -> Result<(), Fault> {
         let Some(indices) = self.inner.outcome.clone() else {
             return Ok(());
         };
-        let began = Moment::now();
-        let outcome = match self.inner.lane.is_direct() {
-            true => self.inner.observe(&indices, &ended),
-            false => {
-                let inner = self.inner.clone();
-                self.inner.lane.aside(move || inner.observe(&indices, &ended)).await
-            }
-        };
-        self.inner.account(began, &outcome);
-        outcome
+        let _turn = self.inner.engine.hear().await?;
+        if self.inner.lane.is_direct() {
+            return self.inner.direct(|inner| inner.observe(&indices, &ended));
+        }
+        let work = move |inner: &Inner, _| inner.observe(&indices, &ended);
+        self.inner.aside(None, work).await
     }
 
     /// The name in the configuration.
@@ -236,21 +239,51 @@ impl Policy {
 }
 
 impl Inner {
-    /// Runs a call on a blocking thread; what it asks is asked by these models.
+    /// Runs a call right here.
+    fn direct<T>(&self, work: impl FnOnce(&Inner) -> Result<T, Fault>) -> Result<T, Fault> {
+        let began = Moment::now();
+        let outcome = work(self);
+        self.account(began, &outcome);
+        outcome
+    }
+
+    /// Runs a call on a blocking thread; what it asks is asked by these models. Whatever bounds such calls, and whatever
+    /// counts them, goes with the call: it runs on when its caller leaves.
     async fn aside<T: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
         models: Option<&dyn Models>,
-        work: impl FnOnce(Option<Asking>) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&Inner, Option<Asking>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        match (&self.terms, models) {
-            (Some(terms), Some(models)) => {
-                let _leave = self.engine.ask()?;
-                let work = |asking| work(Some(asking));
-                self.lane.asking(terms.clone(), models, work).await
+        let began = Moment::now();
+        let (caller, _waits) = oneshot::channel::<()>();
+        let inner = self.clone();
+        let work = move |asking| {
+            let outcome = work(&inner, asking);
+            // What failed because its caller had left speaks against nobody; what overran its time always does.
+            if !caller.is_closed() || matches!(outcome, Err(Fault::Deadline(_))) {
+                inner.account(began, &outcome);
             }
+            outcome
+        };
+        let ran = match (&self.terms, models) {
+            (Some(terms), Some(models)) => match self.engine.ask() {
+                Ok(leave) => {
+                    let work = move |asking| {
+                        let _leave = leave;
+                        work(Some(asking))
+                    };
+                    self.lane.asking(terms.clone(), models, work).await
+                }
+                Err(busy) => Err(busy),
+            },
             (Some(_), None) => self.lane.aside(move || work(Some(Asking::Refused(UNSERVED)))).await,
             (None, _) => self.lane.aside(move || work(None)).await,
-        }
+        };
+        ran.unwrap_or_else(|fault| {
+            let unrun = Err(fault);
+            self.account(began, &unrun);
+            unrun
+        })
     }
 
     fn decide(&self, call: &Call, asking: Option<Asking>) -> Result<Verdict, Fault> {

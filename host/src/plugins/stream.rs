@@ -1,9 +1,8 @@
 //! One streamed answer through an adapter: an instance for its length, dropped when it ends, however it ends.
 
 use std::sync::Arc;
-use std::time::Instant as Moment;
 
-use super::adapter::{AdapterError, Inner, inputs};
+use super::adapter::{AdapterError, Inner, Place, inputs};
 use super::bindings::exports::pointsman::plugin::streaming;
 use super::fault::Fault;
 use super::imports::{Host, Inputs};
@@ -18,41 +17,30 @@ pub struct AdapterStream {
     /// Absent while a call runs elsewhere, and after an error.
     guest: Option<Live>,
     inputs: Inputs,
-    _slot: tokio::sync::OwnedSemaphorePermit,
 }
 
 struct Live {
     instance: Instance,
     streaming: streaming::Guest,
+    /// Given back with the instance, which a call may outlive the stream in.
+    _place: Place,
 }
 
 impl AdapterStream {
     pub(super) async fn begin(
         adapter: Arc<Inner>,
+        place: Place,
         operation: Operation,
         target: &Target,
     ) -> Result<AdapterStream, AdapterError> {
-        let slot = adapter.engine.hold()?;
-        let inputs = inputs(target);
-        let began = Moment::now();
-        let outcome = match adapter.lane.is_direct() {
-            true => Live::begin(&adapter, operation, target, inputs),
-            false => {
-                let (inner, target) = (adapter.clone(), target.clone());
-                adapter
-                    .lane
-                    .aside(move || Live::begin(&inner, operation, &target, inputs))
-                    .await
-            }
-        };
-        adapter.account(began, &outcome);
-        let (guest, begun) = outcome?;
-        begun.map_err(AdapterError::Failure)?;
+        let (inputs, target) = (inputs(target), target.clone());
+        let begun = adapter.run(move |inner| Live::begin(inner, place, operation, &target, inputs));
+        let (guest, begun) = begun.await?;
+        begun.map_err(AdapterError::of)?;
         Ok(AdapterStream {
             adapter,
             guest: Some(guest),
             inputs,
-            _slot: slot,
         })
     }
 
@@ -76,17 +64,14 @@ impl AdapterStream {
         let Some(mut guest) = self.guest.take() else {
             return Err(Fault::Trap("the stream has ended".into()).into());
         };
-        let began = Moment::now();
-        let limits = &self.adapter.blueprint.limits;
-        guest.instance.renew(self.inputs, limits.call_ms);
-        let outcome = match self.adapter.lane.is_direct() {
-            true => guest.call(call),
-            false => self.adapter.lane.aside(move || guest.call(call)).await,
-        };
-        self.adapter.account(began, &outcome);
-        let (guest, chunks) = outcome?;
-        let chunks = outgoing::check_chunks(chunks.map_err(AdapterError::Failure)?)
-            .inspect_err(|fault| self.adapter.counters.fault(fault))?;
+        let inputs = self.inputs;
+        let called = self.adapter.run(move |adapter| {
+            guest.instance.renew(inputs, adapter.blueprint.limits.call_ms);
+            guest.call(call)
+        });
+        let (guest, chunks) = called.await?;
+        let chunks = outgoing::check_chunks(chunks.map_err(AdapterError::of)?);
+        let chunks = self.adapter.usable(chunks)?;
         self.guest = Some(guest);
         Ok(chunks)
     }
@@ -95,6 +80,7 @@ impl AdapterStream {
 impl Live {
     fn begin(
         adapter: &Inner,
+        place: Place,
         operation: Operation,
         target: &Target,
         inputs: Inputs,
@@ -105,14 +91,21 @@ impl Live {
             let begun = streaming.call_begin(store, operation, target)?;
             Ok((streaming, begun))
         })?;
-        Ok((Live { instance, streaming }, begun))
+        let live = Live {
+            instance,
+            streaming,
+            _place: place,
+        };
+        Ok((live, begun))
     }
 
     fn call<T>(
         mut self,
         call: impl FnOnce(&streaming::Guest, &mut wasmtime::Store<Host>) -> wasmtime::Result<T>,
     ) -> Result<(Live, T), Fault> {
-        let Live { instance, streaming } = &mut self;
+        let Live {
+            instance, streaming, ..
+        } = &mut self;
         let value = instance.run(|store, _| call(streaming, store))?;
         Ok((self, value))
     }

@@ -41,9 +41,13 @@ fn spec(component: Vec<u8>) -> PolicySpec {
     }
 }
 
-/// On a thread of its own, as the gateway does it.
 fn load(spec: PolicySpec) -> Result<Policy, LoadError> {
-    let load = || Policy::load(&engine(), spec, &StateStore::default());
+    load_in(&engine(), spec)
+}
+
+/// On a thread of its own, as the gateway does it.
+fn load_in(engine: &Engine, spec: PolicySpec) -> Result<Policy, LoadError> {
+    let load = || Policy::load(engine, spec, &StateStore::default());
     std::thread::scope(|scope| scope.spawn(load).join().unwrap())
 }
 

@@ -30,7 +30,6 @@ const RANDOM_BYTES: u64 = 1 << 20;
 pub(super) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
-    output: Output,
     inputs: Inputs,
     /// Nanoseconds since the call began, as far as the guest can tell: every look at a clock takes one microsecond, and
     /// sleeping takes as long as it should without anybody waiting.
@@ -41,7 +40,7 @@ pub(super) struct Wasi {
 impl Wasi {
     fn new(host: &Host) -> Wasi {
         let output = Output(Arc::new(Mutex::new(Lines {
-            log: Log::new(host.identity.clone(), &host.limits),
+            log: host.log.clone(),
             pending: Vec::new(),
             longest: host.limits.log_line_bytes,
         })));
@@ -49,14 +48,13 @@ impl Wasi {
         table.set_max_capacity(host.limits.handles);
         let ctx = WasiCtx::builder()
             .stdout(output.clone())
-            .stderr(output.clone())
+            .stderr(output)
             .allow_tcp(false)
             .allow_udp(false)
             .build();
         Wasi {
             ctx,
             table,
-            output,
             inputs: host.inputs,
             elapsed: 0,
             random: host.inputs.seed,
@@ -67,7 +65,6 @@ impl Wasi {
         self.inputs = inputs;
         self.elapsed = 0;
         self.random = inputs.seed;
-        self.output.lines().log.renew();
     }
 
     /// Whether the guest holds anything of the host's, a stream or a clock's alarm.

@@ -7,8 +7,8 @@ use hyper::StatusCode;
 
 use crate::error::ApiError;
 use crate::generation::Provider;
-use crate::plugins::AdapterError;
 use crate::plugins::words::{self, Kind};
+use crate::plugins::{AdapterError, Fault};
 use crate::upstream::UpstreamError;
 
 /// Why a step failed.
@@ -30,6 +30,7 @@ enum Blame {
     Provider,
     Adapter,
     Client,
+    Gateway,
 }
 
 impl Failure {
@@ -74,6 +75,23 @@ impl Failure {
             UpstreamError::TooLarge { .. } => (Kind::Upstream, "the provider's answer is too large"),
         };
         Self::new(kind, message, error.to_string())
+    }
+
+    /// The adapter's call brought nothing.
+    pub fn faulted(fault: &Fault) -> Self {
+        match fault {
+            Fault::Busy => Self::busy(fault),
+            fault => Self::fault(&fault.to_string()),
+        }
+    }
+
+    /// The gateway itself has too much to do.
+    fn busy(fault: &Fault) -> Self {
+        let kind = Kind::Other("gateway_busy".to_owned());
+        Self {
+            blame: Blame::Gateway,
+            ..Self::new(kind, ApiError::OVERLOADED, fault.to_string())
+        }
     }
 
     /// The adapter failed, not the provider.
@@ -122,7 +140,7 @@ impl Failure {
     pub fn adapter(error: AdapterError) -> Self {
         match error {
             AdapterError::Failure(failure) => Self::explained(failure, 0),
-            AdapterError::Fault(fault) => Self::fault(&fault.to_string()),
+            AdapterError::Fault(fault) => Self::faulted(&fault),
         }
     }
 
@@ -215,6 +233,7 @@ impl Failure {
             Kind::TimedOut => ApiError::upstream_timeout(message),
             Kind::Other(_) if self.blame == Blame::Adapter => ApiError::adapter_invalid_output(),
             Kind::Other(_) if self.blame == Blame::Client => ApiError::client_slow(message),
+            Kind::Other(_) if self.blame == Blame::Gateway => ApiError::overloaded(),
             Kind::Upstream | Kind::Other(_) => ApiError::upstream(message),
         };
         let error = error.with_detail(self.detail).with_retry_after(self.retry_after);

@@ -17,6 +17,8 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
     let is_stream = attempt.call.ask.is_stream;
     let target = attempt.target();
     let request = attempt.document.text();
+    let place = is_stream.then(|| remote.adapter.place());
+    let place = place.transpose().map_err(|fault| Failure::faulted(&fault))?;
     let outgoing = remote
         .adapter
         .encode(Operation::Chat, &target, is_stream, request)
@@ -34,12 +36,12 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
         outgoing.body.into(),
     )
     .await;
-    if is_stream {
+    if let Some(place) = place {
         // The provider's own error comes before that the adapter has no place for a stream.
         let answer = answer?;
         let adapter = remote
             .adapter
-            .stream(Operation::Chat, &target)
+            .stream(place, Operation::Chat, &target)
             .await
             .map_err(Failure::adapter)?;
         let mut stream = Stream::new(answer, adapter, attempt.visibility());
@@ -186,6 +188,6 @@ impl Stream {
 fn broken(error: AdapterError) -> Failure {
     match error {
         AdapterError::Failure(failure) => Failure::cut(failure.message),
-        AdapterError::Fault(fault) => Failure::fault(&fault.to_string()),
+        AdapterError::Fault(fault) => Failure::faulted(&fault),
     }
 }

@@ -18,12 +18,17 @@ async fn a_plugin_whose_instances_are_all_taken_says_so() {
     let adapter = Adapter::load(&engine, spec).unwrap();
     let mut streams = Vec::new();
     for _ in 0..3 {
-        streams.push(adapter.stream(Operation::Chat, &target()).await.ok().unwrap());
+        streams.push(streamed(&adapter).await);
     }
-    let refused = adapter.stream(Operation::Chat, &target()).await.err();
-    assert_eq!(refused, Some(AdapterError::Fault(Fault::Busy)));
+    assert_eq!(adapter.place().err(), Some(Fault::Busy));
+    assert_eq!(adapter.counters().read().faults, [("busy", 1)]);
     drop(streams.pop());
-    assert!(adapter.stream(Operation::Chat, &target()).await.is_ok());
+    assert!(adapter.place().is_ok());
+}
+
+async fn streamed(adapter: &Adapter) -> AdapterStream {
+    let place = adapter.place().unwrap();
+    adapter.stream(place, Operation::Chat, &target()).await.unwrap()
 }
 
 fn target() -> Target {
@@ -66,18 +71,18 @@ async fn an_adapter_encodes_and_what_it_may_not_ask_for_is_refused() {
 
 #[tokio::test]
 async fn a_stream_is_one_instance_for_its_length_and_a_trap_ends_it() {
-    // One chunk, `{1}` and so on; the fourth push traps. Three data segments: the result, the chunk, its text.
+    // One chunk, `{"a":1}` and so on; the fourth push traps. Three data segments: the result, the chunk, its text.
     let items = r#"
         (global $digit (mut i32) (i32.const 48))
         (data (i32.const 704) "\00\00\00\00\d0\02\00\00\01\00\00\00")
-        (data (i32.const 720) "\00\04\00\00\03\00\00\00")
-        (data (i32.const 1024) "{0}")"#;
+        (data (i32.const 720) "\00\04\00\00\07\00\00\00")
+        (data (i32.const 1024) "{\22a\22:0}")"#;
     let push = "(global.set $digit (i32.add (i32.const 1) (global.get $digit)))
         (if (i32.eq (global.get $digit) (i32.const 52)) (then (unreachable)))
-        (i32.store8 (i32.const 1025) (global.get $digit)) (i32.const 704)";
+        (i32.store8 (i32.const 1029) (global.get $digit)) (i32.const 704)";
     let adapter = adapter(guests::adapter("/v1", items, push), patient());
-    let mut stream = adapter.stream(Operation::Chat, &target()).await.ok().unwrap();
-    for expected in ["{1}", "{2}", "{3}"] {
+    let mut stream = streamed(&adapter).await;
+    for expected in [r#"{"a":1}"#, r#"{"a":2}"#, r#"{"a":3}"#] {
         let chunks = stream.push(vec![]).await.unwrap();
         assert_eq!(chunks[0].data, expected.as_bytes());
     }
@@ -86,6 +91,6 @@ async fn a_stream_is_one_instance_for_its_length_and_a_trap_ends_it() {
         Err(AdapterError::Fault(Fault::Trap(_)))
     ));
     assert!(stream.push(vec![]).await.is_err());
-    let mut other = adapter.stream(Operation::Chat, &target()).await.ok().unwrap();
-    assert_eq!(other.push(vec![]).await.unwrap()[0].data, b"{1}");
+    let mut other = streamed(&adapter).await;
+    assert_eq!(other.push(vec![]).await.unwrap()[0].data, br#"{"a":1}"#);
 }

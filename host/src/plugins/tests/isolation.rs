@@ -47,6 +47,74 @@ async fn an_endless_loop_ends_at_the_deadline_and_the_next_call_waits_elsewhere(
     assert_eq!(policy.counters().read().faults, [("deadline", 2)]);
 }
 
+/// A prompt that takes the clock of the calls an hour on whenever somebody reads it.
+struct LateTick(Engine);
+
+impl Prompt for LateTick {
+    fn last_user_text(&self) -> String {
+        (0..3_600_000).for_each(|_| self.0.wasm().increment_epoch());
+        String::new()
+    }
+    fn role(&self, _: u32) -> Option<String> {
+        None
+    }
+    fn text(&self, _: u32) -> Option<String> {
+        None
+    }
+    fn system_text(&self) -> String {
+        String::new()
+    }
+    fn all_text(&self, _: u32) -> String {
+        String::new()
+    }
+    fn header(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn get(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_not_charged_for_time_from_before_it_that_the_clock_makes_up_for() {
+    let items = r#"(import "pointsman:plugin/prompt@0.1.0" "last-user-text" (func $text (param i32)))"#;
+    let decide = "(local $n i32) (call $text (i32.const 600))
+        (loop $again (local.set $n (i32.add (local.get $n) (i32.const 1)))
+            (br_if $again (i32.lt_u (local.get $n) (i32.const 1000)))) (i32.const 512)";
+    let guest = guests::policy(PolicyText {
+        items,
+        decide,
+        ..Default::default()
+    });
+    let engine = engine();
+    let policy = load_in(&engine, spec(guest)).unwrap();
+    let late = Call {
+        prompt: Arc::new(LateTick(engine)),
+        ..call()
+    };
+    for _ in 0..3 {
+        assert_eq!(policy.decide(&late).await, Ok(Verdict::Pass));
+    }
+    assert_eq!(policy.counters().read().faults, []);
+}
+
+#[test]
+fn only_so_many_outcomes_wait_to_be_heard() {
+    let engine = Engine::new(&EngineConfig {
+        slots: 16,
+        outcomes: 2,
+        ..EngineConfig::default()
+    })
+    .unwrap();
+    let policy = load_in(&engine, spec(guests::policy(PolicyText::default()))).unwrap();
+    let seats = (policy.attend(), policy.attend());
+    assert!(seats.0.is_ok() && seats.1.is_ok());
+    assert_eq!(policy.attend().err(), Some(Fault::Busy));
+    assert_eq!(policy.counters().read().faults, [("busy", 1)]);
+    drop(seats);
+    assert!(policy.attend().is_ok());
+}
+
 #[tokio::test]
 async fn memory_ends_at_the_limit() {
     let bomb = "(loop $again (drop (memory.grow (i32.const 16))) (br $again)) (unreachable)";
@@ -262,19 +330,23 @@ fn log_lines_are_capped_in_number_and_carry_the_plugins_name() {
     assert!(lines[63].contains("further lines are dropped"));
 }
 
-/// What is logged on this thread while the work runs.
-fn captured(work: impl FnOnce(&tokio::runtime::Runtime)) -> String {
+/// What is logged while the work runs, on this thread and those of its runtime.
+pub(super) fn captured(work: impl FnOnce(&tokio::runtime::Runtime)) -> String {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
+    let dispatch = tracing::Dispatch::new(subscriber);
+    let for_threads = dispatch.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // To the end of the thread.
+        .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&for_threads)))
         .build()
         .unwrap();
-    tracing::subscriber::with_default(subscriber, || work(&runtime));
+    tracing::dispatcher::with_default(&dispatch, || work(&runtime));
     let bytes = lines.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
 }

@@ -162,7 +162,8 @@ async fn relay(
 ) -> Result<(Vec<Chunk>, Option<Failure>), Fault> {
     let mut chunks = Vec::new();
     let target = given.target.target();
-    let mut stream = match told(adapter.stream(given.operation.operation(), &target).await)? {
+    let place = adapter.place()?;
+    let mut stream = match told(adapter.stream(place, given.operation.operation(), &target).await)? {
         Ok(stream) => stream,
         Err(failure) => return Ok((chunks, Some(failure))),
     };

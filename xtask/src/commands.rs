@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use xtask::plugins::{self, Selection};
-use xtask::{nested, reference, toolchains, workspace};
+use xtask::{nested, packages, reference, toolchains, workspace};
 
 /// The plugins in the box are built for the first; guests that users write, and some in the tests, for the second.
 const TARGETS: &[&str] = &[plugins::TARGET, "wasm32-wasip2"];
@@ -32,7 +32,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 /// Runs the whole suite, or what the arguments select of it.
 pub(crate) fn test(arguments: &[String]) -> Result<()> {
     add_missing_targets()?;
+    if let Err(error) = sdks() {
+        // The tests themselves say what they leave out, and do not pass in CI.
+        eprintln!("applications' SDKs are not there, so what they do is not tested: {error:#}");
+    }
     execute(cargo(["test", "--workspace"]).args(arguments))
+}
+
+/// Installs the SDKs that applications use, with which tests drive the gateway.
+fn sdks() -> Result<()> {
+    let folder = workspace().join("target/sdk");
+    packages::python("tests/sdk", &folder.join("python"))?;
+    packages::node("tests/sdk", &folder.join("node"))
 }
 
 /// Runs all checks and then says which ones failed, so that one run shows everything.

@@ -5,6 +5,7 @@
 pub mod component;
 pub mod languages;
 pub mod nested;
+pub mod packages;
 pub mod plugins;
 pub mod reference;
 pub mod toolchains;

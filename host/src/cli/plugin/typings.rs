@@ -9,6 +9,11 @@ use wit_parser::{Docs, Function, InterfaceId, Resolve, Type, TypeDef, TypeDefKin
 use super::contract;
 use super::manifest::{Engine, Manifest};
 
+/// JavaScript's words that cannot name a function of a module.
+const RESERVED: &str = "arguments await break case catch class const continue debugger default delete do else enum eval \
+    export extends false finally for function if implements import in instanceof interface let new null package private \
+    protected public return static super switch this throw true try typeof var void while with yield";
+
 /// The declarations of everything that the plugin imports and exports.
 pub(super) fn of(manifest: &Manifest) -> Result<String> {
     let (resolve, world) = contract::resolve(manifest)?;
@@ -89,12 +94,16 @@ impl Typings<'_> {
         if let Some(thrown) = thrown {
             let _ = writeln!(self.text, "{indent}/** @throws {thrown} */");
         }
-        let keyword = if is_import { "export function " } else { "" };
-        let _ = writeln!(
-            self.text,
-            "{indent}{keyword}{name}({}): {returned};",
-            parameters.join(", ")
-        );
+        let signature = format!("({}): {returned};", parameters.join(", "));
+        let _ = match (is_import, RESERVED.split(' ').any(|word| word == name)) {
+            (false, _) => writeln!(self.text, "{indent}{name}{signature}"),
+            (true, false) => writeln!(self.text, "{indent}export function {name}{signature}"),
+            // Such a word names no function, but a module may export one as that.
+            (true, true) => writeln!(
+                self.text,
+                "{indent}function {name}_{signature}\n{indent}export {{ {name}_ as {name} }};"
+            ),
+        };
     }
 
     fn definition(&mut self, name: &str, def: &TypeDef) {
@@ -206,4 +215,21 @@ fn camel(name: &str, is_type: bool) -> String {
         None => String::new(),
     };
     first.into_iter().map(str::to_owned).chain(words.map(capital)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_whose_name_is_a_reserved_word_is_exported_under_it() {
+        let manifest: Manifest =
+            toml::from_str("name = \"night\"\nkind = \"policy\"\nlang = \"ts\"\ngrants = [\"state\"]").unwrap();
+        let text = of(&manifest).unwrap();
+        assert!(
+            text.contains("  function delete_(key: string): void;\n  export { delete_ as delete };\n"),
+            "{text}"
+        );
+        assert!(text.contains("  export function get(key: string): "), "{text}");
+    }
 }

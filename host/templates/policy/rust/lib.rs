@@ -12,7 +12,8 @@ use route::{Plan, Step, Verdict};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// The doc comments become the descriptions in the configuration's JSON Schema.
+/// Which words are looked for, and what follows where one is found.
+// The doc comments become the descriptions in the configuration's JSON Schema.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Config {

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::cli::plugin::manifest::{Kind, Project};
-use crate::plugins::Inspection;
+use crate::plugins::{Grant, Inspection};
 
 pub(super) fn told(project: &Project, output: &Path, inspection: &Inspection) -> String {
     let name = &project.manifest.name;
@@ -28,6 +28,9 @@ pub(super) fn told(project: &Project, output: &Path, inspection: &Inspection) ->
             text.push_str(&format!("[policies.{name}]\ncomponent = \"{output}\"\n"));
             if !grants.is_empty() {
                 text.push_str(&format!("grants = [{}]\n", grants.join(", ")));
+            }
+            if inspection.grants.contains(&Grant::Models) {
+                text.push_str("models = [\"*\"]    # those that it may ask: all, or name them\n");
             }
             if let Some(config) = toml(&config) {
                 text.push_str(&format!("config = {config}\n"));

@@ -1,0 +1,71 @@
+//! Speaks to Cohere's chat API, version 2: OpenAI's chat completions in, OpenAI's answers out. Embeddings and reranking
+//! are not here, since the gateway has no endpoint for them.
+//!
+//! The request goes through `request.rs`, a whole answer through `response.rs`, a streamed one through `stream.rs`, an
+//! error through `errors.rs`. `settings.rs` has what the configuration may say. What has no counterpart here is left out
+//! or, where the settings say so, refused; what an answer without it would be wrong about is refused always.
+//! `docs/adapters/cohere.md` has the whole of it as tables.
+
+mod answer;
+mod body;
+mod chat;
+mod content;
+mod conversation;
+mod errors;
+mod event;
+mod logprobs;
+mod redaction;
+mod request;
+mod response;
+mod retry;
+mod settings;
+mod stream;
+mod thinking;
+mod tools;
+mod usage;
+
+pub use crate::stream::Stream;
+use pointsman_plugin::{
+    Adapter, Answer, Authentication, Dialects, Failure, Framing, Operation, Outgoing, Profile, Target,
+};
+
+const CHAT_PATH: &str = "/v2/chat";
+
+/// The adapter.
+pub struct Cohere;
+
+impl Adapter for Cohere {
+    type Stream = Stream;
+
+    fn describe() -> Profile {
+        Profile {
+            operations: vec![Operation::Chat],
+            framing: Framing::ServerSentEvents,
+            authentication: Authentication::Bearer,
+            speaks: Dialects::empty(),
+            base_url: Some("https://api.cohere.com".to_owned()),
+            paths: Vec::new(),
+            headers: Vec::new(),
+            // Trial keys alone have such a header; production keys are told nothing.
+            limit_headers: vec![("requests-left".to_owned(), "x-trial-endpoint-call-remaining".to_owned())],
+            extras: Vec::new(),
+        }
+    }
+
+    fn encode(operation: Operation, target: &Target, is_stream: bool, body: &[u8]) -> Result<Outgoing, Failure> {
+        match operation {
+            Operation::Chat => request::encode(target, is_stream, body),
+            _ => Err(chat::refuse("the adapter `cohere` serves chat completions only")),
+        }
+    }
+
+    fn decode(_: Operation, target: &Target, body: &[u8]) -> Result<Answer, Failure> {
+        response::decode(target, body)
+    }
+
+    fn explain(status: u16, headers: &[(String, String)], body: &[u8]) -> Failure {
+        errors::explain(status, headers, body)
+    }
+}
+
+pointsman_plugin::export_adapter!(Cohere);

@@ -37,9 +37,9 @@ enum Stage {
 
 struct Open {
     index: u32,
-    /// Whether the brace that opens the arguments has come. Before it, a tool without parameters may have been called
-    /// with `null`, which is no object: nothing of that is passed on.
-    has_arguments: bool,
+    /// Whether the arguments are an object, once they have begun. A tool without parameters is called with `null` by some
+    /// models; nothing of what is no object is passed on.
+    is_object: Option<bool>,
 }
 
 impl AdapterStream for Stream {
@@ -182,8 +182,8 @@ impl Stream {
             },
         };
         self.call(begin, chunks)?;
-        let has_arguments = false;
-        self.open.push((number, Open { index, has_arguments }));
+        let is_object = None;
+        self.open.push((number, Open { index, is_object }));
         match arguments {
             Some(Text(more)) => self.pass(number, &more, chunks),
             None => Ok(()),
@@ -203,14 +203,14 @@ impl Stream {
         let Some((_, open)) = self.open.iter_mut().find(|(open, _)| *open == number) else {
             return Ok(());
         };
-        open.has_arguments |= more.trim_start().starts_with('{');
-        match (open.has_arguments, more) {
-            (false, _) | (_, "") => Ok(()),
-            (true, more) => {
-                let delta = arguments_of(open.index, more);
-                self.call(delta, chunks)
-            }
+        if open.is_object.is_none() && !more.trim().is_empty() {
+            open.is_object = Some(more.trim_start().starts_with('{'));
         }
+        if open.is_object != Some(true) || more.is_empty() {
+            return Ok(());
+        }
+        let delta = arguments_of(open.index, more);
+        self.call(delta, chunks)
     }
 
     /// A call that had no arguments gets the empty object.
@@ -220,7 +220,7 @@ impl Stream {
         };
         match self.open.remove(at).1 {
             Open {
-                has_arguments: true, ..
+                is_object: Some(true), ..
             } => Ok(()),
             Open { index, .. } => self.call(arguments_of(index, "{}"), chunks),
         }

@@ -1,0 +1,125 @@
+//! What was used: the provider's counts, the canonical ones for the client, and the parts as they are billed.
+
+use crate::chat::Raw;
+use pointsman_plugin::Usage;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+/// The provider's counts. In a stream every event has some, each of the whole answer so far.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Reported {
+    prompt_token_count: Option<u64>,
+    /// What the provider's own tools found, which the model read as well; not part of the prompt's count.
+    tool_use_prompt_token_count: Option<u64>,
+    /// A part of the prompt's count.
+    cached_content_token_count: Option<u64>,
+    candidates_token_count: Option<u64>,
+    /// Beside the candidates' count, and billed as output.
+    thoughts_token_count: Option<u64>,
+    prompt_tokens_details: Option<Vec<Modality>>,
+    #[serde(skip)]
+    searches: u64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Modality {
+    modality: String,
+    token_count: u64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Grounding {
+    web_search_queries: Vec<IgnoredAny>,
+}
+
+/// The canonical counts: `prompt_tokens` holds the cached tokens, `completion_tokens` the reasoning.
+#[derive(Serialize)]
+pub(crate) struct Counts {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptDetails,
+    completion_tokens_details: CompletionDetails,
+}
+
+#[derive(Serialize)]
+struct PromptDetails {
+    cached_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+}
+
+impl Reported {
+    /// Counts that make no sense are unknown counts: the answer is still served.
+    pub(crate) fn read(raw: Raw) -> Self {
+        serde_json::from_str(raw.get()).unwrap_or_default()
+    }
+
+    /// Takes over what a later event tells; what it does not tell stays.
+    pub(crate) fn update(&mut self, later: Reported) {
+        self.prompt_token_count = later.prompt_token_count.or(self.prompt_token_count);
+        self.tool_use_prompt_token_count = later.tool_use_prompt_token_count.or(self.tool_use_prompt_token_count);
+        self.cached_content_token_count = later.cached_content_token_count.or(self.cached_content_token_count);
+        self.candidates_token_count = later.candidates_token_count.or(self.candidates_token_count);
+        self.thoughts_token_count = later.thoughts_token_count.or(self.thoughts_token_count);
+        self.prompt_tokens_details = later.prompt_tokens_details.or(self.prompt_tokens_details.take());
+    }
+
+    /// Searches of the web are billed each. The events of a stream tell of all of them so far.
+    pub(crate) fn count_searches(&mut self, grounding: Option<Raw>) {
+        let grounding: Option<Grounding> = grounding.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let searches = grounding.map_or(0, |grounding| grounding.web_search_queries.len() as u64);
+        self.searches = self.searches.max(searches);
+    }
+
+    /// `None` where the provider told nothing: unknown, not free.
+    pub(crate) fn billed(&self) -> Option<Usage> {
+        let is_told = self.prompt_token_count.is_some() || self.candidates_token_count.is_some();
+        if !is_told {
+            return None;
+        }
+        let prompt = self.prompt_token_count.unwrap_or(0);
+        let prompt = prompt.saturating_add(self.tool_use_prompt_token_count.unwrap_or(0));
+        let cache_read = self.cached_content_token_count.unwrap_or(0).min(prompt);
+        let reasoning = self.thoughts_token_count.unwrap_or(0);
+        let sound = self.prompt_tokens_details.iter().flatten();
+        let sound = sound
+            .filter(|part| part.modality == "AUDIO")
+            .fold(0, |sum: u64, part| sum.saturating_add(part.token_count));
+        let extras = [("audio-input", sound), ("web-search-requests", self.searches)];
+        Some(Usage {
+            input: prompt - cache_read,
+            cache_read,
+            cache_write: 0,
+            output: self.candidates_token_count.unwrap_or(0).saturating_add(reasoning),
+            reasoning,
+            extras: extras
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
+        })
+    }
+
+    pub(crate) fn counts(&self) -> Option<Counts> {
+        let used = self.billed()?;
+        let prompt_tokens = used.input.saturating_add(used.cache_read);
+        Some(Counts {
+            prompt_tokens,
+            completion_tokens: used.output,
+            total_tokens: prompt_tokens.saturating_add(used.output),
+            prompt_tokens_details: PromptDetails {
+                cached_tokens: used.cache_read,
+            },
+            completion_tokens_details: CompletionDetails {
+                reasoning_tokens: used.reasoning,
+            },
+        })
+    }
+}

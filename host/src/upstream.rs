@@ -2,7 +2,7 @@
 //!
 //! HTTP/1.1 connections are driven by the request that uses them, not by a task of their own: nothing has to be woken to
 //! hand a chunk on, what one read brought is handed on together, and dropping a request closes its connection at once.
-//! HTTP/2 connections are [`shared`], so each has a task. This module knows nothing of plugins.
+//! HTTP/2 connections are `shared`, so each has a task. This module knows nothing of plugins.
 
 mod connect;
 pub mod health;

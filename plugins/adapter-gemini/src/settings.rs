@@ -88,7 +88,7 @@ impl Settings {
             "" | "{}" => Given::default(),
             text => serde_json::from_str(text).map_err(|error| {
                 let message = format!("the settings of model `{}` cannot be used: {error}", target.model);
-                Failure::new(Kind::Other("bad-settings".to_owned()), message)
+                Failure::new(Kind::Other("bad_settings".to_owned()), message)
             })?,
         };
         let generation = Generation::of(&target.model);

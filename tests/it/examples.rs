@@ -157,9 +157,8 @@ async fn a_monthly_cap_downgrades_first_and_refuses_last() {
     assert_eq!(unlimited.header("x-pointsman-model"), Some("simulated/large"));
     let mut went = Vec::new();
     let mut figures = Figures::default();
-    let prompt = "Tell me about the railways of the nineteenth century. ".repeat(40);
-    for _ in 0..400 {
-        let reply = figures.ask(&gateway, "auto", "simulated/large", &prompt).await;
+    for prompt in prompts_at_hand().iter().cycle().take(1_000) {
+        let reply = figures.ask(&gateway, "auto", "simulated/large", prompt).await;
         went.push(reply.header("x-pointsman-model").unwrap_or("refused").to_owned());
         if reply.status != 200 {
             assert!(!reply.refused(429, "budget_exceeded").is_empty());

@@ -3,6 +3,7 @@
 //! Every mistake is reported at once, with line and column; unknown keys are mistakes. Nothing here opens a socket or
 //! compiles a plugin: `check` and `serve` share this door. Where no file is given, [`defaults`] writes one.
 
+mod budgets;
 pub mod defaults;
 mod interpolate;
 mod models;
@@ -24,6 +25,7 @@ use reader::{Mistake, Reader, Section};
 pub use routes::{RouteCandidate, RouteConfig};
 use thiserror::Error;
 
+use crate::budget::Budget;
 use crate::plugins::{EngineConfig, Limits};
 
 /// The whole configuration, checked.
@@ -49,6 +51,8 @@ pub struct Config {
     pub policies: BTreeMap<String, PolicyConfig>,
     /// By name.
     pub routes: BTreeMap<String, RouteConfig>,
+    /// Budgets of labels that policies set, by label and value.
+    pub labels: BTreeMap<(String, String), Vec<Budget>>,
     /// What is odd but not wrong; shown at every load.
     pub warnings: Vec<String>,
 }
@@ -272,6 +276,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         models,
         policies,
         routes,
+        labels: labels(root),
         warnings,
     };
     root.finish_ref();
@@ -335,6 +340,25 @@ fn reload(section: Section<'_>) -> ReloadConfig {
     };
     section.finish();
     config
+}
+
+/// `[labels."task=coding"]`
+fn labels(root: &Section<'_>) -> BTreeMap<(String, String), Vec<Budget>> {
+    let mut labels = BTreeMap::new();
+    for (name, section) in root.sections("labels") {
+        let budgets = budgets::read(&section);
+        match name.split_once('=') {
+            Some((label, value)) if !label.is_empty() => {
+                labels.insert((label.to_owned(), value.to_owned()), budgets);
+            }
+            _ => section.note(
+                section.span(),
+                format!("`{name}` is not a label with its value, such as `task=coding`"),
+            ),
+        }
+        section.finish();
+    }
+    labels
 }
 
 fn metric_labels(section: Section<'_>) -> Vec<String> {

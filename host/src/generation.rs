@@ -190,6 +190,7 @@ impl Model {
             max_output: None,
             abilities: None,
             tags: Vec::new(),
+            budgets: Vec::new(),
             settings: serde_json::json!({}),
         };
         // Free names are not metric labels: clients choose them.

@@ -23,6 +23,8 @@ pub mod upstream;
 
 pub mod config;
 
+pub mod budget;
+
 pub mod body;
 pub mod error;
 pub mod json;

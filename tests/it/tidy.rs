@@ -20,7 +20,7 @@ const ROWS: &[&[&str]] = &[
     &["generation"],
     &["upstream", "reports"],
     &["config", "telemetry"],
-    &["plugins"],
+    &["plugins", "budget"],
     &["body", "error", "json", "money"],
 ];
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::reader::{Section, suggestion};
-use super::{ProviderConfig, routes};
+use super::{ProviderConfig, budgets, routes};
+use crate::budget::Budget;
 use crate::money::{Nanodollars, Price};
 
 /// One model.
@@ -23,6 +24,8 @@ pub struct ModelConfig {
     pub abilities: Option<Abilities>,
     /// Free words for policies.
     pub tags: Vec<String>,
+    /// What may be spent on it.
+    pub budgets: Vec<Budget>,
     /// Handed to the adapter, over the provider's settings.
     pub settings: serde_json::Value,
 }
@@ -94,6 +97,7 @@ fn model(id: &str, section: Section<'_>, providers: &BTreeMap<String, ProviderCo
         max_output: tokens("max_output"),
         abilities: abilities(&section),
         tags: section.strings("tags").into_iter().map(|(tag, _)| tag).collect(),
+        budgets: budgets::read(&section),
         settings: section.json("settings"),
     });
     if routes::is_reserved(id) {

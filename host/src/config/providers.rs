@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::reader::Section;
-use super::{Context, Secret, interpolate};
+use super::{Context, Secret, budgets, interpolate};
+use crate::budget::Budget;
 
 /// One provider.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,8 @@ pub struct ProviderConfig {
     pub ca_file: Option<PathBuf>,
     /// Handed to the adapter with every call.
     pub settings: serde_json::Value,
+    /// What may be spent on it.
+    pub budgets: Vec<Budget>,
     /// How the simulated provider behaves.
     pub simulated: SimulatedConfig,
 }
@@ -117,6 +120,7 @@ fn provider(
             Some((header.to_ascii_lowercase(), Secret::new(value)))
         });
     let provider = ProviderConfig {
+        budgets: budgets::read(&section),
         base_url: text("base_url").inspect(|url| check_url(&section, url)),
         api_key: text("api_key").map(Secret::new),
         headers: headers.collect(),

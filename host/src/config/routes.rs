@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::reader::{Section, suggestion};
-use super::{ModelConfig, PolicyConfig};
+use super::{ModelConfig, PolicyConfig, budgets};
+use crate::budget::Budget;
 use crate::plugins;
 
 /// One route.
@@ -14,6 +15,8 @@ pub struct RouteConfig {
     pub candidates: Vec<RouteCandidate>,
     /// By name, in the order in which they run.
     pub policies: Vec<String>,
+    /// What may be spent on it.
+    pub budgets: Vec<Budget>,
     /// Attempts after the first.
     pub retries: u32,
     /// Up to the whole answer of one attempt.
@@ -42,6 +45,7 @@ impl RouteConfig {
                 weight: 1,
             }],
             policies: Vec::new(),
+            budgets: Vec::new(),
             retries: 0,
             timeout: Duration::from_secs(600),
             first_token_timeout: Duration::from_secs(60),
@@ -107,6 +111,7 @@ fn route(
     let route = RouteConfig {
         candidates,
         policies: chain,
+        budgets: budgets::read(&section),
         retries: section.number("retries", 0..=16).unwrap_or(2) as u32,
         timeout: milliseconds("timeout_ms", 600_000),
         first_token_timeout: milliseconds("first_token_timeout_ms", 60_000),

@@ -73,6 +73,44 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Its members by name, as the store and reports spell them.
+    pub fn named(&self) -> [(&'static str, u64); 5] {
+        [
+            ("input", self.input),
+            ("cache_read", self.cache_read),
+            ("cache_write", self.cache_write),
+            ("output", self.output),
+            ("reasoning", self.reasoning),
+        ]
+    }
+
+    /// Of members by name; nothing where a name is unknown.
+    pub fn from_named<'n>(members: impl Iterator<Item = (&'n str, u64)>) -> Option<Self> {
+        let mut usage = Self::default();
+        for (name, tokens) in members {
+            *match name {
+                "input" => &mut usage.input,
+                "cache_read" => &mut usage.cache_read,
+                "cache_write" => &mut usage.cache_write,
+                "output" => &mut usage.output,
+                "reasoning" => &mut usage.reasoning,
+                _ => return None,
+            } = tokens;
+        }
+        Some(usage)
+    }
+
+    /// The sum of two.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+        }
+    }
+
     /// All input, however it was billed.
     pub fn all_input(&self) -> u64 {
         self.input

@@ -20,6 +20,7 @@ const ROWS: &[&[&str]] = &[
     &["generation"],
     &["upstream", "reports"],
     &["config", "telemetry"],
+    &["store"],
     &["plugins", "budget"],
     &["body", "error", "json", "money"],
 ];

@@ -1,0 +1,147 @@
+//! Whether everything holds that was promised: `pointsman store check`.
+
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+
+use super::read::{self, TagReader};
+use super::write::{ALL, Bucket, DAY, HOUR, clamp};
+use super::{StoreError, Sums, failed};
+
+/// More findings than this say nothing new.
+const MOST: usize = 100;
+
+/// All that does not hold, in sentences.
+pub(super) fn all(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut findings = structure(connection)?;
+    // One reading of the store as it stands, though others may go on writing.
+    connection.execute_batch("BEGIN").map_err(failed)?;
+    let outcome = contents(connection, &mut findings);
+    connection.execute_batch("ROLLBACK").map_err(failed)?;
+    if let Err(error) = outcome {
+        findings.push(error.to_string());
+    }
+    findings.truncate(MOST);
+    Ok(findings)
+}
+
+fn structure(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut check = connection.prepare("PRAGMA integrity_check(100)").map_err(failed)?;
+    let rows = check.query_map([], |row| row.get::<_, String>(0)).map_err(failed)?;
+    let mut findings = Vec::new();
+    for row in rows {
+        match row {
+            Ok(text) if text == "ok" => {}
+            Ok(text) => findings.push(format!("structure: {text}")),
+            Err(error) => {
+                findings.push(format!("structure: {error}"));
+                break;
+            }
+        }
+    }
+    Ok(findings)
+}
+
+fn contents(connection: &Connection, findings: &mut Vec<String>) -> Result<(), StoreError> {
+    let (holds, _) = read::open_holds(connection)?;
+    for hold in &holds {
+        let resolved: i64 = connection
+            .query_row("SELECT count(*) FROM lines WHERE id = ?1", [clamp(hold.id)], |row| {
+                row.get(0)
+            })
+            .map_err(failed)?;
+        if resolved > 0 {
+            findings.push(format!("hold {} has a line and is still open", hold.id));
+        }
+    }
+    let counted = lines(connection, findings)?;
+    sums(connection, &counted, findings)?;
+    documents(connection)
+}
+
+/// What the lines that are kept add up to, by hour, and since when they are kept.
+struct Counted {
+    hours: HashMap<Bucket, Sums>,
+    /// Lines before this may have been forgotten.
+    since: i64,
+}
+
+fn lines(connection: &Connection, findings: &mut Vec<String>) -> Result<Counted, StoreError> {
+    let mut known = TagReader::new(connection);
+    let mut select = connection.prepare("SELECT * FROM lines ORDER BY id").map_err(failed)?;
+    let mut rows = select.query([]).map_err(failed)?;
+    let mut hours: HashMap<Bucket, Sums> = HashMap::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        match read::line(row, &mut known) {
+            Ok((line, tags)) => {
+                let at = clamp(line.at_ms) / 1000;
+                hours.entry((HOUR, at - at % HOUR, tags)).or_default().add(&line);
+            }
+            Err(error) => findings.push(error.to_string()),
+        }
+        if findings.len() >= MOST {
+            break;
+        }
+    }
+    let since = clamp(read::lines_since(connection)?) / 1000;
+    Ok(Counted {
+        hours,
+        // The first hour may be kept in part.
+        since: (since + HOUR - 1) / HOUR * HOUR,
+    })
+}
+
+fn sums(connection: &Connection, counted: &Counted, findings: &mut Vec<String>) -> Result<(), StoreError> {
+    let mut select = connection.prepare("SELECT * FROM sums").map_err(failed)?;
+    let mut rows = select.query([]).map_err(failed)?;
+    let mut kept: HashMap<Bucket, Sums> = HashMap::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        let (bucket, sums) = read::bucket_sums(row)?;
+        kept.insert(bucket, sums);
+    }
+    let mut days: HashMap<Bucket, Sums> = HashMap::new();
+    let mut all = Sums::default();
+    let hours = kept.iter().filter(|(bucket, _)| bucket.0 == HOUR);
+    for ((_, start, tags), sums) in hours {
+        days.entry((DAY, start - start % DAY, *tags)).or_default().merge(sums);
+        all.merge(sums);
+    }
+    let is_whole = |sums: &Sums, other: Option<&Sums>| Some(sums) == other;
+    for (bucket, sums) in &days {
+        if !is_whole(sums, kept.get(bucket)) {
+            findings.push(format!(
+                "the hours of {bucket:?} add up to something else than the day says"
+            ));
+        }
+    }
+    if kept.keys().filter(|bucket| bucket.0 == DAY).count() != days.len() {
+        findings.push("there are days without hours".to_owned());
+    }
+    if !is_whole(&all, kept.get(&ALL).or((all == Sums::default()).then_some(&all))) {
+        findings.push("the hours add up to something else than the sum of everything says".to_owned());
+    }
+    let since = counted.since;
+    for (bucket, sums) in counted.hours.iter().filter(|(bucket, _)| bucket.1 >= since) {
+        if !is_whole(sums, kept.get(bucket)) {
+            findings.push(format!(
+                "the lines of {bucket:?} add up to something else than its sums say"
+            ));
+        }
+    }
+    let orphans = kept.keys().filter(|bucket| bucket.0 == HOUR && bucket.1 >= since);
+    for bucket in orphans.filter(|bucket| !counted.hours.contains_key(*bucket)) {
+        findings.push(format!("there are sums of {bucket:?} and no lines"));
+    }
+    Ok(())
+}
+
+fn documents(connection: &Connection) -> Result<(), StoreError> {
+    let mut kinds = connection
+        .prepare("SELECT DISTINCT kind FROM documents")
+        .map_err(failed)?;
+    let kinds = kinds.query_map([], |row| row.get::<_, String>(0)).map_err(failed)?;
+    for kind in kinds {
+        read::documents(connection, &kind.map_err(failed)?, 0)?;
+    }
+    Ok(())
+}

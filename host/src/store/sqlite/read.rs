@@ -1,0 +1,356 @@
+//! What is asked of the tables. No row is believed whose digest does not fit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::write::{self, Bucket, DAY, ESTIMATED, HOUR, RECOVERED, clamp};
+use super::{Hold, Line, Question, Span, Spent, StoreError, Sums, Tags, failed};
+use crate::money::{Nanodollars, Usage};
+use crate::store::{Correction, labels};
+
+pub(super) fn open_holds(connection: &Connection) -> Result<(Vec<Hold>, u64), StoreError> {
+    let mut known = TagReader::new(connection);
+    let mut select = connection.prepare("SELECT * FROM holds ORDER BY id").map_err(failed)?;
+    let mut rows = select.query([]).map_err(failed)?;
+    let mut holds = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        holds.push(hold(row, &mut known)?);
+    }
+    let last: i64 = connection
+        .query_row(
+            "SELECT max(coalesce((SELECT max(id) FROM holds), 0), coalesce((SELECT max(id) FROM lines), 0))",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(failed)?;
+    Ok((holds, positive(last)? + 1))
+}
+
+fn hold(row: &Row<'_>, known: &mut TagReader<'_>) -> Result<Hold, StoreError> {
+    let tags: i64 = row.get(4).map_err(failed)?;
+    let hold = Hold {
+        id: number(row, 0)?,
+        at_ms: number(row, 1)?,
+        ceiling: Nanodollars(number(row, 2)?),
+        request: text(row, 3)?.into(),
+        tags: known.get(tags)?,
+        price_version: version(row, 5)?,
+    };
+    let digest: i64 = row.get(6).map_err(failed)?;
+    fits(digest == write::hold_digest(&hold, tags), || {
+        format!("hold {}", hold.id)
+    })?;
+    Ok(hold)
+}
+
+pub(super) fn lines(connection: &Connection, span: Span, each: &mut dyn FnMut(Line) -> bool) -> Result<(), StoreError> {
+    let mut known = TagReader::new(connection);
+    let mut select = connection
+        .prepare_cached("SELECT * FROM lines WHERE at_ms >= ?1 AND at_ms < ?2 ORDER BY at_ms, id")
+        .map_err(failed)?;
+    let mut rows = select.query([clamp(span.from_ms), clamp(span.to_ms)]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        if !each(line(row, &mut known)?.0) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A line, and its tags' number.
+pub(super) fn line(row: &Row<'_>, known: &mut TagReader<'_>) -> Result<(Line, i64), StoreError> {
+    let tags: i64 = row.get(3).map_err(failed)?;
+    let maybe = |column: usize| -> Result<Option<i64>, StoreError> { row.get(column).map_err(failed) };
+    let amount = |column| -> Result<Option<Nanodollars>, StoreError> {
+        maybe(column)?.map(|cost| positive(cost).map(Nanodollars)).transpose()
+    };
+    let flags: i64 = row.get(10).map_err(failed)?;
+    let corrects = match (maybe(11)?, maybe(12)?) {
+        (Some(line), Some(by)) => Some(Correction {
+            line: positive(line)?,
+            by,
+        }),
+        _ => None,
+    };
+    let line = Line {
+        id: number(row, 0)?,
+        at_ms: number(row, 1)?,
+        request: text(row, 2)?.into(),
+        tags: known.get(tags)?,
+        outcome: text(row, 4)?,
+        usage: usage(&text(row, 5)?)?,
+        cost: amount(6)?,
+        ceiling: Nanodollars(number(row, 7)?),
+        reference: amount(8)?,
+        price_version: version(row, 9)?,
+        is_estimated: flags & ESTIMATED != 0,
+        is_recovered: flags & RECOVERED != 0,
+        corrects,
+        metadata: row.get::<_, Option<String>>(13).map_err(failed)?.map(Arc::from),
+    };
+    let digest: i64 = row.get(14).map_err(failed)?;
+    fits(digest == write::Row::of(&line, tags).digest, || {
+        format!("line {}", line.id)
+    })?;
+    Ok((line, tags))
+}
+
+/// One row of the sums.
+pub(super) fn sums(connection: &Connection, bucket: Bucket) -> Result<Option<Sums>, StoreError> {
+    let mut select = connection
+        .prepare_cached("SELECT * FROM sums WHERE seconds = ?1 AND start = ?2 AND tags = ?3")
+        .map_err(failed)?;
+    let mut rows = select.query(params![bucket.0, bucket.1, bucket.2]).map_err(failed)?;
+    rows.next()
+        .map_err(failed)?
+        .map(|row| bucket_sums(row).map(|(_, sums)| sums))
+        .transpose()
+}
+
+/// A row of the sums with its place.
+pub(super) fn bucket_sums(row: &Row<'_>) -> Result<(Bucket, Sums), StoreError> {
+    let signed = |column: usize| -> Result<i64, StoreError> { row.get(column).map_err(failed) };
+    let bucket = (signed(0)?, signed(1)?, signed(2)?);
+    let usage_text = text(row, 6)?;
+    let sums = Sums {
+        calls: number(row, 3)?,
+        estimated: number(row, 4)?,
+        unpriced: number(row, 5)?,
+        usage: usage(&usage_text)?,
+        cost: signed(7)?.into(),
+        reference: signed(8)?.into(),
+    };
+    let digest = signed(9)?;
+    fits(digest == write::sums_digest(bucket, &sums, &usage_text), || {
+        format!("the sums of {bucket:?}")
+    })?;
+    Ok((bucket, sums))
+}
+
+/// Whole days and hours come from the sums, what is left at both ends from the lines.
+pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<Spent>, StoreError> {
+    let mut known = TagReader::new(connection);
+    let mut groups: BTreeMap<Vec<String>, Sums> = BTreeMap::new();
+    let mut shares: HashMap<(i64, i64), Vec<Vec<String>>> = HashMap::new();
+    for part in parts(question.span) {
+        match part {
+            Part::Sums(seconds, from, to) => {
+                let mut select = connection
+                    .prepare_cached("SELECT * FROM sums WHERE seconds = ?1 AND start >= ?2 AND start < ?3")
+                    .map_err(failed)?;
+                let mut rows = select.query([seconds, from, to]).map_err(failed)?;
+                while let Some(row) = rows.next().map_err(failed)? {
+                    let ((_, start, tags), sums) = bucket_sums(row)?;
+                    let day = start - start % DAY;
+                    if !shares.contains_key(&(day, tags)) {
+                        let tags_of = known.get(tags)?;
+                        shares.insert((day, tags), question.groups(&tags_of, positive(start)? * 1000));
+                    }
+                    for group in shares.get(&(day, tags)).into_iter().flatten() {
+                        add(&mut groups, group, |all| all.merge(&sums));
+                    }
+                }
+            }
+            Part::Lines(span) => lines(connection, span, &mut |line| {
+                for group in question.groups(&line.tags, line.at_ms) {
+                    add(&mut groups, &group, |all| all.add(&line));
+                }
+                true
+            })?,
+        }
+    }
+    Ok(groups.into_iter().map(|(group, sums)| Spent { group, sums }).collect())
+}
+
+fn add(groups: &mut BTreeMap<Vec<String>, Sums>, group: &Vec<String>, with: impl FnOnce(&mut Sums)) {
+    match groups.get_mut(group) {
+        Some(all) => with(all),
+        None => with(groups.entry(group.clone()).or_default()),
+    }
+}
+
+/// A piece of a span of time.
+enum Part {
+    /// Sums of so many seconds each, from and to in seconds.
+    Sums(i64, i64, i64),
+    Lines(Span),
+}
+
+fn parts(span: Span) -> Vec<Part> {
+    let (from, to) = (clamp(span.from_ms), clamp(span.to_ms).min(i64::MAX / 2_000 * 1_000));
+    let up = |at: i64, unit: i64| at.div_euclid(unit) * unit + if at.rem_euclid(unit) > 0 { unit } else { 0 };
+    let down = |at: i64, unit: i64| at.div_euclid(unit) * unit;
+    let (hour, day) = (HOUR * 1000, DAY * 1000);
+    let (first_hour, last_hour) = (up(from, hour), down(to, hour));
+    let between = |from: i64, to: i64| {
+        Part::Lines(Span {
+            from_ms: from as u64,
+            to_ms: to as u64,
+        })
+    };
+    if from >= to {
+        return Vec::new();
+    }
+    if first_hour >= last_hour {
+        // There may be one whole hour between two whole hours, and none elsewhere.
+        return vec![between(from, to)];
+    }
+    let mut parts = vec![between(from, first_hour), between(last_hour, to)];
+    let (first_day, last_day) = (up(first_hour, day), down(last_hour, day));
+    if first_day < last_day {
+        parts.push(Part::Sums(HOUR, first_hour / 1000, first_day / 1000));
+        parts.push(Part::Sums(DAY, first_day / 1000, last_day / 1000));
+        parts.push(Part::Sums(HOUR, last_day / 1000, last_hour / 1000));
+    } else {
+        parts.push(Part::Sums(HOUR, first_hour / 1000, last_hour / 1000));
+    }
+    parts
+}
+
+pub(super) fn document(
+    connection: &Connection,
+    kind: &str,
+    id: &str,
+    now_ms: u64,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let found = connection
+        .prepare_cached("SELECT id, content, expires_ms, digest FROM documents WHERE kind = ?1 AND id = ?2")
+        .and_then(|mut select| select.query_row([kind, id], read_document).optional())
+        .map_err(failed)?;
+    let Some(found) = found else { return Ok(None) };
+    Ok(live(kind, found, now_ms)?.map(|(_, content)| content))
+}
+
+pub(super) fn documents(
+    connection: &Connection,
+    kind: &str,
+    now_ms: u64,
+) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    let mut select = connection
+        .prepare_cached("SELECT id, content, expires_ms, digest FROM documents WHERE kind = ?1 ORDER BY id")
+        .map_err(failed)?;
+    let found = select.query_map([kind], read_document).map_err(failed)?;
+    let mut documents = Vec::new();
+    for document in found {
+        documents.extend(live(kind, document.map_err(failed)?, now_ms)?);
+    }
+    Ok(documents)
+}
+
+/// Since when all lines are kept; older ones may have been forgotten.
+pub(super) fn lines_since(connection: &Connection) -> Result<u64, StoreError> {
+    let (kind, id) = write::LINES_SINCE;
+    let Some(text) = document(connection, kind, id, 0)? else {
+        return Ok(0);
+    };
+    let since = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+    since.ok_or_else(|| StoreError::Damaged("since when lines are kept is no number".to_owned()))
+}
+
+type Found = (String, Vec<u8>, Option<i64>, i64);
+
+fn read_document(row: &Row<'_>) -> rusqlite::Result<Found> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+}
+
+pub(super) fn live(
+    kind: &str,
+    (id, content, expires, digest): Found,
+    now_ms: u64,
+) -> Result<Option<(String, Vec<u8>)>, StoreError> {
+    fits(digest == write::document_digest(kind, &id, &content, expires), || {
+        format!("the document {kind} `{id}`")
+    })?;
+    let is_over = expires.is_some_and(|expires| expires <= clamp(now_ms));
+    Ok((!is_over).then_some((id, content)))
+}
+
+/// Tags by their number, each read once.
+pub(super) struct TagReader<'a> {
+    connection: &'a Connection,
+    known: HashMap<i64, Arc<Tags>>,
+}
+
+impl<'a> TagReader<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Self {
+            connection,
+            known: HashMap::new(),
+        }
+    }
+
+    pub(super) fn get(&mut self, id: i64) -> Result<Arc<Tags>, StoreError> {
+        if let Some(tags) = self.known.get(&id) {
+            return Ok(tags.clone());
+        }
+        let row = self
+            .connection
+            .prepare_cached(
+                "SELECT key, team, organisation, route, provider, model, labels, digest FROM tags WHERE id = ?1",
+            )
+            .and_then(|mut select| {
+                let read = |row: &Row<'_>| -> rusqlite::Result<([String; 7], i64)> {
+                    let values = [
+                        row.get(0)?,
+                        row.get(1)?,
+                        row.get(2)?,
+                        row.get(3)?,
+                        row.get(4)?,
+                        row.get(5)?,
+                        row.get(6)?,
+                    ];
+                    Ok((values, row.get(7)?))
+                };
+                select.query_row([id], read).optional()
+            })
+            .map_err(failed)?;
+        let Some((values, digest)) = row else {
+            return Err(StoreError::Damaged(format!("the tags {id} are missing")));
+        };
+        let texts: [&str; 7] = std::array::from_fn(|place| values[place].as_str());
+        fits(digest == write::tags_digest(&texts), || format!("the tags {id}"))?;
+        let [key, team, organisation, route, provider, model, labels] = texts;
+        let tags = Arc::new(Tags {
+            key: key.into(),
+            team: team.into(),
+            organisation: organisation.into(),
+            route: route.into(),
+            provider: provider.into(),
+            model: model.into(),
+            labels: labels::parse(labels).ok_or_else(|| StoreError::Damaged(format!("the labels of the tags {id}")))?,
+        });
+        self.known.insert(id, tags.clone());
+        Ok(tags)
+    }
+}
+
+fn fits(is_so: bool, what: impl FnOnce() -> String) -> Result<(), StoreError> {
+    if is_so {
+        return Ok(());
+    }
+    Err(StoreError::Damaged(format!("{} is not what was written", what())))
+}
+
+fn usage(text: &str) -> Result<Usage, StoreError> {
+    let damaged = || StoreError::Damaged(format!("`{text}` is no usage"));
+    let members: BTreeMap<String, u64> = serde_json::from_str(text).map_err(|_| damaged())?;
+    Usage::from_named(members.iter().map(|(name, tokens)| (name.as_str(), *tokens))).ok_or_else(damaged)
+}
+
+fn text(row: &Row<'_>, column: usize) -> Result<String, StoreError> {
+    row.get(column).map_err(failed)
+}
+
+fn number(row: &Row<'_>, column: usize) -> Result<u64, StoreError> {
+    positive(row.get(column).map_err(failed)?)
+}
+
+fn version(row: &Row<'_>, column: usize) -> Result<u32, StoreError> {
+    row.get(column).map_err(failed)
+}
+
+fn positive(number: i64) -> Result<u64, StoreError> {
+    u64::try_from(number).map_err(|_| StoreError::Damaged(format!("{number} where there is nothing below nought")))
+}

@@ -1,0 +1,383 @@
+//! One batch, one transaction.
+
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::digest::Digest;
+use super::{Batch, Hold, Line, Pruned, Sqlite, StoreError, Sums, Tags, failed, read};
+use crate::money::Usage;
+use crate::store::{Document, labels};
+
+/// One row of sums: how long it is, when it begins, both in seconds, and of which tags.
+pub(super) type Bucket = (i64, i64, i64);
+
+/// How long the spans are that sums are kept of.
+pub(super) const HOUR: i64 = 3_600;
+pub(super) const DAY: i64 = 86_400;
+/// The bucket of everything.
+pub(super) const ALL: Bucket = (0, 0, 0);
+
+/// The document that says since when all lines are kept, in milliseconds.
+pub(super) const LINES_SINCE: (&str, &str) = ("store", "lines-since");
+
+/// Remembered sums and tags are forgotten beyond so many, and read again.
+const REMEMBERED: usize = 50_000;
+/// So many lines are forgotten in one transaction, so that nobody waits for long.
+const FORGOTTEN: u64 = 5_000;
+
+pub(super) const ESTIMATED: i64 = 1;
+pub(super) const RECOVERED: i64 = 2;
+
+impl Sqlite {
+    pub(super) fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if self.known_tags.len() > REMEMBERED {
+            self.known_tags.clear();
+        }
+        if self.recent_sums.len() > REMEMBERED {
+            self.recent_sums.clear();
+        }
+        // Not a deferred one: it would fail instead of waiting where another process writes.
+        let transaction =
+            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate).map_err(failed)?;
+        let mut writer = Writer {
+            transaction: &transaction,
+            known_tags: &mut self.known_tags,
+            sums: &mut self.recent_sums,
+            touched: Vec::new(),
+        };
+        writer.batch(batch)?;
+        transaction.commit().map_err(failed)
+    }
+
+    pub(super) fn forget(&mut self, now_ms: u64, lines_before_ms: u64) -> Result<Pruned, StoreError> {
+        let transaction =
+            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate).map_err(failed)?;
+        let lines = transaction
+            .execute(
+                "DELETE FROM lines WHERE id IN (SELECT id FROM lines WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
+                params![clamp(lines_before_ms), clamp(FORGOTTEN)],
+            )
+            .map_err(failed)?;
+        if lines > 0 {
+            mark_forgotten(&transaction, lines_before_ms)?;
+        }
+        let documents = transaction
+            .execute("DELETE FROM documents WHERE expires_ms <= ?1", [clamp(now_ms)])
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        Ok(Pruned {
+            lines: lines as u64,
+            documents: documents as u64,
+        })
+    }
+}
+
+/// Notes since when all lines are kept, so that lines which are missing for another reason are missed.
+fn mark_forgotten(transaction: &Transaction<'_>, before_ms: u64) -> Result<(), StoreError> {
+    let since = before_ms.max(read::lines_since(transaction)?).to_string();
+    let (kind, id) = LINES_SINCE;
+    let digest = document_digest(kind, id, since.as_bytes(), None);
+    transaction
+        .execute(
+            "INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, NULL, ?4)",
+            params![kind, id, since.as_bytes(), digest],
+        )
+        .map(drop)
+        .map_err(failed)
+}
+
+struct Writer<'a> {
+    transaction: &'a Transaction<'a>,
+    known_tags: &'a mut std::collections::HashMap<Arc<Tags>, i64>,
+    sums: &'a mut std::collections::HashMap<Bucket, Sums>,
+    /// Sums that this batch has changed.
+    touched: Vec<Bucket>,
+}
+
+impl Writer<'_> {
+    fn batch(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        for hold in &batch.holds {
+            self.hold(hold)?;
+        }
+        for id in &batch.released {
+            self.resolve(*id)?;
+        }
+        for line in &batch.lines {
+            self.line(line)?;
+        }
+        for bucket in std::mem::take(&mut self.touched) {
+            self.write_sums(bucket)?;
+        }
+        batch.documents.iter().try_for_each(|document| self.document(document))
+    }
+
+    fn hold(&mut self, hold: &Hold) -> Result<(), StoreError> {
+        let tags = self.tags(&hold.tags)?;
+        self.transaction
+            .prepare_cached("INSERT OR IGNORE INTO holds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+            .and_then(|mut insert| {
+                insert.execute(params![
+                    clamp(hold.id),
+                    clamp(hold.at_ms),
+                    clamp(hold.ceiling.0),
+                    &*hold.request,
+                    tags,
+                    hold.price_version,
+                    hold_digest(hold, tags)
+                ])
+            })
+            .map(drop)
+            .map_err(failed)
+    }
+
+    fn resolve(&self, id: u64) -> Result<(), StoreError> {
+        self.transaction
+            .prepare_cached("DELETE FROM holds WHERE id = ?1")
+            .and_then(|mut delete| delete.execute([clamp(id)]))
+            .map(drop)
+            .map_err(failed)
+    }
+
+    fn line(&mut self, line: &Line) -> Result<(), StoreError> {
+        self.resolve(line.id)?;
+        let tags = self.tags(&line.tags)?;
+        let row = Row::of(line, tags);
+        let inserted = self
+            .transaction
+            .prepare_cached(
+                "INSERT OR IGNORE INTO lines VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            )
+            .and_then(|mut insert| {
+                insert.execute(params![
+                    clamp(line.id),
+                    clamp(line.at_ms),
+                    &*line.request,
+                    tags,
+                    line.outcome,
+                    row.usage,
+                    row.cost,
+                    clamp(line.ceiling.0),
+                    row.reference,
+                    line.price_version,
+                    row.flags,
+                    row.corrects,
+                    line.corrects.map(|correction| correction.by),
+                    line.metadata.as_deref(),
+                    row.digest
+                ])
+            })
+            .map_err(failed)?;
+        // What is kept already has been summed already.
+        if inserted == 0 {
+            return Ok(());
+        }
+        let at = clamp(line.at_ms) / 1000;
+        for bucket in [(HOUR, at - at % HOUR, tags), (DAY, at - at % DAY, tags), ALL] {
+            self.add(bucket, line)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, bucket: Bucket, line: &Line) -> Result<(), StoreError> {
+        if !self.sums.contains_key(&bucket) {
+            let kept = read::sums(self.transaction, bucket)?;
+            self.sums.insert(bucket, kept.unwrap_or_default());
+        }
+        self.sums.entry(bucket).or_default().add(line);
+        if !self.touched.contains(&bucket) {
+            self.touched.push(bucket);
+        }
+        Ok(())
+    }
+
+    fn write_sums(&self, bucket: Bucket) -> Result<(), StoreError> {
+        let sums = self.sums.get(&bucket).copied().unwrap_or_default();
+        let usage = usage_text(&sums.usage);
+        self.transaction
+            .prepare_cached("INSERT OR REPLACE INTO sums VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
+            .and_then(|mut insert| {
+                insert.execute(params![
+                    bucket.0,
+                    bucket.1,
+                    bucket.2,
+                    clamp(sums.calls),
+                    clamp(sums.estimated),
+                    clamp(sums.unpriced),
+                    usage,
+                    signed(sums.cost),
+                    signed(sums.reference),
+                    sums_digest(bucket, &sums, &usage)
+                ])
+            })
+            .map(drop)
+            .map_err(failed)
+    }
+
+    fn tags(&mut self, tags: &Arc<Tags>) -> Result<i64, StoreError> {
+        if let Some(id) = self.known_tags.get(tags) {
+            return Ok(*id);
+        }
+        let labels = labels::text(&tags.labels);
+        let values: [&str; 7] = [
+            &tags.key,
+            &tags.team,
+            &tags.organisation,
+            &tags.route,
+            &tags.provider,
+            &tags.model,
+            &labels,
+        ];
+        let known = self
+            .transaction
+            .prepare_cached(
+                "SELECT id FROM tags WHERE key = ?1 AND team = ?2 AND organisation = ?3 AND route = ?4 AND provider = ?5
+                 AND model = ?6 AND labels = ?7",
+            )
+            .and_then(|mut select| select.query_row(values, |row| row.get(0)).optional())
+            .map_err(failed)?;
+        let id = match known {
+            Some(id) => id,
+            None => self
+                .transaction
+                .prepare_cached(
+                    "INSERT INTO tags (key, team, organisation, route, provider, model, labels, digest)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                )
+                .and_then(|mut insert| {
+                    let [key, team, organisation, route, provider, model, labels] = values;
+                    let digest = tags_digest(&values);
+                    insert.insert(params![key, team, organisation, route, provider, model, labels, digest])
+                })
+                .map_err(failed)?,
+        };
+        self.known_tags.insert(tags.clone(), id);
+        Ok(id)
+    }
+
+    fn document(&self, document: &Document) -> Result<(), StoreError> {
+        let Some(content) = &document.content else {
+            return self
+                .transaction
+                .prepare_cached("DELETE FROM documents WHERE kind = ?1 AND id = ?2")
+                .and_then(|mut delete| delete.execute([document.kind, &document.id]))
+                .map(drop)
+                .map_err(failed);
+        };
+        let expires = document.expires_ms.map(clamp);
+        let digest = document_digest(document.kind, &document.id, content, expires);
+        self.transaction
+            .prepare_cached("INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, ?4, ?5)")
+            .and_then(|mut insert| insert.execute(params![document.kind, document.id, &content[..], expires, digest]))
+            .map(drop)
+            .map_err(failed)
+    }
+}
+
+/// The columns of a line that are computed.
+pub(super) struct Row {
+    pub(super) usage: String,
+    pub(super) cost: Option<i64>,
+    pub(super) reference: Option<i64>,
+    pub(super) flags: i64,
+    pub(super) corrects: Option<i64>,
+    pub(super) digest: i64,
+}
+
+impl Row {
+    pub(super) fn of(line: &Line, tags: i64) -> Self {
+        let usage = usage_text(&line.usage);
+        let cost = line.cost.map(|cost| clamp(cost.0));
+        let reference = line.reference.map(|cost| clamp(cost.0));
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        let flags = flag(line.is_estimated, ESTIMATED) | flag(line.is_recovered, RECOVERED);
+        let corrects = line.corrects.map(|correction| clamp(correction.line));
+        let digest = Digest::of("lines")
+            .number(clamp(line.id))
+            .number(clamp(line.at_ms))
+            .text(&line.request)
+            .number(tags)
+            .text(&line.outcome)
+            .text(&usage)
+            .maybe(cost)
+            .number(clamp(line.ceiling.0))
+            .maybe(reference)
+            .number(line.price_version.into())
+            .number(flags)
+            .maybe(corrects)
+            .maybe(line.corrects.map(|correction| correction.by))
+            .text(line.metadata.as_deref().unwrap_or_default())
+            .end();
+        Self {
+            usage,
+            cost,
+            reference,
+            flags,
+            corrects,
+            digest,
+        }
+    }
+}
+
+pub(super) fn hold_digest(hold: &Hold, tags: i64) -> i64 {
+    Digest::of("holds")
+        .number(clamp(hold.id))
+        .number(clamp(hold.at_ms))
+        .number(clamp(hold.ceiling.0))
+        .text(&hold.request)
+        .number(tags)
+        .number(hold.price_version.into())
+        .end()
+}
+
+pub(super) fn sums_digest(bucket: Bucket, sums: &Sums, usage: &str) -> i64 {
+    Digest::of("sums")
+        .number(bucket.0)
+        .number(bucket.1)
+        .number(bucket.2)
+        .number(clamp(sums.calls))
+        .number(clamp(sums.estimated))
+        .number(clamp(sums.unpriced))
+        .text(usage)
+        .number(signed(sums.cost))
+        .number(signed(sums.reference))
+        .end()
+}
+
+pub(super) fn tags_digest(values: &[&str; 7]) -> i64 {
+    values
+        .iter()
+        .fold(Digest::of("tags"), |digest, value| digest.text(value))
+        .end()
+}
+
+pub(super) fn document_digest(kind: &str, id: &str, content: &[u8], expires: Option<i64>) -> i64 {
+    Digest::of("documents")
+        .text(kind)
+        .text(id)
+        .bytes(content)
+        .maybe(expires)
+        .end()
+}
+
+/// What is not nought, as a JSON object.
+pub(super) fn usage_text(usage: &Usage) -> String {
+    let mut text = String::from("{");
+    for (name, tokens) in usage.named().into_iter().filter(|(_, tokens)| *tokens > 0) {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(&format!("\"{name}\":{}", clamp(tokens)));
+    }
+    text.push('}');
+    text
+}
+
+/// SQLite's integers are signed; no sum of money and no moment gets there.
+pub(super) fn clamp(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn signed(number: i128) -> i64 {
+    i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
+}

@@ -11,7 +11,7 @@ use memchr::memmem;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::config::{Config, ModelConfig, RouteConfig, SimulatedConfig};
-use crate::money::Price;
+use crate::money::{Nanodollars, Price, Usage};
 use crate::plugins::{Adapter, OnFault, Policy, words};
 use crate::telemetry::{Meter, ModelMeter};
 use crate::upstream::Upstream;
@@ -105,7 +105,7 @@ pub struct Model {
     /// The provider's own name of it, and the same as JSON text.
     pub upstream: String,
     /// Unknown where absent.
-    pub price: Option<Price>,
+    pub price: Option<Arc<Price>>,
     /// Tokens of input and output together.
     pub context: Option<u32>,
     /// Tokens of output.
@@ -169,7 +169,7 @@ impl Model {
             meter: meter.model(&provider.name, id),
             id: id.to_owned(),
             upstream: config.upstream.clone(),
-            price: config.price,
+            price: config.price.clone(),
             context: config.context,
             max_output: config.max_output,
             tags: config.tags.clone(),
@@ -178,6 +178,11 @@ impl Model {
             provider,
             health,
         }
+    }
+
+    /// What so much use of it costs, where both are known.
+    pub fn cost(&self, usage: Option<&Usage>) -> Option<Nanodollars> {
+        Some(self.price.as_ref()?.cost(usage?))
     }
 
     /// A model that no configuration names, of a provider that allows any.

@@ -1,6 +1,12 @@
-//! Money: whole nano-US-dollars, and what a call costs. No floating point anywhere.
+//! Money: whole nano-US-dollars; `usage` is what was used, `price` what it costs. No floating point anywhere.
+
+mod price;
+mod usage;
 
 use std::fmt;
+
+pub use price::{Parts, Price, PriceList, PriceVersion, Rates, StatedRates, Tier};
+pub use usage::Usage;
 
 /// Nano-US-dollars: 1 USD is 1_000_000_000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -44,95 +50,6 @@ impl fmt::Display for Nanodollars {
     }
 }
 
-/// What a model costs, per million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Price {
-    /// Input that was not cached.
-    pub input: Nanodollars,
-    /// Input read from the provider's cache.
-    pub cached_input: Nanodollars,
-    /// Input written to the provider's cache.
-    pub cache_write: Nanodollars,
-    /// Output, reasoning included.
-    pub output: Nanodollars,
-}
-
-/// Tokens as billed: `input` excludes what the cache served or took in; `output` includes reasoning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Input that was not cached.
-    pub input: u64,
-    /// Input read from the provider's cache.
-    pub cache_read: u64,
-    /// Input written to the provider's cache.
-    pub cache_write: u64,
-    /// Output, reasoning included.
-    pub output: u64,
-    /// The part of the output that was reasoning.
-    pub reasoning: u64,
-}
-
-impl Usage {
-    /// Its members by name, as the store and reports spell them.
-    pub fn named(&self) -> [(&'static str, u64); 5] {
-        [
-            ("input", self.input),
-            ("cache_read", self.cache_read),
-            ("cache_write", self.cache_write),
-            ("output", self.output),
-            ("reasoning", self.reasoning),
-        ]
-    }
-
-    /// Of members by name; nothing where a name is unknown.
-    pub fn from_named<'n>(members: impl Iterator<Item = (&'n str, u64)>) -> Option<Self> {
-        let mut usage = Self::default();
-        for (name, tokens) in members {
-            *match name {
-                "input" => &mut usage.input,
-                "cache_read" => &mut usage.cache_read,
-                "cache_write" => &mut usage.cache_write,
-                "output" => &mut usage.output,
-                "reasoning" => &mut usage.reasoning,
-                _ => return None,
-            } = tokens;
-        }
-        Some(usage)
-    }
-
-    /// The sum of two.
-    pub fn plus(&self, other: &Self) -> Self {
-        Self {
-            input: self.input.saturating_add(other.input),
-            cache_read: self.cache_read.saturating_add(other.cache_read),
-            cache_write: self.cache_write.saturating_add(other.cache_write),
-            output: self.output.saturating_add(other.output),
-            reasoning: self.reasoning.saturating_add(other.reasoning),
-        }
-    }
-
-    /// All input, however it was billed.
-    pub fn all_input(&self) -> u64 {
-        self.input
-            .saturating_add(self.cache_read)
-            .saturating_add(self.cache_write)
-    }
-}
-
-impl Price {
-    /// What this many tokens cost. The parts are summed exactly and rounded once, to the nearest nano-dollar, halves up;
-    /// a sum beyond what 64 bits hold is the most that they hold.
-    pub fn cost(&self, usage: &Usage) -> Nanodollars {
-        let part = |tokens: u64, price: Nanodollars| u128::from(tokens) * u128::from(price.0);
-        let sum = part(usage.input, self.input)
-            .saturating_add(part(usage.cache_read, self.cached_input))
-            .saturating_add(part(usage.cache_write, self.cache_write))
-            .saturating_add(part(usage.output, self.output));
-        let rounded = sum.saturating_add(500_000) / 1_000_000;
-        Nanodollars(u64::try_from(rounded).unwrap_or(u64::MAX))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -163,51 +80,10 @@ mod tests {
         assert_eq!(Nanodollars(37_500_000).to_string(), "0.0375");
     }
 
-    #[test]
-    fn a_cost_is_the_sum_of_its_parts_rounded_once() {
-        let usd = |text| Nanodollars::from_usd(text).unwrap();
-        let price = Price {
-            input: usd("0.27"),
-            cached_input: usd("0.07"),
-            cache_write: usd("0.27"),
-            output: usd("1.10"),
-        };
-        let usage = Usage {
-            input: 1000,
-            cache_read: 500,
-            cache_write: 0,
-            output: 200,
-            reasoning: 150,
-        };
-        assert_eq!(price.cost(&usage), Nanodollars(270_000 + 35_000 + 220_000));
-        let tiny = Price {
-            input: Nanodollars(1),
-            cached_input: Nanodollars(1),
-            cache_write: Nanodollars(0),
-            output: Nanodollars(0),
-        };
-        assert_eq!(
-            tiny.cost(&Usage {
-                input: 250_000,
-                cache_read: 250_000,
-                ..Usage::default()
-            }),
-            Nanodollars(1)
-        );
-    }
-
     proptest! {
         #[test]
         fn money_survives_being_shown_and_read(nano in any::<u64>()) {
             prop_assert_eq!(Nanodollars::from_usd(&Nanodollars(nano).to_string()), Ok(Nanodollars(nano)));
-        }
-
-        #[test]
-        fn more_tokens_never_cost_less(a in any::<u64>(), b in any::<u64>(), price in any::<u64>()) {
-            let price = Nanodollars(price);
-            let price = Price { input: price, cached_input: price, cache_write: price, output: price };
-            let cost = |tokens| price.cost(&Usage { input: tokens, ..Usage::default() });
-            prop_assert!(cost(a.min(b)) <= cost(a.max(b)));
         }
     }
 }

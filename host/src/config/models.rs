@@ -1,11 +1,12 @@
 //! `[models.*]`: the catalog.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::reader::{Section, suggestion};
 use super::{ProviderConfig, budgets, routes};
 use crate::budget::Budget;
-use crate::money::{Nanodollars, Price};
+use crate::money::{Nanodollars, Price, PriceList, StatedRates};
 
 /// One model.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +16,7 @@ pub struct ModelConfig {
     /// The provider's own name of the model.
     pub upstream: String,
     /// `None`: nobody has said what it costs.
-    pub price: Option<Price>,
+    pub price: Option<Arc<Price>>,
     /// Tokens of input and output together.
     pub context: Option<u32>,
     /// Tokens of output.
@@ -92,7 +93,7 @@ fn model(id: &str, section: Section<'_>, providers: &BTreeMap<String, ProviderCo
         upstream: section
             .string("upstream")
             .map_or_else(|| habitual.to_owned(), |(name, _)| name),
-        price: price(section.section("price")),
+        price: price(section.section("price")).map(|list| Arc::new(Price::new(&list))),
         context: tokens("context"),
         max_output: tokens("max_output"),
         abilities: abilities(&section),
@@ -107,34 +108,83 @@ fn model(id: &str, section: Section<'_>, providers: &BTreeMap<String, ProviderCo
     model
 }
 
-/// USD per million tokens. Cached input costs what input costs unless it has a price of its own; so does a cache write.
-fn price(section: Section<'_>) -> Option<Price> {
+/// USD per million tokens, in the kinds that providers bill apart; [`StatedRates`] says what is taken for those left out.
+fn price(section: Section<'_>) -> Option<PriceList> {
+    let list = section.is_present().then(|| PriceList {
+        rates: rates(&section),
+        tiers: tiers(&section),
+        batch_permille: share(&section, "batch"),
+    });
+    section.finish();
+    list
+}
+
+fn rates(section: &Section<'_>) -> StatedRates {
     let amount = |key| {
         let (text, span) = section.decimal(key)?;
         Nanodollars::from_usd(&text)
             .map_err(|reason| section.note(span, reason))
             .ok()
     };
-    let (input, output) = (amount("input"), amount("output"));
-    let (cached_input, cache_write) = (amount("cached_input"), amount("cache_write"));
-    let missing = [("input", input), ("output", output)]
+    let missing: Vec<&str> = ["input", "output"]
         .into_iter()
-        .filter(|(key, value)| value.is_none() && section.any(key).is_none());
-    let missing: Vec<&str> = missing.map(|(key, _)| key).collect();
-    if section.is_present() && !missing.is_empty() {
+        .filter(|key| section.any(key).is_none())
+        .collect();
+    if !missing.is_empty() {
         section.note(
             section.span(),
             format!("`{}` is missing (USD per million tokens)", missing.join("` and `")),
         );
     }
-    section.finish();
-    let input = input?;
-    Some(Price {
-        input,
-        cached_input: cached_input.unwrap_or(input),
-        cache_write: cache_write.unwrap_or(input),
-        output: output?,
-    })
+    StatedRates {
+        // What is wrong with them is noted, and a configuration with mistakes is not used.
+        input: amount("input").unwrap_or_default(),
+        cached_input: amount("cached_input"),
+        cache_write: amount("cache_write"),
+        cache_write_1h: amount("cache_write_1h"),
+        output: amount("output").unwrap_or_default(),
+        reasoning: amount("reasoning"),
+        audio_input: amount("audio_input"),
+        audio_output: amount("audio_output"),
+    }
+}
+
+/// `[{ above = 200_000, input = …, output = … }]`
+fn tiers(section: &Section<'_>) -> Vec<(u64, StatedRates)> {
+    let mut tiers: Vec<(u64, StatedRates)> = Vec::new();
+    for item in section.items("tiers") {
+        let Some(tier) = section.item_section("tiers", item) else {
+            section.note(item.span(), "a tier is `{ above = 200_000, input = …, output = … }`");
+            continue;
+        };
+        let above = tier.number("above", 1..=u64::from(u32::MAX));
+        if tier.any("above").is_none() {
+            tier.note(tier.span(), "`above` is missing (tokens of input)");
+        }
+        if tiers.iter().any(|(other, _)| Some(*other) == above) {
+            tier.note(tier.span(), "two tiers begin above the same size");
+        }
+        let rates = rates(&tier);
+        tier.finish();
+        tiers.extend(above.map(|above| (above, rates)));
+    }
+    tiers
+}
+
+/// A share of one, in thousandths.
+fn share(section: &Section<'_>, key: &'static str) -> Option<u32> {
+    let (text, span) = section.decimal(key)?;
+    let permille = Nanodollars::from_usd(&text).ok().and_then(|share| {
+        let is_share = share.0 <= 1_000_000_000 && share.0 % 1_000_000 == 0;
+        is_share.then_some((share.0 / 1_000_000) as u32)
+    });
+    if permille.is_none() {
+        section.note(
+            span,
+            format!("`{key}` is a share of the price from 0 to 1, with at most three decimals"),
+        );
+    }
+    permille
 }
 
 fn abilities(section: &Section<'_>) -> Option<Abilities> {

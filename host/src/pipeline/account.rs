@@ -74,7 +74,7 @@ struct Serving {
 
 impl Serving {
     fn cost(&self) -> Option<Nanodollars> {
-        Some(self.model.price?.cost(&self.usage?))
+        self.model.cost(self.usage.as_ref())
     }
 
     fn total(&self) -> Duration {
@@ -119,7 +119,7 @@ impl Account {
         let model = &step.model;
         let word = failure.word();
         model.meter.failed(&word);
-        let cost = model.price.zip(usage).map(|(price, usage)| price.cost(&usage));
+        let cost = model.cost(usage.as_ref());
         if usage.is_some() {
             model.meter.used(usage.as_ref(), cost);
             self.bill.add(cost);

@@ -111,7 +111,7 @@ impl Asking {
     }
 
     fn answered(&self, model: &Model, whole: &Whole, total: Duration) -> Result<words::Reply, AskFailure> {
-        let cost = model.price.zip(whole.usage).map(|(price, usage)| price.cost(&usage));
+        let cost = model.cost(whole.usage.as_ref());
         model.health.success(total);
         model.meter.served(total);
         model.meter.used(whole.usage.as_ref(), cost);

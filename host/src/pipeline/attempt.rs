@@ -117,7 +117,7 @@ impl Attempt<'_> {
     fn visibility(&self) -> Visibility {
         Visibility {
             shows_usage: self.call.ask.wants_usage,
-            price: self.step.model.price,
+            price: self.step.model.price.clone(),
             bill: self.bill.clone(),
         }
     }
@@ -127,7 +127,7 @@ impl Attempt<'_> {
 #[derive(Debug)]
 struct Visibility {
     shows_usage: bool,
-    price: Option<Price>,
+    price: Option<Arc<Price>>,
     /// What the request has cost beside.
     bill: Arc<Bill>,
 }
@@ -135,7 +135,7 @@ struct Visibility {
 impl Visibility {
     /// `usage.cost` in US dollars, as JSON.
     fn cost(&self, usage: &Usage) -> Option<String> {
-        let cost = self.bill.with(self.price?.cost(usage))?;
+        let cost = self.bill.with(self.price.as_ref()?.cost(usage))?;
         Some(cost.to_string())
     }
 }

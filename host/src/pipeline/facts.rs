@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Call;
 use crate::generation::{Model, Route};
 use crate::json::{Document, Value};
+use crate::money::Usage;
 use crate::plugins::{Prompt, words};
 use crate::surfaces::chat::Ask;
 
@@ -70,11 +71,14 @@ pub(super) fn candidate(model: &Model, weight: u32, ask: &Ask) -> words::Candida
         provider: model.provider.name.clone(),
         tags: model.tags.clone(),
         weight,
-        price: model.price.map(|price| words::Price {
-            input: price.input.0,
-            cached_input: price.cached_input.0,
-            cache_write: price.cache_write.0,
-            output: price.output.0,
+        price: model.price.as_ref().map(|price| {
+            let rates = price.base();
+            words::Price {
+                input: rates.input.0,
+                cached_input: rates.cached_input.0,
+                cache_write: rates.cache_write.0,
+                output: rates.output.0,
+            }
         }),
         estimated_cost,
         ceiling_cost,
@@ -100,31 +104,20 @@ const MOST_OUTPUT_TOKENS: u64 = 128_000;
 
 /// What the request would cost at a model, probably and at most.
 fn costs(model: &Model, ask: &Ask) -> (Option<u64>, Option<u64>) {
-    let Some(price) = model.price else { return (None, None) };
+    let Some(price) = &model.price else { return (None, None) };
     let asked = ask.max_output_tokens.map(u64::from);
     let choices = u64::from(ask.choices);
     let most = asked.or(model.max_output.map(u64::from)).unwrap_or(MOST_OUTPUT_TOKENS);
-    let cost = |input: u64, output: u64| {
-        let usage = crate::money::Usage {
-            input,
-            output: output.saturating_mul(choices),
-            ..Default::default()
-        };
-        price.cost(&usage).0
-    };
-    let estimate = cost(u64::from(ask.estimated_input_tokens()), most.min(USUAL_OUTPUT_TOKENS));
-    // A provider that writes the whole input to its cache may bill it dearer than input.
-    let dearest_input = price.input.max(price.cache_write);
-    let ceiling = crate::money::Price {
-        input: dearest_input,
-        ..price
-    };
-    let usage = crate::money::Usage {
-        input: ask.most_input_tokens(model.context),
-        output: most.saturating_mul(choices),
-        ..Default::default()
-    };
-    (Some(estimate), Some(ceiling.cost(&usage).0))
+    let estimate = price.cost(&Usage {
+        input: u64::from(ask.estimated_input_tokens()),
+        output: most.min(USUAL_OUTPUT_TOKENS).saturating_mul(choices),
+        ..Usage::default()
+    });
+    let most_input = ask.most_input_tokens(model.context);
+    // A part that is no text and no image may be sound.
+    let has_audio = ask.wants_audio || ask.other_parts > 0;
+    let ceiling = price.dearest(most_input, most.saturating_mul(choices), has_audio);
+    (Some(estimate.0), Some(ceiling.0))
 }
 
 /// A conversation's name: as the client gives it, else from how it begins.

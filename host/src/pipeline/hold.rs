@@ -134,7 +134,7 @@ impl Held {
             mean_logprob: self.reading.mean_logprob(),
             input_tokens: usage.all_input(),
             output_tokens: usage.output,
-            cost: model.price.zip(used).map(|(price, usage)| price.cost(&usage).0),
+            cost: model.cost(used.as_ref()).map(|cost| cost.0),
             total_ms: milliseconds(total),
             steps_left: u32::try_from(steps_left).unwrap_or(u32::MAX),
             extras: Vec::new(),

@@ -31,6 +31,8 @@ pub struct Ask {
     pub tools_bytes: u64,
     /// Whether JSON is asked for.
     pub wants_structured_output: bool,
+    /// Whether the answer may be sound.
+    pub wants_audio: bool,
     /// The most tokens of output, as the client asked.
     pub max_output_tokens: Option<u32>,
     /// How many answers.
@@ -69,6 +71,7 @@ impl Ask {
             other_parts: 0,
             tools_bytes: tools(body)?,
             wants_structured_output: wants_structured_output(body)?,
+            wants_audio: body.field("audio").is_some() || body.field("modalities").is_some(),
             max_output_tokens: count(body, "max_completion_tokens")?.or(count(body, "max_tokens")?),
             choices: count(body, "n")?.unwrap_or(1),
         };

@@ -25,12 +25,13 @@ fn route(name: &str) -> Value {
 
 fn model(generation: &Generation, id: &str) -> Option<Value> {
     let model = generation.models.get(id)?;
-    let price = model.price.map(|price| {
+    let price = model.price.as_ref().map(|price| {
+        let rates = price.base();
         json!({
-            "input": price.input.to_string(),
-            "cached_input": price.cached_input.to_string(),
-            "cache_write": price.cache_write.to_string(),
-            "output": price.output.to_string(),
+            "input": rates.input.to_string(),
+            "cached_input": rates.cached_input.to_string(),
+            "cache_write": rates.cache_write.to_string(),
+            "output": rates.output.to_string(),
         })
     });
     Some(json!({

@@ -213,7 +213,7 @@ impl Stream {
     /// Takes note of what an event says was used, and what the client is to see of it: nothing that it did not ask for.
     fn shown(&mut self, chunk: &Document) -> Shown {
         let said = usage::said(chunk.root());
-        let found = usage::counted(&said);
+        let found = usage::counted(chunk.root(), &said);
         self.usage = found.or(self.usage);
         if self.visibility.shows_usage {
             let cost = found.and_then(|usage| self.visibility.cost(&usage));

@@ -74,12 +74,20 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
 }
 
 fn billed(usage: words::Usage) -> Usage {
+    let extra = |name: &str| {
+        let found = usage.extras.iter().find(|(extra, _)| extra == name);
+        found.map_or(0, |(_, count)| *count)
+    };
     Usage {
         input: usage.input,
+        audio_input: extra("audio-input"),
         cache_read: usage.cache_read,
         cache_write: usage.cache_write,
+        cache_write_1h: extra("cache-write-1h"),
         output: usage.output,
         reasoning: usage.reasoning,
+        audio_output: extra("audio-output"),
+        is_batch: false,
     }
 }
 

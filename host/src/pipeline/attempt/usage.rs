@@ -6,13 +6,17 @@ use crate::money::Usage;
 
 /// What an answer, or a chunk of one, says that was used.
 pub(super) fn of(answer: Value<'_>) -> Option<Usage> {
-    counted(&said(answer))
+    counted(answer, &said(answer))
 }
 
 /// What was used by the first of these that says anything.
-pub(super) fn counted(said: &[(String, Value<'_>)]) -> Option<Usage> {
+pub(super) fn counted(answer: Value<'_>, said: &[(String, Value<'_>)]) -> Option<Usage> {
     let (_, usage) = said.iter().find(|(_, usage)| !usage.is_null())?;
-    billed(*usage)
+    let usage = billed(*usage)?;
+    // OpenAI bills what it serves when it has time to as it bills batches.
+    let tier = answer.get("service_tier");
+    let is_batch = tier.is_some_and(|tier| tier.is("flex") || tier.is("batch"));
+    Some(Usage { is_batch, ..usage })
 }
 
 /// Every place where usage is told, `null` included, as a pointer with what is there; the one that counts comes first.
@@ -45,19 +49,35 @@ fn billed(usage: Value<'_>) -> Option<Usage> {
         .or_else(|| at("cached_tokens"))
         .or_else(|| at("num_cached_tokens"));
     let cache_read = cached.unwrap_or(0).min(prompt);
-    let written = detail("prompt_tokens_details", "cache_write_tokens");
+    let written = detail("prompt_tokens_details", "cache_write_tokens")
+        // Qwen, and gateways that pass Anthropic's word on.
+        .or_else(|| detail("prompt_tokens_details", "cache_creation_input_tokens"))
+        .or_else(|| at("cache_creation_input_tokens"));
     let cache_write = written.unwrap_or(0).min(prompt - cache_read);
+    let for_an_hour = usage
+        .get("prompt_tokens_details")
+        .and_then(|details| details.get("cache_creation"))
+        .and_then(|written| count(written.get("ephemeral_1h_input_tokens")));
+    let input = prompt - cache_read - cache_write;
     let reasoning = detail("completion_tokens_details", "reasoning_tokens").unwrap_or(0);
     // xAI leaves reasoning out of `completion_tokens`; its total tells.
     let with_reasoning = completion.saturating_add(reasoning);
     let is_apart = at("total_tokens") == prompt.checked_add(with_reasoning);
     let output = if is_apart { with_reasoning } else { completion };
+    let reasoning = reasoning.min(output);
+    // Of what the cache served nobody says how much was sound.
+    let audio_input = detail("prompt_tokens_details", "audio_tokens").unwrap_or(0).min(input);
+    let audio_output = detail("completion_tokens_details", "audio_tokens").unwrap_or(0);
     Some(Usage {
-        input: prompt - cache_read - cache_write,
+        input,
+        audio_input,
         cache_read,
         cache_write,
+        cache_write_1h: for_an_hour.unwrap_or(0).min(cache_write),
         output,
-        reasoning: reasoning.min(output),
+        reasoning,
+        audio_output: audio_output.min(output - reasoning),
+        is_batch: false,
     })
 }
 
@@ -126,6 +146,34 @@ mod tests {
         ] {
             assert_eq!(counts(&format!(r#"{{"usage": {usage}}}"#)), Some(expected), "{usage}");
         }
+    }
+
+    #[test]
+    fn sound_long_lived_writes_and_batches_are_told_apart() {
+        let read = |answer: &str| {
+            let answer = Document::parse(Bytes::copy_from_slice(answer.as_bytes()), Limits::default()).unwrap();
+            of(answer.root()).unwrap()
+        };
+        let usage = read(
+            r#"{"service_tier": "flex", "usage": {"prompt_tokens": 100, "completion_tokens": 50,
+                "prompt_tokens_details": {"cached_tokens": 40, "cache_creation_input_tokens": 30, "audio_tokens": 99,
+                    "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20}},
+                "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 30}}}"#,
+        );
+        let expected = Usage {
+            input: 30,
+            audio_input: 30,
+            cache_read: 40,
+            cache_write: 30,
+            cache_write_1h: 20,
+            output: 50,
+            reasoning: 5,
+            audio_output: 30,
+            is_batch: true,
+        };
+        assert_eq!(usage, expected);
+        let plain = r#"{"service_tier": "default", "usage": {"prompt_tokens": 1, "completion_tokens": 1}}"#;
+        assert!(!read(plain).is_batch);
     }
 
     #[test]

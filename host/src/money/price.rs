@@ -1,0 +1,351 @@
+//! What a model costs: rates for each kind of tokens, more of them above a size of input, and what follows for a call.
+//!
+//! A price list seldom states every kind. What it leaves out is filled in once, when it becomes a [`Price`], and always with
+//! a rate that providers bill such tokens at, never with zero: see [`StatedRates`].
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use super::{Nanodollars, Usage};
+
+/// Rates per million tokens, as far as somebody stated them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StatedRates {
+    /// Input that was not cached.
+    pub input: Nanodollars,
+    /// As `input` where absent.
+    pub cached_input: Option<Nanodollars>,
+    /// As `input` where absent.
+    pub cache_write: Option<Nanodollars>,
+    /// As `cache_write` where absent; twice the `input` where a cache write is dearer than input.
+    pub cache_write_1h: Option<Nanodollars>,
+    /// Output that was neither reasoning nor sound.
+    pub output: Nanodollars,
+    /// As `output` where absent.
+    pub reasoning: Option<Nanodollars>,
+    /// As `input` where absent.
+    pub audio_input: Option<Nanodollars>,
+    /// Where absent, the dearer of `output` and `audio_input`.
+    pub audio_output: Option<Nanodollars>,
+}
+
+/// Rates per million tokens, for every kind of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in `StatedRates`, which explains them")]
+pub struct Rates {
+    pub input: Nanodollars,
+    pub cached_input: Nanodollars,
+    pub cache_write: Nanodollars,
+    pub cache_write_1h: Nanodollars,
+    pub output: Nanodollars,
+    pub reasoning: Nanodollars,
+    pub audio_input: Nanodollars,
+    pub audio_output: Nanodollars,
+}
+
+impl StatedRates {
+    /// Fills in what is not stated.
+    fn fill(&self) -> Rates {
+        let input = self.input;
+        let cache_write = self.cache_write.unwrap_or(input);
+        let twice = Nanodollars(input.0.saturating_mul(2));
+        let for_an_hour = if cache_write > input {
+            cache_write.max(twice)
+        } else {
+            cache_write
+        };
+        let audio_input = self.audio_input.unwrap_or(input);
+        Rates {
+            input,
+            cached_input: self.cached_input.unwrap_or(input),
+            cache_write,
+            cache_write_1h: self.cache_write_1h.unwrap_or(for_an_hour),
+            output: self.output,
+            reasoning: self.reasoning.unwrap_or(self.output),
+            audio_input,
+            audio_output: self.audio_output.unwrap_or(self.output.max(audio_input)),
+        }
+    }
+
+    /// As [`Self::fill`], for the rates above a size: what is not stated costs no less than below.
+    fn fill_above(&self, below: &Rates) -> Rates {
+        let filled = self.fill();
+        let dearer = |stated: Option<Nanodollars>, filled: Nanodollars, below: Nanodollars| {
+            stated.unwrap_or_else(|| filled.max(below))
+        };
+        Rates {
+            cached_input: dearer(self.cached_input, filled.cached_input, below.cached_input),
+            cache_write: dearer(self.cache_write, filled.cache_write, below.cache_write),
+            cache_write_1h: dearer(self.cache_write_1h, filled.cache_write_1h, below.cache_write_1h),
+            reasoning: dearer(self.reasoning, filled.reasoning, below.reasoning),
+            audio_input: dearer(self.audio_input, filled.audio_input, below.audio_input),
+            audio_output: dearer(self.audio_output, filled.audio_output, below.audio_output),
+            ..filled
+        }
+    }
+}
+
+impl Rates {
+    /// In the order in which [`Usage::amounts`] counts.
+    fn list(&self) -> [Nanodollars; KINDS] {
+        [
+            self.input,
+            self.audio_input,
+            self.cached_input,
+            self.cache_write,
+            self.cache_write_1h,
+            self.output,
+            self.reasoning,
+            self.audio_output,
+        ]
+    }
+
+    /// What a token of input, and one of output, can cost at most.
+    fn dearest(&self, has_audio: bool) -> (Nanodollars, Nanodollars) {
+        let cached = self.cached_input.max(self.cache_write).max(self.cache_write_1h);
+        let (input, output) = (self.input.max(cached), self.output.max(self.reasoning));
+        if has_audio {
+            (input.max(self.audio_input), output.max(self.audio_output))
+        } else {
+            (input, output)
+        }
+    }
+}
+
+/// Kinds of tokens that have a rate of their own.
+const KINDS: usize = 8;
+
+impl Usage {
+    /// Each token in the one kind that it is billed as. Parts that claim more than there is are cut to it.
+    fn amounts(&self) -> [u64; KINDS] {
+        let audio_input = self.audio_input.min(self.input);
+        let for_an_hour = self.cache_write_1h.min(self.cache_write);
+        let reasoning = self.reasoning.min(self.output);
+        let audio_output = self.audio_output.min(self.output - reasoning);
+        [
+            self.input - audio_input,
+            audio_input,
+            self.cache_read,
+            self.cache_write - for_an_hour,
+            for_an_hour,
+            self.output - reasoning - audio_output,
+            reasoning,
+            audio_output,
+        ]
+    }
+}
+
+/// What a price list states of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PriceList {
+    /// The rates of an ordinary call.
+    pub rates: StatedRates,
+    /// The rates of calls with more input than so many tokens, all kinds of input counted. They hold for the whole call.
+    pub tiers: Vec<(u64, StatedRates)>,
+    /// Thousandths of the price that are billed for a batch; all of it where absent.
+    pub batch_permille: Option<u32>,
+}
+
+/// The rates above a size of input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tier {
+    /// All input, in tokens; the rates hold for calls with more.
+    pub above: u64,
+    /// What holds instead of the ordinary rates.
+    pub rates: Rates,
+}
+
+/// What a model costs, ready to be counted with. Made once, when a configuration is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Price {
+    base: Rates,
+    /// By rising size.
+    tiers: Box<[Tier]>,
+    batch_permille: u32,
+    version: PriceVersion,
+}
+
+/// Which price a cost was counted with: the first 32 bits of the SHA-256 of all that it states, shown in hexadecimal. The
+/// same rates have the same version, wherever they were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PriceVersion(pub u32);
+
+impl fmt::Display for PriceVersion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:08x}", self.0)
+    }
+}
+
+/// A cost in its parts, which add up to it exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Parts {
+    /// Text and images that were not cached.
+    pub input: Nanodollars,
+    /// Sound that was heard.
+    pub audio_input: Nanodollars,
+    /// What the provider's cache served.
+    pub cached_input: Nanodollars,
+    /// What it took in, for however long.
+    pub cache_write: Nanodollars,
+    /// Text that was written.
+    pub output: Nanodollars,
+    /// Reasoning.
+    pub reasoning: Nanodollars,
+    /// Sound that was made.
+    pub audio_output: Nanodollars,
+}
+
+impl Parts {
+    /// The whole cost.
+    pub fn total(&self) -> Nanodollars {
+        let parts = [
+            self.input,
+            self.audio_input,
+            self.cached_input,
+            self.cache_write,
+            self.output,
+            self.reasoning,
+            self.audio_output,
+        ];
+        Nanodollars(parts.iter().fold(0, |sum, part| sum.saturating_add(part.0)))
+    }
+}
+
+impl Price {
+    /// Makes a price of what a list states.
+    pub fn new(list: &PriceList) -> Self {
+        let base = list.rates.fill();
+        let mut stated = list.tiers.clone();
+        stated.sort_by_key(|(above, _)| *above);
+        let mut tiers: Vec<Tier> = Vec::with_capacity(stated.len());
+        for (above, rates) in stated {
+            let below = tiers.last().map_or(&base, |tier| &tier.rates);
+            let rates = rates.fill_above(below);
+            tiers.push(Tier { above, rates });
+        }
+        let batch_permille = list.batch_permille.unwrap_or(1_000);
+        Self {
+            base,
+            version: version(&base, &tiers, batch_permille),
+            tiers: tiers.into(),
+            batch_permille,
+        }
+    }
+
+    /// The rates of an ordinary call.
+    pub fn base(&self) -> &Rates {
+        &self.base
+    }
+
+    /// The rates above sizes of input, by rising size.
+    pub fn tiers(&self) -> &[Tier] {
+        &self.tiers
+    }
+
+    /// Thousandths of the price that are billed for a batch.
+    pub fn batch_permille(&self) -> u32 {
+        self.batch_permille
+    }
+
+    /// Which price this is.
+    pub fn version(&self) -> PriceVersion {
+        self.version
+    }
+
+    /// What this many tokens cost. The kinds are summed exactly and rounded once, to the nearest nano-dollar, halves up; a
+    /// sum beyond what 64 bits hold is the most that they hold.
+    pub fn cost(&self, usage: &Usage) -> Nanodollars {
+        let (charges, unit) = self.charges(usage);
+        rounded(charges.into_iter().fold(0, u128::saturating_add), unit)
+    }
+
+    /// [`Self::cost`] in its parts. A part is what the sum grows by, rounded, when its kind is added to those before it: so
+    /// each is within a nano-dollar of its exact amount, and all of them add up to the cost.
+    pub fn parts(&self, usage: &Usage) -> Parts {
+        let (charges, unit) = self.charges(usage);
+        let mut sum = 0_u128;
+        let [
+            input,
+            audio_input,
+            cached_input,
+            write,
+            for_an_hour,
+            output,
+            reasoning,
+            audio_output,
+        ] = charges.map(|charge| {
+            let before = rounded(sum, unit);
+            sum = sum.saturating_add(charge);
+            rounded(sum, unit).0 - before.0
+        });
+        Parts {
+            input: Nanodollars(input),
+            audio_input: Nanodollars(audio_input),
+            cached_input: Nanodollars(cached_input),
+            // Both are differences of one rising sum, so they do not overflow.
+            cache_write: Nanodollars(write + for_an_hour),
+            output: Nanodollars(output),
+            reasoning: Nanodollars(reasoning),
+            audio_output: Nanodollars(audio_output),
+        }
+    }
+
+    /// The most that a call with at most so much input and output can cost, whatever kinds its tokens turn out to be of and
+    /// whichever tier it reaches. Where nothing of it is sound, the rates for sound are left out.
+    pub fn dearest(&self, input: u64, output: u64, has_audio: bool) -> Nanodollars {
+        let reached = self.tiers.iter().filter(|tier| input > tier.above);
+        let rates = std::iter::once(&self.base).chain(reached.map(|tier| &tier.rates));
+        let most = rates.map(|rates| {
+            let (dearest_input, dearest_output) = rates.dearest(has_audio);
+            charge(input, dearest_input).saturating_add(charge(output, dearest_output))
+        });
+        rounded(most.max().unwrap_or_default(), MILLION)
+    }
+
+    /// What each kind comes to, exactly, in parts of a nano-dollar of which so many make one.
+    fn charges(&self, usage: &Usage) -> ([u128; KINDS], u128) {
+        let all_input = usage.all_input();
+        let tier = self.tiers.iter().rev().find(|tier| all_input > tier.above);
+        let rates = tier.map_or(&self.base, |tier| &tier.rates).list();
+        let mut charges = [0; KINDS];
+        for ((sum, tokens), rate) in charges.iter_mut().zip(usage.amounts()).zip(rates) {
+            *sum = charge(tokens, rate);
+        }
+        if !usage.is_batch {
+            return (charges, MILLION);
+        }
+        let permille = u128::from(self.batch_permille);
+        (charges.map(|charge| charge.saturating_mul(permille)), 1_000 * MILLION)
+    }
+}
+
+/// Rates are for so many tokens.
+const MILLION: u128 = 1_000_000;
+
+/// Two numbers of 64 bits fit, multiplied, into one of 128.
+fn charge(tokens: u64, rate: Nanodollars) -> u128 {
+    u128::from(tokens) * u128::from(rate.0)
+}
+
+fn rounded(sum: u128, unit: u128) -> Nanodollars {
+    let nano = sum.saturating_add(unit / 2) / unit;
+    Nanodollars(u64::try_from(nano).unwrap_or(u64::MAX))
+}
+
+/// All rates in nano-dollars, in one fixed order, one tier a line: whatever changes a cost changes this text.
+fn version(base: &Rates, tiers: &[Tier], batch_permille: u32) -> PriceVersion {
+    let line = |above: u64, rates: &Rates| {
+        let rates = rates.list().map(|rate| rate.0.to_string());
+        format!("{above} {}\n", rates.join(" "))
+    };
+    let mut text = format!("batch {batch_permille}\n{}", line(0, base));
+    for tier in tiers {
+        text.push_str(&line(tier.above, &tier.rates));
+    }
+    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(text).into();
+    PriceVersion(u32::from_be_bytes([a, b, c, d]))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Costs by hand, and what holds of every price and every usage.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn usd(text: &str) -> Nanodollars {
+    Nanodollars::from_usd(text).unwrap()
+}
+
+fn list(input: &str, output: &str) -> PriceList {
+    PriceList {
+        rates: StatedRates {
+            input: usd(input),
+            output: usd(output),
+            ..StatedRates::default()
+        },
+        ..PriceList::default()
+    }
+}
+
+#[test]
+fn a_cost_is_the_sum_of_its_kinds_rounded_once() {
+    let mut stated = list("0.27", "1.10");
+    stated.rates.cached_input = Some(usd("0.07"));
+    let usage = Usage {
+        input: 1000,
+        cache_read: 500,
+        output: 200,
+        reasoning: 150,
+        ..Usage::default()
+    };
+    let cost = Price::new(&stated).cost(&usage);
+    assert_eq!(cost, Nanodollars(270_000 + 35_000 + 220_000));
+    let mut tiny = list("0.000000001", "0");
+    tiny.rates.cached_input = Some(Nanodollars(1));
+    let halves = Usage {
+        input: 250_000,
+        cache_read: 250_000,
+        ..Usage::default()
+    };
+    assert_eq!(Price::new(&tiny).cost(&halves), Nanodollars(1));
+}
+
+#[test]
+fn every_kind_of_token_is_billed_at_its_own_rate() {
+    let mut stated = list("1", "4");
+    stated.rates = StatedRates {
+        cached_input: Some(usd("0.1")),
+        cache_write: Some(usd("1.25")),
+        cache_write_1h: Some(usd("2")),
+        reasoning: Some(usd("6")),
+        audio_input: Some(usd("10")),
+        audio_output: Some(usd("20")),
+        ..stated.rates
+    };
+    let usage = Usage {
+        input: 30,
+        audio_input: 10,
+        cache_read: 5,
+        cache_write: 7,
+        cache_write_1h: 4,
+        output: 60,
+        reasoning: 20,
+        audio_output: 15,
+        is_batch: false,
+    };
+    let parts = Price::new(&stated).parts(&usage);
+    let expected = Parts {
+        input: Nanodollars(20_000),
+        audio_input: Nanodollars(100_000),
+        cached_input: Nanodollars(500),
+        cache_write: Nanodollars(3 * 1_250 + 4 * 2_000),
+        output: Nanodollars(25 * 4_000),
+        reasoning: Nanodollars(120_000),
+        audio_output: Nanodollars(300_000),
+    };
+    assert_eq!(parts, expected);
+}
+
+#[test]
+fn what_a_list_leaves_out_is_never_free() {
+    let rates = *Price::new(&list("1", "4")).base();
+    assert_eq!((rates.cached_input, rates.cache_write), (usd("1"), usd("1")));
+    assert_eq!((rates.cache_write_1h, rates.audio_input), (usd("1"), usd("1")));
+    assert_eq!((rates.reasoning, rates.audio_output), (usd("4"), usd("4")));
+    let mut dearer = list("1", "4");
+    dearer.rates.cache_write = Some(usd("1.25"));
+    dearer.rates.audio_input = Some(usd("9"));
+    let rates = *Price::new(&dearer).base();
+    assert_eq!((rates.cache_write_1h, rates.audio_output), (usd("2"), usd("9")));
+}
+
+#[test]
+fn a_tier_holds_for_the_whole_of_a_call_that_is_larger_than_its_size() {
+    let mut stated = list("1.25", "10");
+    stated.rates.cached_input = Some(usd("0.125"));
+    let above = StatedRates {
+        input: usd("2.5"),
+        output: usd("15"),
+        ..StatedRates::default()
+    };
+    stated.tiers = vec![(200_000, above)];
+    let price = Price::new(&stated);
+    let cost = |input, cache_read| {
+        price.cost(&Usage {
+            input,
+            cache_read,
+            output: 1_000,
+            ..Usage::default()
+        })
+    };
+    assert_eq!(cost(200_000, 0), usd("0.26"));
+    assert_eq!(cost(200_001, 0), Nanodollars(200_001 * 2_500 + 15_000_000));
+    // Cached input counts towards the size, and costs there what input does, since the tier does not say.
+    assert_eq!(cost(100_001, 100_000), Nanodollars(200_001 * 2_500 + 15_000_000));
+}
+
+#[test]
+fn a_batch_costs_its_share_and_all_of_it_where_nobody_said() {
+    let usage = Usage {
+        input: 1_000_001,
+        is_batch: true,
+        ..Usage::default()
+    };
+    let mut stated = list("0.001", "0");
+    assert_eq!(Price::new(&stated).cost(&usage), Nanodollars(1_000_001));
+    stated.batch_permille = Some(500);
+    assert_eq!(Price::new(&stated).cost(&usage), Nanodollars(500_001));
+}
+
+#[test]
+fn a_version_is_that_of_the_rates_and_not_of_how_they_are_written() {
+    let plain = Price::new(&list("1", "4"));
+    let mut spelled = list("1.00", "4");
+    spelled.rates.cached_input = Some(usd("1"));
+    assert_eq!(plain.version(), Price::new(&spelled).version());
+    assert_eq!(plain.version().to_string(), "02e74be2");
+    spelled.tiers = vec![(1, spelled.rates)];
+    assert_ne!(plain.version(), Price::new(&spelled).version());
+    let mut batch = list("1", "4");
+    batch.batch_permille = Some(999);
+    assert_ne!(plain.version(), Price::new(&batch).version());
+}
+
+fn rate() -> impl Strategy<Value = Nanodollars> {
+    prop_oneof![0_u64..100_000_000_000, any::<u64>()].prop_map(Nanodollars)
+}
+
+fn rates() -> impl Strategy<Value = StatedRates> {
+    let stated = || proptest::option::of(rate());
+    let kinds = (
+        rate(),
+        stated(),
+        stated(),
+        stated(),
+        rate(),
+        stated(),
+        stated(),
+        stated(),
+    );
+    kinds.prop_map(
+        |(input, cached_input, cache_write, cache_write_1h, output, reasoning, audio_input, audio_output)| {
+            StatedRates {
+                input,
+                cached_input,
+                cache_write,
+                cache_write_1h,
+                output,
+                reasoning,
+                audio_input,
+                audio_output,
+            }
+        },
+    )
+}
+
+fn price() -> impl Strategy<Value = Price> {
+    let tiers = proptest::collection::vec((1_u64..400_000, rates()), 0..4);
+    (rates(), tiers, proptest::option::of(0_u32..=1_000)).prop_map(|(rates, tiers, batch_permille)| {
+        Price::new(&PriceList {
+            rates,
+            tiers,
+            batch_permille,
+        })
+    })
+}
+
+fn tokens() -> impl Strategy<Value = u64> {
+    prop_oneof![0_u64..500_000, any::<u64>()]
+}
+
+fn usage() -> impl Strategy<Value = Usage> {
+    let counts = proptest::array::uniform8(tokens());
+    (counts, any::<bool>()).prop_map(|(counts, is_batch)| Usage {
+        input: counts[0],
+        audio_input: counts[1],
+        cache_read: counts[2],
+        cache_write: counts[3],
+        cache_write_1h: counts[4],
+        output: counts[5],
+        reasoning: counts[6],
+        audio_output: counts[7],
+        is_batch,
+    })
+}
+
+/// As [`usage`], with parts that are parts.
+fn honest() -> impl Strategy<Value = Usage> {
+    usage().prop_map(|usage| {
+        let reasoning = usage.reasoning.min(usage.output);
+        Usage {
+            audio_input: usage.audio_input.min(usage.input),
+            cache_write_1h: usage.cache_write_1h.min(usage.cache_write),
+            reasoning,
+            audio_output: usage.audio_output.min(usage.output - reasoning),
+            ..usage
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_parts_add_up_to_the_cost(price in price(), usage in usage()) {
+        prop_assert_eq!(price.parts(&usage).total(), price.cost(&usage));
+    }
+
+    #[test]
+    fn nothing_costs_more_than_the_dearest(price in price(), usage in usage(), spare in any::<u16>()) {
+        // What claims to be sound is billed as sound, so the bound is asked for with it.
+        let (input, output) = (usage.all_input(), usage.output);
+        // A sum that does not fit is no size that a bound could be asked for.
+        prop_assume!(input < u64::MAX);
+        let most = |has_audio| price.dearest(input.saturating_add(spare.into()), output.saturating_add(spare.into()), has_audio);
+        prop_assert!(price.cost(&usage) <= most(true));
+        let silent = Usage { audio_input: 0, audio_output: 0, ..usage };
+        prop_assert!(price.cost(&silent) <= most(false));
+    }
+
+    #[test]
+    fn more_tokens_never_cost_less(price in price(), usage in honest(), more in tokens(), kind in 0_usize..4) {
+        let mut larger = usage;
+        let count = [&mut larger.input, &mut larger.cache_read, &mut larger.cache_write, &mut larger.output];
+        for (index, count) in count.into_iter().enumerate() {
+            if index == kind {
+                *count = count.saturating_add(more);
+            }
+        }
+        // A list whose larger calls are cheaper is possible.
+        let crosses = price.tiers().iter().any(|tier| usage.all_input() <= tier.above && larger.all_input() > tier.above);
+        prop_assume!(!crosses);
+        prop_assert!(price.cost(&usage) <= price.cost(&larger));
+    }
+
+    #[test]
+    fn a_dearer_tier_never_makes_a_larger_call_cheaper(
+        stated in rates(), times in 1_u64..4, usage in honest(), more in tokens(), above in 1_u64..400_000
+    ) {
+        let scaled = |rate: Nanodollars| Nanodollars(rate.0.saturating_mul(times));
+        let dearer = StatedRates { input: scaled(stated.input), output: scaled(stated.output), ..StatedRates::default() };
+        let price = Price::new(&PriceList { rates: stated, tiers: vec![(above, dearer)], batch_permille: None });
+        let larger = Usage { input: usage.input.saturating_add(more), ..usage };
+        prop_assert!(price.cost(&usage) <= price.cost(&larger));
+    }
+}

@@ -21,6 +21,8 @@ pub mod surfaces;
 pub mod plugins;
 pub mod upstream;
 
+pub mod ledger;
+
 pub mod store;
 
 pub mod config;

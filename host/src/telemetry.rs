@@ -2,6 +2,7 @@
 //! adds to atomics. Names follow OpenTelemetry's conventions for generative AI; what they do not know begins with `pointsman_`.
 
 mod labels;
+mod ledger;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use crate::money::{Nanodollars, Usage};
 use crate::plugins::Counters;
 pub use labels::Ended;
 use labels::Labelled;
+pub use ledger::LedgerMeter;
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub struct Metrics {
     plugin_seconds: Family<PluginLabels, Counter<f64, AtomicU64>>,
     plugin_faults: Family<FaultLabels, Counter>,
     labelled: Labelled,
+    /// What the ledger's writer counts.
+    pub ledger: LedgerMeter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -143,6 +147,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
         let labelled = Labelled::register(&mut registry);
+        let ledger = LedgerMeter::register(&mut registry);
         let mut metrics = Self {
             registry,
             requests: Family::default(),
@@ -163,6 +168,7 @@ impl Default for Metrics {
             plugin_seconds: Family::default(),
             plugin_faults: Family::default(),
             labelled,
+            ledger,
         };
         metrics.register();
         metrics

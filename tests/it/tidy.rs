@@ -18,7 +18,7 @@ const ROWS: &[&[&str]] = &[
     &["pipeline"],
     &["surfaces"],
     &["generation"],
-    &["upstream", "reports"],
+    &["upstream", "reports", "ledger"],
     &["config", "telemetry"],
     &["store"],
     &["plugins", "budget"],

@@ -45,6 +45,11 @@ impl Sqlite {
             .pragma_update(None, "journal_size_limit", 16 << 20)
             .map_err(failed)?;
         schema::migrate(&mut connection, &path)?;
+        // A log whose sync failed once may be read back from memory and still not be on disk: what it says is written again.
+        let checkpoint = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], checkpoint)
+            .map_err(failed)?;
         Ok(Self::over(connection, path))
     }
 

@@ -1,0 +1,275 @@
+//! Balances: what is booked and what is held, for each budget that was met, in the window that it is in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::events::Event;
+use super::{Exceeded, Refused};
+use crate::budget::{Budget, Period, Scope, Scoped, Window, Zone};
+use crate::money::Nanodollars;
+
+/// All accounts.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    by_scope: HashMap<Scope, Vec<Account>>,
+}
+
+/// What was spent by somebody, in windows of one kind.
+#[derive(Debug)]
+struct Account {
+    period: Period,
+    zone: Zone,
+    window: Window,
+    spent: i128,
+    held: u128,
+    /// The highest share of the limit, in percent, that was told of in this window.
+    told: u8,
+    was_exceeded: bool,
+    /// As it was asked for last, for those who want to look.
+    budget: Budget,
+}
+
+/// What a hold is charged to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Charge {
+    scope: Scope,
+    period: Period,
+    zone: Zone,
+    /// When its window began. Booked later, it counts there and nowhere else.
+    start_ms: u64,
+}
+
+/// A budget as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Balance {
+    /// Whose.
+    pub scope: Scope,
+    /// As it was asked for last.
+    pub budget: Budget,
+    /// Booked in this window.
+    pub spent: i128,
+    /// Reserved for attempts under way.
+    pub held: u128,
+    /// When the next window begins.
+    pub resets_ms: Option<u64>,
+}
+
+/// What there was before an account was opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Found {
+    pub(super) spent: i128,
+    pub(super) held: u128,
+}
+
+impl Accounts {
+    /// Brings a budget's account into the window of this moment, and opens it where there is none, with what `find` says
+    /// was spent and is held in that window.
+    pub(super) fn open(
+        &mut self,
+        scoped: &Scoped,
+        now_ms: u64,
+        find: impl FnOnce(Window, &Charge) -> Result<Found, Refused>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Refused> {
+        let Budget { period, zone, .. } = &scoped.budget;
+        let known = self.find(&scoped.scope, *period, zone);
+        // Windows never go back, whatever the clock does.
+        if known.as_ref().is_some_and(|account| now_ms < account.window.end_ms) {
+            return Ok(());
+        }
+        let window = Window::around(now_ms, *period, zone);
+        let charge = Charge {
+            scope: scoped.scope.clone(),
+            period: *period,
+            zone: zone.clone(),
+            start_ms: window.start_ms,
+        };
+        if known.as_ref().is_some_and(|account| account.was_exceeded) {
+            events.push(Event::Reset {
+                scope: scoped.scope.clone(),
+                period: period.name(),
+            });
+        }
+        let found = find(window, &charge)?;
+        let account = Account {
+            period: *period,
+            zone: zone.clone(),
+            window,
+            spent: found.spent,
+            held: found.held,
+            told: 0,
+            was_exceeded: false,
+            budget: scoped.budget.clone(),
+        };
+        match self.find(&scoped.scope, *period, zone) {
+            Some(known) => *known = account,
+            None => self.by_scope.entry(scoped.scope.clone()).or_default().push(account),
+        }
+        Ok(())
+    }
+
+    /// Reserves as much as all budgets have, between these bounds, or nothing. All of their accounts are open.
+    pub(super) fn reserve(
+        &mut self,
+        budgets: &[Arc<Scoped>],
+        at_least: Nanodollars,
+        at_most: Nanodollars,
+        events: &mut Vec<Event>,
+    ) -> Result<Nanodollars, Refused> {
+        let mut granted = i128::from(at_most.0);
+        for scoped in budgets {
+            let Some(account) = self.find(&scoped.scope, scoped.budget.period, &scoped.budget.zone) else {
+                continue;
+            };
+            account.budget.clone_from(&scoped.budget);
+            let left = account.left();
+            if left < i128::from(at_least.0) {
+                account.exceeded(&scoped.scope, events);
+                if scoped.budget.is_hard {
+                    return Err(Refused::Exceeded(Exceeded {
+                        scope: scoped.scope.clone(),
+                        budget: scoped.budget.clone(),
+                        spent: account.spent,
+                        held: account.held,
+                        resets_ms: account.resets_ms(),
+                    }));
+                }
+            }
+            if scoped.budget.is_hard {
+                granted = granted.min(left);
+            }
+        }
+        let granted = Nanodollars(u64::try_from(granted).unwrap_or(0));
+        for scoped in budgets {
+            if let Some(account) = self.find(&scoped.scope, scoped.budget.period, &scoped.budget.zone) {
+                account.held = account.held.saturating_add(granted.0.into());
+            }
+        }
+        Ok(granted)
+    }
+
+    /// What a hold on these budgets is charged to.
+    pub(super) fn charges(&mut self, budgets: &[Arc<Scoped>]) -> Vec<Charge> {
+        let charge = |scoped: &Arc<Scoped>| {
+            let Budget { period, zone, .. } = &scoped.budget;
+            let account = self.find(&scoped.scope, *period, zone)?;
+            Some(Charge {
+                scope: scoped.scope.clone(),
+                period: *period,
+                zone: zone.clone(),
+                start_ms: account.window.start_ms,
+            })
+        };
+        budgets.iter().filter_map(charge).collect()
+    }
+
+    /// Frees what was held, and books what it came to.
+    pub(super) fn settle(&mut self, charges: &[Charge], held: Nanodollars, spent: i128, events: &mut Vec<Event>) {
+        for charge in charges {
+            let account = self
+                .find(&charge.scope, charge.period, &charge.zone)
+                .filter(|account| account.window.start_ms == charge.start_ms);
+            if let Some(account) = account {
+                account.held = account.held.saturating_sub(held.0.into());
+                account.spent = account.spent.saturating_add(spent);
+                account.tell(&charge.scope, events);
+            }
+        }
+    }
+
+    /// For the client: budgets of its own that are nearly used up, or wholly.
+    pub(super) fn warnings(&mut self, budgets: &[Arc<Scoped>]) -> Vec<String> {
+        let warning = |scoped: &Arc<Scoped>| {
+            let account = self.find(&scoped.scope, scoped.budget.period, &scoped.budget.zone)?;
+            let share = account.share(account.spent.saturating_add(account.held as i128));
+            let lowest = scoped.budget.warn.iter().min()?;
+            let is_near = scoped.scope.is_the_callers() && share >= u128::from(*lowest);
+            is_near.then(|| format!("{} {} {share}%", scoped.scope, scoped.budget.period.name()))
+        };
+        budgets.iter().filter_map(warning).collect()
+    }
+
+    /// All of them, in order.
+    pub(super) fn balances(&self) -> Vec<Balance> {
+        let of = |(scope, accounts): (&Scope, &Vec<Account>)| {
+            let balance = |account: &Account| Balance {
+                scope: scope.clone(),
+                budget: account.budget.clone(),
+                spent: account.spent,
+                held: account.held,
+                resets_ms: account.resets_ms(),
+            };
+            accounts.iter().map(balance).collect::<Vec<_>>()
+        };
+        let mut balances: Vec<Balance> = self.by_scope.iter().flat_map(of).collect();
+        balances.sort_by(|a, b| (&a.scope, a.budget.period).cmp(&(&b.scope, b.budget.period)));
+        balances
+    }
+
+    /// All are opened anew when they are met again.
+    pub(super) fn clear(&mut self) {
+        self.by_scope.clear();
+    }
+
+    fn find(&mut self, scope: &Scope, period: Period, zone: &Zone) -> Option<&mut Account> {
+        let accounts = self.by_scope.get_mut(scope)?;
+        accounts
+            .iter_mut()
+            .find(|account| account.period == period && account.zone == *zone)
+    }
+}
+
+impl Account {
+    fn left(&self) -> i128 {
+        let taken = self
+            .spent
+            .saturating_add(i128::try_from(self.held).unwrap_or(i128::MAX));
+        i128::from(self.budget.limit.0).saturating_sub(taken)
+    }
+
+    fn resets_ms(&self) -> Option<u64> {
+        Some(self.window.end_ms).filter(|end| *end < u64::MAX)
+    }
+
+    /// Of the limit, in percent.
+    fn share(&self, amount: i128) -> u128 {
+        let amount = u128::try_from(amount).unwrap_or(0);
+        match u128::from(self.budget.limit.0) {
+            0 => 100,
+            limit => amount.saturating_mul(100) / limit,
+        }
+    }
+
+    fn exceeded(&mut self, scope: &Scope, events: &mut Vec<Event>) {
+        if !std::mem::replace(&mut self.was_exceeded, true) {
+            events.push(Event::Exceeded {
+                scope: scope.clone(),
+                period: self.period.name(),
+                limit: self.budget.limit,
+                resets: self.window.end(),
+            });
+        }
+    }
+
+    /// Tells of the highest share that is reached and was not told of.
+    fn tell(&mut self, scope: &Scope, events: &mut Vec<Event>) {
+        let share = self.share(self.spent);
+        let reached = self
+            .budget
+            .warn
+            .iter()
+            .filter(|percent| share >= u128::from(**percent))
+            .max();
+        let Some(percent) = reached.copied().filter(|percent| *percent > self.told) else {
+            return;
+        };
+        self.told = percent;
+        events.push(Event::Threshold {
+            scope: scope.clone(),
+            period: self.period.name(),
+            percent,
+            spent: Nanodollars(u64::try_from(self.spent).unwrap_or(u64::MAX)),
+            limit: self.budget.limit,
+        });
+    }
+}

@@ -1,0 +1,344 @@
+//! What the writer knows between two batches: holds that are open, balances, and the batch that is being collected. It does
+//! no I/O of its own but for questions to the store about budgets that it meets for the first time.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::accounts::{Accounts, Balance, Charge, Found};
+use super::events::Event;
+use super::hold::Settlement;
+use super::{Refused, Wish};
+use crate::budget::{Scope, Scoped, Window};
+use crate::money::{Nanodollars, Usage};
+use crate::store::{Batch, By, Correction, Document, Hold, Line, Question, Span, Store, StoreError, Sums, Tags};
+
+/// The state of the ledger.
+#[derive(Debug)]
+pub(super) struct Book {
+    next: u64,
+    open: HashMap<u64, Open>,
+    accounts: Accounts,
+    /// What has not been written yet.
+    pub(super) batch: Batch,
+    /// What has not been told yet.
+    pub(super) events: Vec<Event>,
+    told_unpriced: HashSet<Arc<str>>,
+    /// The sum of what is open.
+    held: u64,
+}
+
+/// A hold that nobody has resolved.
+#[derive(Debug)]
+struct Open {
+    hold: Hold,
+    charges: Vec<Charge>,
+    metadata: Option<Arc<str>>,
+    is_priced: bool,
+}
+
+/// What was reserved.
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) id: u64,
+    pub(super) amount: Nanodollars,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Told of one model after another, not of clients' inventions without end.
+const TOLD: usize = 10_000;
+
+impl Book {
+    /// A book whose first number is this.
+    pub(super) fn new(next: u64) -> Self {
+        Self {
+            next,
+            open: HashMap::new(),
+            accounts: Accounts::default(),
+            batch: Batch::default(),
+            events: Vec::new(),
+            told_unpriced: HashSet::new(),
+            held: 0,
+        }
+    }
+
+    /// What a process before this one left open is taken to have cost all that was reserved.
+    pub(super) fn recover(&mut self, holds: Vec<Hold>) {
+        let lines = holds.into_iter().map(|hold| {
+            let cost = (hold.price_version != UNPRICED).then_some(hold.ceiling);
+            Line {
+                is_recovered: true,
+                ..line(&hold, given_up(cost), None)
+            }
+        });
+        self.batch.lines.extend(lines);
+    }
+
+    /// Reserves for an attempt, on all of its budgets or on none.
+    pub(super) fn reserve(&mut self, wish: Wish, now_ms: u64, store: &dyn Store) -> Result<Granted, Refused> {
+        if wish.price_version.is_none() {
+            self.unpriced(&wish)?;
+        }
+        for scoped in &wish.budgets {
+            self.open_account(scoped, now_ms, store)?;
+        }
+        let Wish { at_least, at_most, .. } = wish;
+        let amount = self
+            .accounts
+            .reserve(&wish.budgets, at_least, at_most, &mut self.events)?;
+        let id = self.next;
+        self.next += 1;
+        let hold = Hold {
+            id,
+            at_ms: now_ms,
+            ceiling: amount,
+            request: wish.request,
+            tags: wish.tags,
+            price_version: wish.price_version.unwrap_or(UNPRICED),
+        };
+        self.batch.holds.push(hold.clone());
+        self.held = self.held.saturating_add(amount.0);
+        self.open.insert(
+            id,
+            Open {
+                hold,
+                charges: self.accounts.charges(&wish.budgets),
+                metadata: wish.metadata,
+                is_priced: wish.price_version.is_some(),
+            },
+        );
+        let warnings = self.accounts.warnings(&wish.budgets);
+        Ok(Granted { id, amount, warnings })
+    }
+
+    /// A budget cannot be kept with a model of which nobody knows what it costs.
+    fn unpriced(&mut self, wish: &Wish) -> Result<(), Refused> {
+        let model = &wish.tags.model;
+        if self.told_unpriced.len() < TOLD && self.told_unpriced.insert(model.clone()) {
+            self.events.push(Event::Unpriced {
+                model: model.to_string(),
+            });
+        }
+        match wish.budgets.iter().find(|scoped| scoped.budget.is_hard) {
+            Some(scoped) => Err(Refused::Unpriced(scoped.scope.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn open_account(&mut self, scoped: &Scoped, now_ms: u64, store: &dyn Store) -> Result<(), Refused> {
+        let (open, batch) = (&mut self.open, &self.batch);
+        let find = |window: Window, charge: &Charge| {
+            let spent = spent(&scoped.scope, window, batch, store)?;
+            let within = |at_ms: u64| window.start_ms <= at_ms && at_ms < window.end_ms;
+            let mut held = 0u128;
+            // What was reserved before anybody set the budget counts as well.
+            for open in open.values_mut() {
+                if within(open.hold.at_ms) && counts(&open.hold.tags, &scoped.scope) {
+                    held = held.saturating_add(open.hold.ceiling.0.into());
+                    if !open.charges.contains(charge) {
+                        open.charges.push(charge.clone());
+                    }
+                }
+            }
+            Ok(Found { spent, held })
+        };
+        self.accounts.open(scoped, now_ms, find, &mut self.events)
+    }
+
+    /// Books what an attempt came to.
+    pub(super) fn settle(&mut self, id: u64, settlement: Settlement) {
+        let Some(open) = self.close(id) else { return };
+        let cost = settlement.cost.unwrap_or_default();
+        if cost > open.hold.ceiling && open.is_priced {
+            self.events.push(Event::Overrun {
+                request: open.hold.request.to_string(),
+                model: open.hold.tags.model.to_string(),
+                ceiling: open.hold.ceiling,
+                cost,
+            });
+        }
+        let (charges, ceiling) = (&open.charges, open.hold.ceiling);
+        self.accounts.settle(charges, ceiling, cost.0.into(), &mut self.events);
+        self.batch.lines.push(line(&open.hold, settlement, open.metadata));
+    }
+
+    /// Something was sent, and nobody knows what it came to: all that was reserved.
+    pub(super) fn give_up(&mut self, id: u64) {
+        let Some(open) = self.open.get(&id) else { return };
+        let cost = open.is_priced.then_some(open.hold.ceiling);
+        self.settle(id, given_up(cost));
+    }
+
+    /// Nothing was sent.
+    pub(super) fn release(&mut self, id: u64) {
+        if self.forget(id) {
+            self.batch.released.push(id);
+        }
+    }
+
+    /// A line that nothing was reserved for.
+    pub(super) fn note(&mut self, line: Line, now_ms: u64) {
+        let id = self.next;
+        self.next += 1;
+        let at_ms = if line.at_ms == 0 { now_ms } else { line.at_ms };
+        self.batch.lines.push(Line { id, at_ms, ..line });
+    }
+
+    pub(super) fn keep(&mut self, documents: Vec<Document>) {
+        self.batch.documents.extend(documents);
+    }
+
+    /// The batch could not be written. Nothing has been sent for its holds, and nothing will be; the rest of it stays to be
+    /// written, but for what nobody waits for.
+    pub(super) fn undo(&mut self, mut batch: Batch) {
+        for hold in std::mem::take(&mut batch.holds) {
+            self.forget(hold.id);
+        }
+        // What came meanwhile follows what came before.
+        batch.lines.append(&mut self.batch.lines);
+        batch.released.append(&mut self.batch.released);
+        batch.documents.append(&mut self.batch.documents);
+        self.batch = batch;
+    }
+
+    /// The store was opened anew. Holds that it knows and this book does not were never answered for.
+    pub(super) fn reconcile(&mut self, holds: &[Hold], next: u64) {
+        self.next = self.next.max(next);
+        let lines: HashSet<u64> = self.batch.lines.iter().map(|line| line.id).collect();
+        let strange = holds
+            .iter()
+            .map(|hold| hold.id)
+            .filter(|id| !self.open.contains_key(id) && !lines.contains(id));
+        self.batch.released.extend(strange);
+        self.accounts.clear();
+        for open in self.open.values_mut() {
+            open.charges.clear();
+        }
+    }
+
+    pub(super) fn balances(&self) -> Vec<Balance> {
+        self.accounts.balances()
+    }
+
+    /// How many holds are open, and how much is held.
+    pub(super) fn held(&self) -> (usize, u64) {
+        (self.open.len(), self.held)
+    }
+
+    fn close(&mut self, id: u64) -> Option<Open> {
+        let open = self.open.remove(&id)?;
+        self.held = self.held.saturating_sub(open.hold.ceiling.0);
+        Some(open)
+    }
+
+    fn forget(&mut self, id: u64) -> bool {
+        let Some(open) = self.open.remove(&id) else {
+            return false;
+        };
+        self.accounts
+            .settle(&open.charges, open.hold.ceiling, 0, &mut self.events);
+        true
+    }
+}
+
+/// The version of a price that there is not.
+const UNPRICED: u32 = 0;
+
+fn given_up(cost: Option<Nanodollars>) -> Settlement {
+    Settlement {
+        outcome: "unknown".to_owned(),
+        usage: Usage::default(),
+        cost,
+        reference: cost,
+        is_estimated: true,
+    }
+}
+
+fn line(hold: &Hold, settlement: Settlement, metadata: Option<Arc<str>>) -> Line {
+    Line {
+        id: hold.id,
+        at_ms: hold.at_ms,
+        request: hold.request.clone(),
+        tags: hold.tags.clone(),
+        outcome: settlement.outcome,
+        usage: settlement.usage,
+        cost: settlement.cost,
+        ceiling: hold.ceiling,
+        reference: settlement.reference,
+        price_version: hold.price_version,
+        is_estimated: settlement.is_estimated,
+        is_recovered: false,
+        corrects: None,
+        metadata,
+    }
+}
+
+/// What was booked for somebody in a window: what the store knows, and what it does not know yet.
+fn spent(scope: &Scope, window: Window, batch: &Batch, store: &dyn Store) -> Result<i128, Refused> {
+    let span = Span {
+        from_ms: window.start_ms,
+        to_ms: window.end_ms.min(Span::EVER.to_ms),
+    };
+    let question = Question {
+        span,
+        by: Vec::new(),
+        only: vec![property(scope)],
+    };
+    let unavailable = |error: StoreError| Refused::Unavailable(error.to_string());
+    let kept = store.spent(&question).map_err(unavailable)?;
+    let mut sums = Sums::default();
+    let pending = batch
+        .lines
+        .iter()
+        .filter(|line| span.from_ms <= line.at_ms && line.at_ms < span.to_ms);
+    for line in pending.filter(|line| counts(&line.tags, scope)) {
+        sums.add(line);
+    }
+    Ok(kept
+        .iter()
+        .map(|spent| spent.sums.cost)
+        .sum::<i128>()
+        .saturating_add(sums.cost))
+}
+
+/// A scope as the store asks for it.
+fn property(scope: &Scope) -> (By, String) {
+    match scope {
+        Scope::Key(name) => (By::Key, name.to_string()),
+        Scope::Team(name) => (By::Team, name.to_string()),
+        Scope::Organisation(name) => (By::Organisation, name.to_string()),
+        Scope::Provider(name) => (By::Provider, name.to_string()),
+        Scope::Model(name) => (By::Model, name.to_string()),
+        Scope::Route(name) => (By::Route, name.to_string()),
+        Scope::Label(label, value) => (By::Label, format!("{label}={value}")),
+    }
+}
+
+/// Whether what is counted under these tags counts for somebody.
+fn counts(tags: &Tags, scope: &Scope) -> bool {
+    match scope {
+        Scope::Key(name) => tags.key == *name,
+        Scope::Team(name) => tags.team == *name,
+        Scope::Organisation(name) => tags.organisation == *name,
+        Scope::Provider(name) => tags.provider == *name,
+        Scope::Model(name) => tags.model == *name,
+        Scope::Route(name) => tags.route == *name,
+        Scope::Label(label, value) => tags.labels.iter().any(|(l, v)| **l == **label && **v == **value),
+    }
+}
+
+impl Line {
+    /// A correction of another line, to be noted.
+    pub fn correcting(line: &Line, by: i64, reason: &str) -> Self {
+        Self {
+            outcome: format!("corrected: {reason}"),
+            usage: Usage::default(),
+            cost: None,
+            reference: None,
+            ceiling: Nanodollars(0),
+            is_estimated: false,
+            is_recovered: false,
+            corrects: Some(Correction { line: line.id, by }),
+            ..line.clone()
+        }
+    }
+}

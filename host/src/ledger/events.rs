@@ -1,0 +1,81 @@
+//! What there is to tell of budgets.
+
+use crate::budget::Scope;
+use crate::money::Nanodollars;
+
+/// Hears of events, on the thread that writes: it must not take its time.
+pub type Listener = Box<dyn Fn(&Event) + Send>;
+
+/// Something happened to a budget, or to money.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// So many percent of a budget are spent. Told once for each share and window.
+    Threshold {
+        /// Whose budget.
+        scope: Scope,
+        /// `month`, say.
+        period: &'static str,
+        /// The share that was reached.
+        percent: u8,
+        /// Booked in this window.
+        spent: Nanodollars,
+        /// What may be.
+        limit: Nanodollars,
+    },
+    /// A call was refused, or would have been if the budget was hard. Told once for each window.
+    Exceeded {
+        /// Whose budget.
+        scope: Scope,
+        /// `month`, say.
+        period: &'static str,
+        /// What may be spent.
+        limit: Nanodollars,
+        /// When the next window begins.
+        resets: Option<String>,
+    },
+    /// A budget that was exceeded begins anew.
+    Reset {
+        /// Whose budget.
+        scope: Scope,
+        /// `month`, say.
+        period: &'static str,
+    },
+    /// An attempt cost more than was reserved for it: the provider did not keep to a limit.
+    Overrun {
+        /// The request's id.
+        request: String,
+        /// Who was asked.
+        model: String,
+        /// Reserved.
+        ceiling: Nanodollars,
+        /// Booked.
+        cost: Nanodollars,
+    },
+    /// A model without a price was called, or refused for that. Told once for each model.
+    Unpriced {
+        /// Which.
+        model: String,
+    },
+    /// Nothing can be written.
+    StoreFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Everything can be written again.
+    StoreRecovered,
+}
+
+impl Event {
+    /// Its name in logs, metrics and webhooks.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Threshold { .. } => "budget.threshold",
+            Self::Exceeded { .. } => "budget.exceeded",
+            Self::Reset { .. } => "budget.reset",
+            Self::Overrun { .. } => "budget.overrun",
+            Self::Unpriced { .. } => "model.unpriced",
+            Self::StoreFailed { .. } => "store.failed",
+            Self::StoreRecovered => "store.recovered",
+        }
+    }
+}

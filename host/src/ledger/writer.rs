@@ -1,0 +1,261 @@
+//! The thread that writes: it takes what has come, decides, writes it in one batch, and answers when that is on disk.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::book::{Book, Granted};
+use super::events::{Event, Listener};
+use super::hold::Hold;
+use super::{Desk, Message, Opened, Opener, Refused, Setup};
+use crate::store::{Batch, Store, StoreError};
+use crate::telemetry::LedgerMeter;
+
+/// What is written in one batch.
+const MOST: usize = 1_024;
+/// How often a store that failed is tried again.
+const RETRY: Duration = Duration::from_millis(250);
+/// How often what is old is looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+/// Lines that wait for a store that failed. Beyond them, nothing more is spent.
+const BACKLOG: usize = 100_000;
+
+pub(super) struct Writer {
+    desk: Arc<Desk>,
+    inbox: Receiver<Message>,
+    open: Opener,
+    clock: Box<dyn Fn() -> u64 + Send>,
+    listener: Listener,
+    meter: LedgerMeter,
+    keep_lines: Duration,
+    /// None while it has failed.
+    store: Option<Box<dyn Store>>,
+    tried: Instant,
+    swept: Instant,
+    book: Book,
+}
+
+/// What is answered when the batch is on disk.
+enum Answer {
+    Granted(Granted, oneshot::Sender<Result<Hold, Refused>>),
+    Kept(oneshot::Sender<Result<(), StoreError>>),
+    Done(oneshot::Sender<()>),
+}
+
+impl Writer {
+    /// Opens the store and resolves what the process before this one left.
+    pub(super) fn open(desk: &Arc<Desk>, inbox: Receiver<Message>, setup: Setup) -> Result<Self, StoreError> {
+        let mut store = (setup.open)()?;
+        let (holds, next) = store.open_holds()?;
+        let mut book = Book::new(next);
+        if !holds.is_empty() {
+            tracing::warn!(
+                holds = holds.len(),
+                "the process before this one ended in the middle of calls: each is booked at the most that it can have cost"
+            );
+            book.recover(holds);
+            store.commit(&std::mem::take(&mut book.batch))?;
+        }
+        Ok(Self {
+            desk: desk.clone(),
+            inbox,
+            open: setup.open,
+            clock: setup.clock,
+            listener: setup.listener,
+            meter: setup.meter,
+            keep_lines: setup.keep_lines,
+            store: Some(store),
+            tried: Instant::now(),
+            swept: Instant::now(),
+            book,
+        })
+    }
+
+    pub(super) fn run(mut self) {
+        let mut has_ended = false;
+        while !has_ended {
+            let first = match self.inbox.recv_timeout(self.patience()) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let mut answers = Vec::new();
+            let now_ms = (self.clock)();
+            let more = std::iter::from_fn(|| self.inbox.try_recv().ok());
+            let messages: Vec<Message> = first.into_iter().chain(more.take(MOST)).collect();
+            for message in messages {
+                has_ended |= matches!(message, Message::Close(_));
+                self.take(message, now_ms, &mut answers);
+            }
+            self.write(answers);
+            self.sweep(now_ms);
+            let (open, held) = self.book.held();
+            self.meter.holds(open, held);
+            for event in std::mem::take(&mut self.book.events) {
+                self.meter.event(event.name());
+                (self.listener)(&event);
+            }
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.store.is_some() { SWEEP } else { RETRY }
+    }
+
+    fn take(&mut self, message: Message, now_ms: u64, answers: &mut Vec<Answer>) {
+        match message {
+            Message::Reserve(wish, reply) => {
+                let reserved = match &self.store {
+                    Some(store) => self.book.reserve(*wish, now_ms, store.as_ref()),
+                    None if !wish.budgets.is_empty() => Err(unavailable()),
+                    None if self.book.batch.lines.len() >= BACKLOG => Err(unavailable()),
+                    // Without a budget there is nothing to check. The line is written when that is possible again.
+                    None => self
+                        .book
+                        .reserve(*wish, now_ms, &crate::store::memory::Memory::default()),
+                };
+                match reserved {
+                    Ok(granted) => answers.push(Answer::Granted(granted, reply)),
+                    Err(refused) => drop(reply.send(Err(refused))),
+                }
+            }
+            Message::Settle(id, settlement) => self.book.settle(id, *settlement),
+            Message::GiveUp(id) => self.book.give_up(id),
+            Message::Release(id) => self.book.release(id),
+            Message::Note(line) => self.book.note(*line, now_ms),
+            // What nobody waits for would pile up while the store is out.
+            Message::Keep(..) if self.store.is_none() => drop(message),
+            Message::Keep(documents, reply) => {
+                self.book.keep(documents);
+                answers.extend(reply.map(Answer::Kept));
+            }
+            Message::Balances(reply) => drop(reply.send(self.book.balances())),
+            Message::Flush(reply) | Message::Close(reply) => answers.push(Answer::Done(reply)),
+        }
+    }
+
+    /// Writes the batch, and answers those who wait for it.
+    fn write(&mut self, answers: Vec<Answer>) {
+        if self.store.is_none() && self.tried.elapsed() >= RETRY {
+            self.reopen();
+        }
+        let Some(store) = &mut self.store else {
+            return self.answer(answers, false);
+        };
+        let batch = std::mem::take(&mut self.book.batch);
+        if batch.is_empty() {
+            return self.answer(answers, true);
+        }
+        let began = Instant::now();
+        match store.commit(&batch) {
+            Ok(()) => {
+                let estimated = batch.lines.iter().filter(|line| line.is_estimated).count();
+                self.meter.committed(began.elapsed(), batch.lines.len(), estimated);
+                self.answer(answers, true);
+            }
+            Err(error) => {
+                self.fail(batch, &error);
+                self.refuse(answers, &error);
+            }
+        }
+    }
+
+    fn answer(&mut self, answers: Vec<Answer>, is_on_disk: bool) {
+        for answer in answers {
+            match answer {
+                Answer::Granted(granted, reply) => {
+                    let hold = Hold::new(self.desk.clone(), granted.id, granted.amount, granted.warnings);
+                    // Where nobody waits any more, the hold comes back, and is released by being dropped.
+                    let _ = reply.send(Ok(hold));
+                }
+                Answer::Kept(reply) if is_on_disk => drop(reply.send(Ok(()))),
+                Answer::Kept(reply) => drop(reply.send(Err(StoreError::Failed(FAILED.to_owned())))),
+                Answer::Done(reply) => drop(reply.send(())),
+            }
+        }
+        if !is_on_disk {
+            // There is nothing that they could be written before.
+            self.book.batch.holds.clear();
+        }
+    }
+
+    /// What the store has of this batch, nobody knows: it is opened anew before it is believed again.
+    fn fail(&mut self, batch: Batch, error: &StoreError) {
+        self.store = None;
+        self.tried = Instant::now();
+        self.book.undo(batch);
+        self.desk.has_failed.store(true, Ordering::Relaxed);
+        self.meter.store(true);
+        tracing::error!(%error, "the ledger cannot be written: calls with a budget are refused until it can");
+        self.book.events.push(Event::StoreFailed {
+            reason: error.to_string(),
+        });
+    }
+
+    fn refuse(&mut self, answers: Vec<Answer>, error: &StoreError) {
+        for answer in answers {
+            match answer {
+                Answer::Granted(_, reply) => drop(reply.send(Err(Refused::Unavailable(error.to_string())))),
+                Answer::Kept(reply) => drop(reply.send(Err(error.clone()))),
+                Answer::Done(reply) => drop(reply.send(())),
+            }
+        }
+    }
+
+    fn reopen(&mut self) {
+        self.tried = Instant::now();
+        match self.recovered() {
+            Ok(store) => {
+                self.store = Some(store);
+                self.desk.has_failed.store(false, Ordering::Relaxed);
+                self.meter.store(false);
+                tracing::info!("the ledger can be written again");
+                self.book.events.push(Event::StoreRecovered);
+            }
+            Err(error) => tracing::debug!(%error, "the ledger still cannot be written"),
+        }
+    }
+
+    /// A store that has proved that it writes: what waited is in it.
+    fn recovered(&mut self) -> Opened {
+        let mut store = (self.open)()?;
+        let (holds, next) = store.open_holds()?;
+        self.book.reconcile(&holds, next);
+        let mut batch = self.book.batch.clone();
+        // Those who wait for these reservations have not been answered yet; they go with the next batch.
+        batch.holds.clear();
+        store.commit(&batch)?;
+        self.book.batch = Batch {
+            holds: std::mem::take(&mut self.book.batch.holds),
+            ..Batch::default()
+        };
+        Ok(store)
+    }
+
+    fn sweep(&mut self, now_ms: u64) {
+        if self.swept.elapsed() < SWEEP {
+            return;
+        }
+        self.swept = Instant::now();
+        let Some(store) = &mut self.store else { return };
+        let before = now_ms.saturating_sub(u64::try_from(self.keep_lines.as_millis()).unwrap_or(u64::MAX));
+        match store.prune(now_ms, before) {
+            Ok(pruned) if pruned == Default::default() => {}
+            Ok(pruned) => tracing::info!(
+                lines = pruned.lines,
+                documents = pruned.documents,
+                "what was old was forgotten"
+            ),
+            Err(error) => tracing::warn!(%error, "what is old could not be forgotten"),
+        }
+    }
+}
+
+const FAILED: &str = "the store has failed, and is tried again";
+
+fn unavailable() -> Refused {
+    Refused::Unavailable(FAILED.to_owned())
+}

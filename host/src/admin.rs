@@ -25,7 +25,7 @@ pub struct Admin {
 }
 
 const INDEX: &str = "Pointsman admin\n\nGET  /healthz\nGET  /readyz\nGET  /metrics\nGET  /admin/plugins\nGET  /admin/routes\n\
-                     POST /admin/reload\n";
+                     GET  /admin/cache\nDELETE /admin/cache\nPOST /admin/reload\n";
 
 impl Service for Admin {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
@@ -43,10 +43,13 @@ impl Service for Admin {
             (&Method::GET, "/metrics") => metrics(&self.app, &generation),
             (&Method::GET, "/admin/plugins") => reply(StatusCode::OK, &plugins(&self.app, &generation)),
             (&Method::GET, "/admin/routes") => reply(StatusCode::OK, &routes(&generation)),
+            (&Method::GET, "/admin/cache") => reply(StatusCode::OK, &self.app.cache.shown()),
+            (&Method::DELETE, "/admin/cache") => reply(StatusCode::OK, &json!({"removed": self.app.cache.clear()})),
             (&Method::POST, "/admin/reload") => reload(&self.app).await,
             (_, "/" | "/healthz" | "/readyz" | "/metrics" | "/admin/plugins" | "/admin/routes") => {
                 wrong_method("GET", "use GET")
             }
+            (_, "/admin/cache") => wrong_method("GET, DELETE", "use GET or DELETE"),
             (_, "/admin/reload") => wrong_method("POST", "use POST"),
             _ => refuse(StatusCode::NOT_FOUND, "no such endpoint; GET / lists them"),
         }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 
+use crate::cache::Cache;
 use crate::generation::Generation;
 use crate::plugins::{Engine, StateStore};
 use crate::reports::{Handle, Status};
@@ -23,6 +24,8 @@ pub struct App {
     pub health: Registry,
     /// Metrics.
     pub meter: Meter,
+    /// Answers that were kept.
+    pub cache: Arc<Cache>,
     /// Generations that are not freed.
     pub alive: Arc<AtomicI64>,
     /// How the last reload went.
@@ -35,12 +38,14 @@ pub struct App {
 impl App {
     /// An app without a generation: nothing is served before the first one is there.
     pub fn new(engine: Engine) -> Arc<Self> {
+        let meter = Meter::default();
         Arc::new(Self {
+            cache: Cache::new(meter.cache.clone()),
             current: ArcSwapOption::empty(),
             engine,
             state: StateStore::default(),
             health: Registry::default(),
-            meter: Meter::default(),
+            meter,
             alive: Arc::default(),
             reloads: Status::default(),
             reloader: OnceLock::new(),

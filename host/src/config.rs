@@ -4,6 +4,7 @@
 //! compiles a plugin: `check` and `serve` share this door. Where no file is given, [`defaults`] writes one.
 
 mod budgets;
+mod cache;
 pub mod defaults;
 mod interpolate;
 mod models;
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use cache::{CacheConfig, CacheRule, CacheScope};
 pub use interpolate::Secret;
 pub use models::{Abilities, ModelConfig};
 pub use policies::{Expectation, PolicyConfig, PolicyFile, PolicyTest};
@@ -37,6 +39,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// Where the gateway keeps what must survive a restart.
     pub store: PathBuf,
+    /// Which answers are kept.
+    pub cache: CacheConfig,
     /// How often plugins and configuration are looked at.
     pub reload: ReloadConfig,
     /// Labels of requests by which metrics are kept as well.
@@ -262,13 +266,15 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
     let providers = providers::read(root, &context, &mut warnings);
     let models = models::read(root, &providers, &mut warnings);
     let policies = policies::read(root, &context, &models);
-    let routes = routes::read(root, &models, &policies);
+    let cache = cache::read(root.section("cache"));
+    let routes = routes::read(root, &models, &policies, cache.rule);
     let config = Config {
         server: server(root.section("server")),
         admin: AdminConfig {
             listen: listen(root.section("admin"), 8081),
         },
         store: store(root.section("store"), base),
+        cache,
         reload: reload(root.section("reload")),
         metric_labels: metric_labels(root.section("metrics")),
         plugins,

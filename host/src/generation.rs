@@ -163,6 +163,16 @@ impl Provider {
 }
 
 impl Model {
+    /// All that decides what it answers, whatever it is called here: another generation's model with the same answers has
+    /// the same.
+    pub fn source(&self) -> String {
+        let way = match &self.provider.way {
+            Way::Simulated(config) => format!("{config:?}"),
+            Way::Remote(remote) => format!("{} {}", remote.upstream.endpoint(), remote.adapter.digest()),
+        };
+        format!("{} {way} {} {}", self.provider.name, self.upstream, self.settings)
+    }
+
     /// Makes a model of its configuration.
     pub fn new(id: &str, config: &ModelConfig, provider: Arc<Provider>, health: Arc<Health>, meter: &Meter) -> Self {
         Self {

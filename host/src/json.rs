@@ -5,6 +5,7 @@
 //! so no field is lost or rewritten, and no other parser can read the forwarded text differently.
 //! Building JSON from nothing is `serde_json`'s work, not this module's.
 
+mod canonical;
 mod edit;
 mod parse;
 mod text;

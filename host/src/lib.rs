@@ -18,6 +18,7 @@ pub mod generation;
 
 pub mod surfaces;
 
+pub mod cache;
 pub mod plugins;
 pub mod upstream;
 

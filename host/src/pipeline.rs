@@ -8,6 +8,7 @@ mod answer;
 mod asking;
 pub mod attempt;
 mod bill;
+mod cached;
 pub mod candidates;
 pub mod decide;
 mod facts;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use hyper::HeaderMap;
 
+use crate::cache::Cache;
 use crate::error::ApiError;
 use crate::generation::{Generation, Route};
 use crate::json::Document;
@@ -32,6 +34,7 @@ use crate::telemetry::Meter;
 use account::Account;
 pub use answer::Answer;
 use asking::Asking;
+use cached::Looked;
 
 /// A request as the pipeline takes it.
 #[derive(Debug)]
@@ -62,12 +65,17 @@ impl Call {
 }
 
 /// Serves a call: which models may, which shall, and the first of those that does.
-pub async fn run(generation: Arc<Generation>, call: Arc<Call>, meter: &Meter) -> Result<Answer, ApiError> {
+pub async fn run(
+    generation: Arc<Generation>,
+    call: Arc<Call>,
+    meter: &Meter,
+    cache: &Arc<Cache>,
+) -> Result<Answer, ApiError> {
     let route = generation
         .resolve(&call.ask.model)
         .ok_or_else(|| ApiError::unknown_model(&call.ask.model))?;
     let label = route.label.clone();
-    serve(generation, route, call, meter)
+    serve(generation, route, call, meter, cache)
         .await
         .map_err(|error| ApiError { route: label, ..error })
 }
@@ -77,7 +85,9 @@ async fn serve(
     route: Arc<Route>,
     call: Arc<Call>,
     meter: &Meter,
+    cache: &Arc<Cache>,
 ) -> Result<Answer, ApiError> {
+    let wish = cached::wish(&call.headers)?;
     let mut account = Account::open(generation.clone(), route.clone(), call.clone(), meter.clone());
     let offer = candidates::offer(&route, &call.ask)?;
     let asking = Asking::of(&generation, &route, &call, account.bill());
@@ -86,8 +96,12 @@ async fn serve(
     let asking = asking.as_deref();
     account.waited(asking.map_or(Duration::ZERO, Asking::waited));
     let decision = account.decided(decided)?;
+    let (word, recorder) = match cached::look(cache, wish, &generation, &call, &route, &decision, &mut account).await {
+        Looked::Hit(entry) => return Ok(answer::again(&entry, &decision, account)),
+        Looked::Not { word, recorder } => (word, recorder),
+    };
     let served = walk::walk(&call, &decision, &mut account, asking).await?;
-    Ok(answer::of(served, &decision, account))
+    Ok(answer::of(served, &decision, account, word, recorder))
 }
 
 /// A hash for seeds and names, not for secrets: eight bytes at a step are mixed in by a multiplication and a fold.

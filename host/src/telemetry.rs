@@ -1,6 +1,7 @@
 //! Metrics: their names in one place, and handles that are looked up when a generation is built, so that a request only
 //! adds to atomics. Names follow OpenTelemetry's conventions for generative AI; what they do not know begins with `pointsman_`.
 
+mod cache;
 mod labels;
 mod ledger;
 
@@ -18,6 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::money::{Nanodollars, Usage};
 use crate::plugins::Counters;
+pub use cache::CacheMeter;
 pub use labels::Ended;
 use labels::Labelled;
 pub use ledger::LedgerMeter;
@@ -46,6 +48,8 @@ pub struct Metrics {
     labelled: Labelled,
     /// What the ledger's writer counts.
     pub ledger: LedgerMeter,
+    /// Answers that were kept.
+    pub cache: CacheMeter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -169,6 +173,7 @@ impl Default for Metrics {
             plugin_faults: Family::default(),
             labelled,
             ledger,
+            cache: CacheMeter::default(),
         };
         metrics.register();
         metrics
@@ -177,6 +182,7 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&mut self) {
+        self.cache.register(&mut self.registry);
         let registry = &mut self.registry;
         registry.register(
             "pointsman_requests",

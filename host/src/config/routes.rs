@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::reader::{Section, suggestion};
-use super::{ModelConfig, PolicyConfig, budgets};
+use super::{CacheRule, ModelConfig, PolicyConfig, budgets, cache};
 use crate::budget::Budget;
 use crate::plugins;
 
@@ -17,6 +17,8 @@ pub struct RouteConfig {
     pub policies: Vec<String>,
     /// What may be spent on it.
     pub budgets: Vec<Budget>,
+    /// Which of its answers are kept; none where absent.
+    pub cache: Option<CacheRule>,
     /// Attempts after the first.
     pub retries: u32,
     /// Up to the whole answer of one attempt.
@@ -46,6 +48,7 @@ impl RouteConfig {
             }],
             policies: Vec::new(),
             budgets: Vec::new(),
+            cache: None,
             retries: 0,
             timeout: Duration::from_secs(600),
             first_token_timeout: Duration::from_secs(60),
@@ -63,6 +66,7 @@ pub(super) fn read(
     root: &Section<'_>,
     models: &BTreeMap<String, ModelConfig>,
     policies: &BTreeMap<String, PolicyConfig>,
+    cache: CacheRule,
 ) -> BTreeMap<String, RouteConfig> {
     let mut routes = BTreeMap::new();
     for (name, section) in root.sections("routes") {
@@ -75,7 +79,7 @@ pub(super) fn read(
                 format!("`{name}` is a model's id already; a route needs a name of its own"),
             );
         }
-        routes.insert(name, route(section, models, policies));
+        routes.insert(name, route(section, models, policies, cache));
     }
     routes
 }
@@ -84,6 +88,7 @@ fn route(
     section: Section<'_>,
     models: &BTreeMap<String, ModelConfig>,
     policies: &BTreeMap<String, PolicyConfig>,
+    cache: CacheRule,
 ) -> RouteConfig {
     let candidates = candidates(&section, models);
     if candidates.is_empty() && section.items("candidates").is_empty() {
@@ -112,6 +117,7 @@ fn route(
         candidates,
         policies: chain,
         budgets: budgets::read(&section),
+        cache: cache::of_route(section.section("cache"), cache),
         retries: section.number("retries", 0..=16).unwrap_or(2) as u32,
         timeout: milliseconds("timeout_ms", 600_000),
         first_token_timeout: milliseconds("first_token_timeout_ms", 60_000),

@@ -30,9 +30,22 @@ pub(super) struct Account {
     aside: Option<(Serving, usize)>,
     /// What it has cost beside the answer.
     bill: Arc<Bill>,
+    /// The answer was there already.
+    hit: Option<Hit>,
+    /// Whether an attempt failed before another answered.
+    has_fallen_back: bool,
     /// Whether policies were asked, and so want to hear how it ended.
     is_decided: bool,
     ending: Ending,
+}
+
+/// An answer that was given before and costs nothing now.
+#[derive(Debug)]
+pub(super) struct Hit {
+    pub(super) model: String,
+    pub(super) provider: String,
+    /// What it cost when it was given, which is saved now.
+    pub(super) saved: Option<Nanodollars>,
 }
 
 /// How an answer ended.
@@ -96,6 +109,8 @@ impl Account {
             waited: Duration::ZERO,
             aside: None,
             bill: Arc::default(),
+            hit: None,
+            has_fallen_back: false,
             is_decided: false,
             ending: Ending::Open,
         }
@@ -116,6 +131,7 @@ impl Account {
 
     /// Notes a failed attempt, and what it used before it failed.
     pub(super) fn attempt_failed(&mut self, step: &Step, failure: &Failure, total: Duration, usage: Option<Usage>) {
+        self.has_fallen_back = true;
         let model = &step.model;
         let word = failure.word();
         model.meter.failed(&word);
@@ -165,6 +181,16 @@ impl Account {
             usage: None,
             is_booked: false,
         });
+    }
+
+    /// Notes that an answer is given again. Here, and nowhere else, it is known what that saves.
+    pub(super) fn hit(&mut self, hit: Hit) {
+        self.meter.cache.hit(hit.saved);
+        tracing::debug!(
+            request_id = %self.call.id, model = hit.model, provider = hit.provider,
+            saved_usd = hit.saved.map(|saved| saved.to_string()), "an answer was given again"
+        );
+        self.hit = Some(hit);
     }
 
     /// Another answer may serve in the place of the one that was to: it is booked as an attempt that went well.
@@ -231,9 +257,25 @@ impl Account {
         match &self.served {
             Some(served) if served.is_booked => self.bill.total(),
             Some(served) => self.bill.with(served.cost()?),
+            None if self.hit.is_some() => self.bill.total(),
             // Where nobody answered, there may still be what was spent on the way.
             None => self.bill.total().filter(|total| *total > Nanodollars(0)),
         }
+    }
+
+    /// Who answers, and what that answer has cost: all but what policies asked before they decided.
+    pub(super) fn served(&self) -> Option<(&Model, Option<Nanodollars>)> {
+        let served = self.served.as_ref()?;
+        let cost = self.cost().zip(self.bill.asked());
+        Some((
+            &served.model,
+            cost.map(|(cost, asked)| Nanodollars(cost.0.saturating_sub(asked.0))),
+        ))
+    }
+
+    /// Whether somebody else was to answer first and could not.
+    pub(super) fn has_fallen_back(&self) -> bool {
+        self.has_fallen_back
     }
 
     /// Where what it costs beside the answer is put down.
@@ -286,6 +328,9 @@ impl Account {
             }
         }
         let wants_to_hear = self.route.policies.iter().any(|policy| policy.policy.has_outcome());
+        if self.hit.is_some() && self.ending == Ending::Well {
+            self.route.served.inc();
+        }
         if self.is_decided && wants_to_hear {
             self.tell(usage);
         }

@@ -2,14 +2,17 @@
 
 use bytes::BytesMut;
 use hyper::HeaderMap;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 
-use super::account::Account;
+use super::account::{Account, Hit};
 use super::attempt::{Beginning, Reply, Whole};
+use super::cached::{CACHE, Recorder};
 use super::decide::{Decision, Step};
 use super::relay;
 use super::walk::Served;
 use crate::body::Body;
+use crate::cache::Entry;
+use crate::money::Nanodollars;
 
 /// Headers and body of a success.
 #[derive(Debug)]
@@ -30,28 +33,76 @@ const COST: HeaderName = HeaderName::from_static("x-pointsman-cost-usd");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-pointsman-overhead-us");
 
 /// The answer of a step that serves.
-pub(super) fn of(served: Served<'_>, decision: &Decision, account: Account) -> Answer {
-    let headers = headers(served.step, decision, &served.reasons, &account);
+pub(super) fn of(
+    served: Served<'_>,
+    decision: &Decision,
+    account: Account,
+    cache: Option<&'static str>,
+    recorder: Option<Recorder>,
+) -> Answer {
+    let model = &served.step.model;
+    let mut headers = headers(&model.id, &model.provider.name, decision, &served.reasons, &account);
+    if let Some(word) = cache {
+        headers.insert(CACHE, HeaderValue::from_static(word));
+    }
     match served.reply {
-        Reply::Whole(reply) => whole(reply, headers, account),
-        Reply::Stream(beginning) => stream(*beginning, headers, served.step, account),
+        Reply::Whole(reply) => whole(reply, headers, account, recorder),
+        Reply::Stream(beginning) => stream(*beginning, headers, served.step, account, recorder),
     }
 }
 
-fn whole(whole: Whole, mut headers: HeaderMap, mut account: Account) -> Answer {
+/// An answer that was given before, to the client in one piece.
+pub(super) fn again(entry: &Entry, decision: &Decision, mut account: Account) -> Answer {
+    account.hit(Hit {
+        model: entry.model.clone(),
+        provider: entry.provider.clone(),
+        saved: entry.cost,
+    });
+    account.ended_well();
+    let mut headers = headers(&entry.model, &entry.provider, decision, &[], &account);
+    headers.insert(CACHE, HeaderValue::from_static("hit"));
+    headers.insert(AGE, HeaderValue::from(entry.age().as_secs()));
+    put_cost(&mut headers, account.cost());
+    if account.call().ask.is_stream {
+        put_stream(&mut headers);
+    } else {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    Answer {
+        headers,
+        body: Body::whole(entry.body.clone()),
+    }
+}
+
+fn whole(whole: Whole, mut headers: HeaderMap, mut account: Account, recorder: Option<Recorder>) -> Answer {
     account.used(whole.usage);
     account.ended_well();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(cost) = account.cost() {
-        put(&mut headers, COST, &cost.to_string());
+    if let Some(recorder) = recorder {
+        recorder.whole(&whole.body, &account);
     }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    put_cost(&mut headers, account.cost());
     Answer {
         headers,
         body: Body::whole(whole.body),
     }
 }
 
-fn stream(beginning: Beginning, mut headers: HeaderMap, step: &Step, account: Account) -> Answer {
+fn stream(
+    beginning: Beginning,
+    mut headers: HeaderMap,
+    step: &Step,
+    account: Account,
+    recorder: Option<Recorder>,
+) -> Answer {
+    put_stream(&mut headers);
+    Answer {
+        headers,
+        body: relay::stream(beginning, step, account, recorder),
+    }
+}
+
+fn put_stream(headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Tells nginx, should it stand in front, to pass events on as they come.
@@ -59,16 +110,18 @@ fn stream(beginning: Beginning, mut headers: HeaderMap, step: &Step, account: Ac
         HeaderName::from_static("x-accel-buffering"),
         HeaderValue::from_static("no"),
     );
-    Answer {
-        headers,
-        body: relay::stream(beginning, step, account),
+}
+
+fn put_cost(headers: &mut HeaderMap, cost: Option<Nanodollars>) {
+    if let Some(cost) = cost {
+        put(headers, COST, &cost.to_string());
     }
 }
 
-fn headers(step: &Step, decision: &Decision, reasons: &[String], account: &Account) -> HeaderMap {
+fn headers(model: &str, provider: &str, decision: &Decision, reasons: &[String], account: &Account) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
-    put(&mut headers, MODEL, &step.model.id);
-    put(&mut headers, PROVIDER, &step.model.provider.name);
+    put(&mut headers, MODEL, model);
+    put(&mut headers, PROVIDER, provider);
     put(&mut headers, ROUTE, account.route_name());
     if !decision.policies.is_empty() {
         put(&mut headers, POLICY, &decision.policies);

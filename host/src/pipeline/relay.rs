@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use super::account::Account;
 use super::answer;
 use super::attempt::{Beginning, Failure, Source};
+use super::cached::Recorder;
 use super::decide::Step;
 use crate::body::{Body, Broken, Outlet, Stalled};
 use crate::generation::Provider;
@@ -75,10 +76,10 @@ impl Watched {
 }
 
 /// Relays the rest of a stream. Dropping the body, as a client's disconnect does, closes the way to the provider.
-pub(super) fn stream(beginning: Beginning, step: &Step, account: Account) -> Body {
+pub(super) fn stream(beginning: Beginning, step: &Step, account: Account, recorder: Option<Recorder>) -> Body {
     let watched = Watched::new(beginning.source, step);
     let (out, has_more) = (beginning.events, beginning.has_more);
-    Body::pulled(move |outlet| relay(out, has_more, watched, account, outlet))
+    Body::pulled(move |outlet| relay(out, has_more, watched, account, recorder, outlet))
 }
 
 async fn relay(
@@ -86,13 +87,18 @@ async fn relay(
     mut has_more: bool,
     mut watched: Watched,
     mut account: Account,
+    mut recorder: Option<Recorder>,
     outlet: Outlet,
 ) -> Result<(), Broken> {
     loop {
         account.used(watched.source.usage());
+        recorder = recorder.and_then(|recorder| recorder.piece(&out));
         if !has_more {
             answer::done(&mut out);
             account.ended_well();
+            if let Some(recorder) = recorder {
+                recorder.stream(&account);
+            }
             outlet.send(out.freeze()).await?;
             return Ok(());
         }

@@ -104,7 +104,7 @@ impl Data {
         match endpoint {
             Endpoint::Chat => {
                 let call = read_chat(head, body, id, received, &generation).await?;
-                pipeline::run(generation, call, &self.app.meter).await
+                pipeline::run(generation, call, &self.app.meter, &self.app.cache).await
             }
             Endpoint::Models => Ok(json(&models::list(&generation))),
             Endpoint::Model(id) => models::one(&generation, &id)

@@ -1,0 +1,182 @@
+//! Answers to requests that came before: kept by an exact key for a while, in bounded room, the least recently used gone
+//! first. Of equal requests at one time one is answered and the others wait for that answer.
+//!
+//! What makes requests equal, and which answers may be kept, is the pipeline's to say; here a key is a digest and an answer
+//! is bytes. Nothing is kept that nobody handed over whole.
+
+mod flight;
+mod shelf;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+pub use flight::Lead;
+use flight::State;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use shelf::{Looked, Shelf};
+
+use crate::money::Nanodollars;
+use crate::telemetry::CacheMeter;
+
+/// What requests with the same answer have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// A digest over all parts, each told from its neighbours by its length.
+    pub fn of(parts: &[&str]) -> Self {
+        let mut digest = Sha256::new();
+        for part in parts {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part.as_bytes());
+        }
+        Self(digest.finalize().into())
+    }
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// As it goes out again: JSON, or all events of a stream with the closing one.
+    pub body: Bytes,
+    /// Who gave it.
+    pub model: String,
+    /// See `model`.
+    pub provider: String,
+    /// What it cost, and what serving it again saves.
+    pub cost: Option<Nanodollars>,
+    /// Milliseconds since 1970.
+    pub stored_ms: u64,
+}
+
+/// What an entry takes beside its texts, roughly.
+const ENTRY_BYTES: u64 = 300;
+
+impl Entry {
+    /// How long ago it was given.
+    pub fn age(&self) -> Duration {
+        Duration::from_millis(now_ms().saturating_sub(self.stored_ms))
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.body.len() + self.model.len() + self.provider.len()) as u64 + ENTRY_BYTES
+    }
+}
+
+/// What came of looking for an answer.
+#[derive(Debug)]
+pub enum Found {
+    /// It is there.
+    Hit(Arc<Entry>),
+    /// It is not, and whoever holds this gets it for all who ask for it meanwhile.
+    Lead(Lead),
+    /// It is not, and nobody waits for it: it cannot be kept, or others have failed to get it often enough.
+    Alone,
+}
+
+/// How many others a request waits for, one after the other, before it asks the provider itself.
+const LEADS: usize = 3;
+
+/// All answers that are kept.
+#[derive(Debug)]
+pub struct Cache {
+    shelf: Mutex<Shelf>,
+    meter: CacheMeter,
+}
+
+impl Cache {
+    /// An empty one.
+    pub fn new(meter: CacheMeter) -> Arc<Self> {
+        Arc::new(Self {
+            shelf: Mutex::default(),
+            meter,
+        })
+    }
+
+    /// Counts what happens.
+    pub fn meter(&self) -> &CacheMeter {
+        &self.meter
+    }
+
+    /// Looks for an answer that is no older than this and that the asker may have. Waits where somebody is getting it.
+    pub async fn find(self: &Arc<Self>, key: Key, ttl: Duration, may_have: impl Fn(&Entry) -> bool) -> Found {
+        for _ in 0..LEADS {
+            let mut state = match self.look(key, ttl, &may_have) {
+                Looked::Hit(entry) => return Found::Hit(entry),
+                Looked::Lead(flight, epoch) => return Found::Lead(Lead::new(self.clone(), key, flight, epoch, true)),
+                Looked::Wait(state) => state,
+            };
+            // An error says that whoever was getting it is gone without it.
+            if let Ok(ended) = state.wait_for(|state| !matches!(state, State::UnderWay)).await {
+                return match &*ended {
+                    State::Landed(entry) if may_have(entry) => Found::Hit(entry.clone()),
+                    _ => Found::Alone,
+                };
+            }
+        }
+        Found::Alone
+    }
+
+    fn look(&self, key: Key, ttl: Duration, may_have: &impl Fn(&Entry) -> bool) -> Looked {
+        let mut shelf = self.shelf();
+        let looked = shelf.look(key, ttl, now_ms(), may_have);
+        self.count(&shelf, 0);
+        looked
+    }
+
+    /// Gets an answer anew, whatever is there. Nobody waits for it.
+    pub fn refresh(self: &Arc<Self>, key: Key) -> Lead {
+        let epoch = self.shelf().epoch();
+        let (flight, _) = tokio::sync::watch::channel(State::UnderWay);
+        Lead::new(self.clone(), key, flight, epoch, false)
+    }
+
+    /// Throws everything away, and what is being got at this moment is not kept either. Returns how many answers there were.
+    pub fn clear(&self) -> usize {
+        let mut shelf = self.shelf();
+        let count = shelf.clear();
+        self.count(&shelf, 0);
+        count
+    }
+
+    /// Figures for operators.
+    pub fn shown(&self) -> Value {
+        let shelf = self.shelf();
+        json!({
+            "entries": shelf.entries(),
+            "bytes": shelf.bytes(),
+            "hits": self.meter.hits(),
+            "misses": self.meter.misses(),
+            "bypasses": self.meter.bypasses(),
+            "evictions": self.meter.evictions(),
+            "saved_usd": self.meter.saved().to_string(),
+        })
+    }
+
+    fn keep(&self, key: Key, entry: Arc<Entry>, ttl: Duration, epoch: u64, memory_bytes: u64) {
+        let mut shelf = self.shelf();
+        let evicted = shelf.keep(key, entry, ttl, epoch, memory_bytes);
+        self.count(&shelf, evicted);
+    }
+
+    fn count(&self, shelf: &Shelf, evicted: u64) {
+        self.meter.holds(shelf.entries() as u64, shelf.bytes(), evicted);
+    }
+
+    /// Held for a look-up, never while somebody waits.
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::cache::Cache;
 use crate::generation::Generation;
+use crate::ledger::Ledger;
 use crate::plugins::{Engine, StateStore};
 use crate::reports::{Handle, Status};
 use crate::telemetry::Meter;
@@ -26,6 +27,8 @@ pub struct App {
     pub meter: Meter,
     /// Answers that were kept.
     pub cache: Arc<Cache>,
+    /// Where money is reserved and booked.
+    pub ledger: Ledger,
     /// Generations that are not freed.
     pub alive: Arc<AtomicI64>,
     /// How the last reload went.
@@ -37,8 +40,7 @@ pub struct App {
 
 impl App {
     /// An app without a generation: nothing is served before the first one is there.
-    pub fn new(engine: Engine) -> Arc<Self> {
-        let meter = Meter::default();
+    pub fn new(engine: Engine, meter: Meter, ledger: Ledger) -> Arc<Self> {
         Arc::new(Self {
             cache: Cache::new(meter.cache.clone()),
             current: ArcSwapOption::empty(),
@@ -46,6 +48,7 @@ impl App {
             state: StateStore::default(),
             health: Registry::default(),
             meter,
+            ledger,
             alive: Arc::default(),
             reloads: Status::default(),
             reloader: OnceLock::new(),

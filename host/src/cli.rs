@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod ledger;
 mod plugin;
 mod serve;
 
@@ -11,6 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
+
+use crate::ledger::Ledger;
 
 /// A self-hosted, OpenAI-compatible gateway for language models. Which model serves a request is decided by WebAssembly policies.
 #[derive(Debug, Parser)]
@@ -64,24 +67,35 @@ enum Command {
     Plugin(plugin::PluginCommand),
 }
 
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// For whoever called it.
+    pub code: ExitCode,
+    /// To be closed when nothing runs any more.
+    pub ledger: Ledger,
+}
+
 /// Runs a command.
-pub async fn run(arguments: Arguments) -> ExitCode {
+pub async fn run(arguments: Arguments) -> Ended {
+    let mut ledger = Ledger::off();
     let quiet = !matches!(arguments.command, Command::Serve);
     start_log(arguments.log_format, quiet);
     let config = arguments.config.as_deref();
     let result = match arguments.command {
-        Command::Serve => serve::run(config).await,
+        Command::Serve => serve::run(config).await.map(|served| ledger = served),
         Command::Check { print } => check::run(config, print).await,
         Command::Explain(options) => explain::run(config, &options).await,
         Command::Plugin(command) => plugin::run(config, &command).await,
     };
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("{message}");
             ExitCode::FAILURE
         }
-    }
+    };
+    Ended { code, ledger }
 }
 
 /// To standard error, so that a command's output can be piped.

@@ -41,6 +41,8 @@ pub struct Config {
     pub store: PathBuf,
     /// Which answers are kept.
     pub cache: CacheConfig,
+    /// What is booked, and for how long it is kept.
+    pub ledger: LedgerConfig,
     /// How often plugins and configuration are looked at.
     pub reload: ReloadConfig,
     /// Labels of requests by which metrics are kept as well.
@@ -71,6 +73,7 @@ impl Config {
             ("server.drain_ms", self.server.drain != other.server.drain),
             ("admin.listen", self.admin != other.admin),
             ("store.path", self.store != other.store),
+            ("store.ledger", self.ledger != other.ledger),
             ("plugins.slots", self.plugins.slots != other.plugins.slots),
             ("plugins.asking", self.plugins.asking != other.plugins.asking),
             (
@@ -116,6 +119,17 @@ pub struct ServerConfig {
 pub struct AdminConfig {
     /// Where operators connect.
     pub listen: SocketAddr,
+}
+
+/// `[store]`, apart from where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// Whether calls are booked. Without it there are no budgets.
+    pub is_on: bool,
+    /// How long a reservation may wait for the disk.
+    pub timeout: Duration,
+    /// How long lines are kept; their sums stay for good.
+    pub keep_lines: Duration,
 }
 
 /// `[reload]`
@@ -268,12 +282,14 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
     let policies = policies::read(root, &context, &models);
     let cache = cache::read(root.section("cache"));
     let routes = routes::read(root, &models, &policies, cache.rule);
+    let (store, ledger) = store(root.section("store"), base);
     let config = Config {
         server: server(root.section("server")),
         admin: AdminConfig {
             listen: listen(root.section("admin"), 8081),
         },
-        store: store(root.section("store"), base),
+        store,
+        ledger,
         cache,
         reload: reload(root.section("reload")),
         metric_labels: metric_labels(root.section("metrics")),
@@ -329,14 +345,19 @@ fn address(section: &Section<'_>, port: u16) -> SocketAddr {
     })
 }
 
-fn store(section: Section<'_>, base: &Path) -> PathBuf {
+fn store(section: Section<'_>, base: &Path) -> (PathBuf, LedgerConfig) {
+    let ledger = LedgerConfig {
+        is_on: section.flag("ledger", true),
+        timeout: Duration::from_millis(section.number("timeout_ms", 1..=60_000).unwrap_or(1_000)),
+        keep_lines: Duration::from_secs(86_400 * section.number("keep_days", 1..=36_500).unwrap_or(400)),
+    };
     let path = section
         .string("path")
         .map_or_else(|| "pointsman-data".to_owned(), |(path, _)| path);
     section.finish();
     let path = base.join(path);
     // Wherever the process goes later, its store stays where it was.
-    std::path::absolute(&path).unwrap_or(path)
+    (std::path::absolute(&path).unwrap_or(path), ledger)
 }
 
 fn reload(section: Section<'_>) -> ReloadConfig {

@@ -10,6 +10,7 @@ use hyper::HeaderMap;
 use memchr::memmem;
 use prometheus_client::metrics::counter::Counter;
 
+use crate::budget::{Budget, Scope, Scoped};
 use crate::config::{Config, ModelConfig, RouteConfig, SimulatedConfig};
 use crate::money::{Nanodollars, Price, Usage};
 use crate::plugins::{Adapter, OnFault, Policy, words};
@@ -32,6 +33,8 @@ pub struct Generation {
     pub providers: BTreeMap<String, Arc<Provider>>,
     /// By name.
     pub policies: BTreeMap<String, LoadedPolicy>,
+    /// What may be spent on requests with a label, by label and value.
+    pub label_budgets: HashMap<(String, String), Vec<Arc<Scoped>>>,
     /// A route of its own for each model, for clients that ask by id.
     direct: HashMap<String, Arc<Route>>,
     meter: Meter,
@@ -67,6 +70,10 @@ pub struct Provider {
     pub allow_any_model: bool,
     /// Settings for its adapter.
     pub settings: serde_json::Value,
+    /// What may be spent on it.
+    pub budgets: Vec<Arc<Scoped>>,
+    /// Its name, as the ledger has it.
+    pub counted_as: Arc<str>,
 }
 
 /// How a provider is called.
@@ -93,6 +100,8 @@ pub struct Remote {
     pub query: Option<(String, crate::config::Secret)>,
     /// The path for chat completions where the provider speaks OpenAI's dialect as it is.
     pub openai_chat: Option<String>,
+    /// Where the most tokens of output stand in a request, as a pointer into its JSON.
+    pub output_limit: &'static str,
 }
 
 /// A model of the catalog, ready to be called.
@@ -120,6 +129,10 @@ pub struct Model {
     pub health: Arc<Health>,
     /// Where it is counted.
     pub meter: ModelMeter,
+    /// What may be spent on it.
+    pub budgets: Vec<Arc<Scoped>>,
+    /// Its id, as the ledger has it.
+    pub counted_as: Arc<str>,
 }
 
 impl Provider {
@@ -178,6 +191,8 @@ impl Model {
         Self {
             meter: meter.model(&provider.name, id),
             id: id.to_owned(),
+            counted_as: id.into(),
+            budgets: scoped(Scope::Model(id.into()), &config.budgets),
             upstream: config.upstream.clone(),
             price: config.price.clone(),
             context: config.context,
@@ -212,6 +227,7 @@ impl Model {
         let health = Arc::default();
         Self {
             id: id.to_owned(),
+            counted_as: id.into(),
             ..Self::new(ANY_MODEL, &config, provider, health, meter)
         }
     }
@@ -235,6 +251,12 @@ pub struct Route {
     pub policies: Vec<LoadedPolicy>,
     /// Counts answers that were given.
     pub served: Counter,
+    /// What may be spent on it.
+    pub budgets: Vec<Arc<Scoped>>,
+    /// Its name, as the ledger has it.
+    pub counted_as: Arc<str>,
+    /// What answers are compared with, to say what routing saved; the dearest candidate where absent.
+    pub reference: Option<Arc<Model>>,
 }
 
 /// A policy of the configuration.
@@ -273,6 +295,9 @@ impl Generation {
                 candidates,
                 policies: chain,
                 served: meter.good_requests(name),
+                budgets: scoped(Scope::Route(name.into()), &config.budgets),
+                counted_as: name.into(),
+                reference: config.reference.as_ref().and_then(|id| models.get(id).cloned()),
             })
         };
         let routes = config
@@ -284,8 +309,13 @@ impl Generation {
             .keys()
             .map(|id| (id.clone(), route(id, &RouteConfig::direct(id))))
             .collect();
+        let label_budgets = config.labels.iter().map(|((label, value), budgets)| {
+            let scope = Scope::Label(label.as_str().into(), value.as_str().into());
+            ((label.clone(), value.clone()), scoped(scope, budgets))
+        });
         Self {
             number,
+            label_budgets: label_budgets.collect(),
             config,
             models,
             routes,
@@ -330,8 +360,22 @@ impl Generation {
             candidates: vec![(Arc::new(model), 1)],
             policies: Vec::new(),
             served: self.meter.good_requests(ANY_MODEL),
+            budgets: Vec::new(),
+            counted_as: ANY_MODEL.into(),
+            reference: None,
         }))
     }
+}
+
+/// Budgets with whose they are.
+pub fn scoped(scope: Scope, budgets: &[Budget]) -> Vec<Arc<Scoped>> {
+    let scoped = |budget: &Budget| {
+        Arc::new(Scoped {
+            scope: scope.clone(),
+            budget: budget.clone(),
+        })
+    };
+    budgets.iter().map(scoped).collect()
 }
 
 /// The members of the second over those of the first.

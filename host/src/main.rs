@@ -19,7 +19,13 @@ fn main() -> ExitCode {
         }
     };
     match runtime() {
-        Ok(runtime) => runtime.block_on(cli::run(arguments)),
+        Ok(runtime) => {
+            let ended = runtime.block_on(cli::run(arguments));
+            // Requests that were cut off book what they came to when they are dropped.
+            drop(runtime);
+            ended.ledger.close();
+            ended.code
+        }
         Err(error) => {
             eprintln!("pointsman: cannot start: {error}");
             ExitCode::FAILURE

@@ -13,6 +13,7 @@ pub mod candidates;
 pub mod decide;
 mod facts;
 mod hold;
+mod purse;
 mod reading;
 mod relay;
 mod review;
@@ -28,6 +29,7 @@ use crate::cache::Cache;
 use crate::error::ApiError;
 use crate::generation::{Generation, Route};
 use crate::json::Document;
+use crate::ledger::Ledger;
 use crate::plugins::Models;
 use crate::surfaces::chat::Ask;
 use crate::telemetry::Meter;
@@ -35,6 +37,7 @@ use account::Account;
 pub use answer::Answer;
 use asking::Asking;
 use cached::Looked;
+use purse::Purse;
 
 /// A request as the pipeline takes it.
 #[derive(Debug)]
@@ -57,6 +60,17 @@ pub struct Call {
     pub policy_headers: Vec<String>,
 }
 
+/// What outlives every generation, and every request uses.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'a> {
+    /// Where it is counted.
+    pub meter: &'a Meter,
+    /// Answers that were kept.
+    pub cache: &'a Arc<Cache>,
+    /// Where money is reserved and booked.
+    pub ledger: &'a Ledger,
+}
+
 impl Call {
     /// The seed that belongs to a request's id: whoever knows the id can repeat the decision.
     pub fn seed_of(id: &str) -> u64 {
@@ -65,17 +79,12 @@ impl Call {
 }
 
 /// Serves a call: which models may, which shall, and the first of those that does.
-pub async fn run(
-    generation: Arc<Generation>,
-    call: Arc<Call>,
-    meter: &Meter,
-    cache: &Arc<Cache>,
-) -> Result<Answer, ApiError> {
+pub async fn run(generation: Arc<Generation>, call: Arc<Call>, means: Means<'_>) -> Result<Answer, ApiError> {
     let route = generation
         .resolve(&call.ask.model)
         .ok_or_else(|| ApiError::unknown_model(&call.ask.model))?;
     let label = route.label.clone();
-    serve(generation, route, call, meter, cache)
+    serve(generation, route, call, means)
         .await
         .map_err(|error| ApiError { route: label, ..error })
 }
@@ -84,11 +93,12 @@ async fn serve(
     generation: Arc<Generation>,
     route: Arc<Route>,
     call: Arc<Call>,
-    meter: &Meter,
-    cache: &Arc<Cache>,
+    means: Means<'_>,
 ) -> Result<Answer, ApiError> {
     let wish = cached::wish(&call.headers)?;
-    let mut account = Account::open(generation.clone(), route.clone(), call.clone(), meter.clone());
+    let Means { meter, cache, ledger } = means;
+    let purse = Purse::new(ledger.clone(), generation.clone(), route.clone(), call.clone());
+    let mut account = Account::open(generation.clone(), route.clone(), call.clone(), meter.clone(), purse);
     let offer = candidates::offer(&route, &call.ask)?;
     let asking = Asking::of(&generation, &route, &call, account.bill());
     let models = asking.clone().map(|asking| asking as Arc<dyn Models>);

@@ -6,6 +6,7 @@ mod asking;
 mod attempts;
 mod authoring;
 mod bandit;
+mod budgets;
 mod cache;
 mod cascade;
 mod chat;

@@ -12,20 +12,25 @@ use crate::admin::Admin;
 use crate::app::App;
 use crate::config::Source;
 use crate::generation::Generation;
+use crate::ledger::Ledger;
 use crate::plugins::Engine;
 use crate::reload::{self, Reloader};
 use crate::reports::{Problem, Trigger};
 use crate::server::{self, Times, data::Data};
+use crate::telemetry::Meter;
 
 /// Operators' requests are short.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(named: Option<&Path>) -> Result<(), String> {
+/// Serves until it is told to stop; gives the ledger to be closed, with the lock on its store.
+pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     let source = Source::find(named).map_err(|error| error.to_string())?;
     let config = source.load().map_err(|error| error.to_string())?;
     let engine =
         Engine::new(&config.plugins.engine(&config.store)).map_err(|error| format!("the plugin engine: {error:#}"))?;
-    let app = App::new(engine);
+    let meter = Meter::default();
+    let ledger = super::ledger::open(&config, &meter)?;
+    let app = App::new(engine, meter, ledger);
     let (server_config, admin_config) = (config.server.clone(), config.admin.clone());
     let data = server::bind(server_config.listen).await?;
     let admin = server::bind(admin_config.listen).await?;
@@ -67,7 +72,7 @@ pub(super) async fn run(named: Option<&Path>) -> Result<(), String> {
     // Last, so that it can be asked about the draining.
     let _ = admin_stop.send(true);
     let _ = admin.await;
-    Ok(())
+    Ok(app.ledger.clone())
 }
 
 /// Plugins are compiled on a thread where that may take its time.
@@ -90,7 +95,7 @@ fn lines(problems: &[Problem]) -> String {
 pub(super) async fn load(config: crate::config::Config) -> Result<(Arc<Generation>, Vec<String>), String> {
     let engine =
         Engine::new(&config.plugins.engine(&config.store)).map_err(|error| format!("the plugin engine: {error:#}"))?;
-    let app = App::new(engine);
+    let app = App::new(engine, Meter::default(), Ledger::off());
     let loading = app.clone();
     let loading = tokio::task::spawn_blocking(move || reload::once(&loading, &config));
     let warnings = loading

@@ -19,6 +19,8 @@ pub struct RouteConfig {
     pub budgets: Vec<Budget>,
     /// Which of its answers are kept; none where absent.
     pub cache: Option<CacheRule>,
+    /// The model that answers are compared with, to say what routing saved.
+    pub reference: Option<String>,
     /// Attempts after the first.
     pub retries: u32,
     /// Up to the whole answer of one attempt.
@@ -49,6 +51,7 @@ impl RouteConfig {
             policies: Vec::new(),
             budgets: Vec::new(),
             cache: None,
+            reference: None,
             retries: 0,
             timeout: Duration::from_secs(600),
             first_token_timeout: Duration::from_secs(60),
@@ -118,6 +121,7 @@ fn route(
         policies: chain,
         budgets: budgets::read(&section),
         cache: cache::of_route(section.section("cache"), cache),
+        reference: reference(&section, models),
         retries: section.number("retries", 0..=16).unwrap_or(2) as u32,
         timeout: milliseconds("timeout_ms", 600_000),
         first_token_timeout: milliseconds("first_token_timeout_ms", 60_000),
@@ -125,6 +129,16 @@ fn route(
     };
     section.finish();
     route
+}
+
+/// A model of the catalog.
+fn reference(section: &Section<'_>, models: &BTreeMap<String, ModelConfig>) -> Option<String> {
+    let (model, span) = section.string("reference")?;
+    if !models.contains_key(&model) {
+        let near = suggestion(&model, models.keys().map(String::as_str));
+        section.note(span, format!("no model `{model}`{near}"));
+    }
+    Some(model)
 }
 
 /// Each is a model's id, or `{ model = "…", weight = 3 }`.

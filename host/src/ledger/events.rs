@@ -1,5 +1,7 @@
 //! What there is to tell of budgets.
 
+use std::fmt;
+
 use crate::budget::Scope;
 use crate::money::Nanodollars;
 
@@ -63,6 +65,47 @@ pub enum Event {
     },
     /// Everything can be written again.
     StoreRecovered,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Threshold {
+                scope,
+                period,
+                percent,
+                spent,
+                limit,
+            } => write!(
+                formatter,
+                "{scope} has spent {percent} % of its budget ({period}): {spent} of {limit} USD"
+            ),
+            Self::Exceeded {
+                scope,
+                period,
+                limit,
+                resets,
+            } => {
+                write!(formatter, "{scope} has used up its budget ({period}) of {limit} USD")?;
+                resets
+                    .as_ref()
+                    .map_or(Ok(()), |at| write!(formatter, "; it begins anew at {at}"))
+            }
+            Self::Reset { scope, period } => write!(formatter, "the budget of {scope} ({period}) begins anew"),
+            Self::Overrun {
+                request,
+                model,
+                ceiling,
+                cost,
+            } => write!(
+                formatter,
+                "{model} cost {cost} USD on {request}, and at most {ceiling} were expected"
+            ),
+            Self::Unpriced { model } => write!(formatter, "nobody has said what {model} costs"),
+            Self::StoreFailed { reason } => write!(formatter, "the ledger cannot be written: {reason}"),
+            Self::StoreRecovered => formatter.write_str("the ledger can be written again"),
+        }
+    }
 }
 
 impl Event {

@@ -78,6 +78,11 @@ impl Usage {
         }
     }
 
+    /// All tokens, however they were billed.
+    pub fn all(&self) -> u64 {
+        self.all_input().saturating_add(self.output)
+    }
+
     /// All input, however it was billed.
     pub fn all_input(&self) -> u64 {
         self.input

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::attempt::{Failure, Run};
 use super::bill::Bill;
 use super::decide::{Decided, Decision, Step};
+use super::purse::{Place, Purse};
 use super::{Call, milliseconds, telling};
 use crate::error::ApiError;
 use crate::generation::{Generation, Model, Route};
@@ -81,6 +82,8 @@ struct Serving {
     /// Where it was held back: when it was whole, before anybody looked at it.
     total: Option<Duration>,
     usage: Option<Usage>,
+    /// Tokens of output as the gateway counts them.
+    counted: u64,
     /// Whether it was booked when it was passed over.
     is_booked: bool,
 }
@@ -90,13 +93,26 @@ impl Serving {
         self.model.cost(self.usage.as_ref())
     }
 
+    /// Books what it came to; once.
+    fn pay(&mut self, outcome: Option<&str>, place: Place) {
+        if let Some(payment) = self.run.payment.take() {
+            payment.answered(outcome, self.usage, self.counted, place);
+        }
+    }
+
     fn total(&self) -> Duration {
         self.total.unwrap_or_else(|| self.run.began.elapsed())
     }
 }
 
 impl Account {
-    pub(super) fn open(generation: Arc<Generation>, route: Arc<Route>, call: Arc<Call>, meter: Meter) -> Self {
+    pub(super) fn open(
+        generation: Arc<Generation>,
+        route: Arc<Route>,
+        call: Arc<Call>,
+        meter: Meter,
+        purse: Arc<Purse>,
+    ) -> Self {
         meter.in_flight.inc();
         Self {
             generation,
@@ -108,7 +124,7 @@ impl Account {
             served: None,
             waited: Duration::ZERO,
             aside: None,
-            bill: Arc::default(),
+            bill: Arc::new(Bill::new(purse)),
             hit: None,
             has_fallen_back: false,
             is_decided: false,
@@ -121,6 +137,7 @@ impl Account {
         self.is_decided = true;
         let decision = decided.outcome?;
         self.labels.clone_from(&decision.labels);
+        self.bill.purse.label(&decision.labels);
         Ok(decision)
     }
 
@@ -179,6 +196,7 @@ impl Account {
             run,
             total: None,
             usage: None,
+            counted: 0,
             is_booked: false,
         });
     }
@@ -186,6 +204,7 @@ impl Account {
     /// Notes that an answer is given again. Here, and nowhere else, it is known what that saves.
     pub(super) fn hit(&mut self, hit: Hit) {
         self.meter.cache.hit(hit.saved);
+        self.bill.purse.hit(&hit.provider, &hit.model, hit.saved);
         tracing::debug!(
             request_id = %self.call.id, model = hit.model, provider = hit.provider,
             saved_usd = hit.saved.map(|saved| saved.to_string()), "an answer was given again"
@@ -196,6 +215,7 @@ impl Account {
     /// Another answer may serve in the place of the one that was to: it is booked as an attempt that went well.
     pub(super) fn set_aside(&mut self) {
         if let Some(served) = self.served.take() {
+            self.pay_aside();
             self.book_attempt(&served, &Ending::Well);
             // The model did what it was asked to; that it did not serve is for the policies to know.
             if let Some(attempt) = self.attempts.last_mut() {
@@ -203,6 +223,13 @@ impl Account {
             }
             self.bill.add(served.cost());
             self.aside = Some((served, self.attempts.len() - 1));
+        }
+    }
+
+    /// What was passed over before will not serve any more.
+    fn pay_aside(&mut self) {
+        if let Some((mut aside, _)) = self.aside.take() {
+            aside.pay(Some("passed_over"), Place::Beside);
         }
     }
 
@@ -219,10 +246,11 @@ impl Account {
         }
     }
 
-    /// Notes what was used.
-    pub(super) fn used(&mut self, usage: Option<Usage>) {
+    /// Notes what was used: as the provider says, and so many tokens of output by the gateway's own count.
+    pub(super) fn used(&mut self, usage: Option<Usage>, counted: u64) {
         if let Some(served) = &mut self.served {
             served.usage = usage.or(served.usage);
+            served.counted = counted.max(served.counted);
         }
     }
 
@@ -318,10 +346,12 @@ impl Account {
         let cost = self.cost();
         let usage = self.served.as_ref().and_then(|served| served.usage).unwrap_or_default();
         self.book_labels(cost);
-        if let Some(served) = self.served.take() {
+        self.pay_aside();
+        if let Some(mut served) = self.served.take() {
             if self.ending == Ending::Well {
                 self.route.served.inc();
             }
+            served.pay(self.ending.error(), Place::Serves);
             if !served.is_booked {
                 let ending = self.ending.clone();
                 self.book_attempt(&served, &ending);

@@ -30,6 +30,8 @@ const POLICY: HeaderName = HeaderName::from_static("x-pointsman-policy");
 const REASON: HeaderName = HeaderName::from_static("x-pointsman-reason");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-attempts");
 const COST: HeaderName = HeaderName::from_static("x-pointsman-cost-usd");
+/// Budgets of the caller's own that are nearly used up, or wholly, with the share in percent.
+const BUDGET_WARNING: HeaderName = HeaderName::from_static("x-pointsman-budget-warning");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-pointsman-overhead-us");
 
 /// The answer of a step that serves.
@@ -75,7 +77,7 @@ pub(super) fn again(entry: &Entry, decision: &Decision, mut account: Account) ->
 }
 
 fn whole(whole: Whole, mut headers: HeaderMap, mut account: Account, recorder: Option<Recorder>) -> Answer {
-    account.used(whole.usage);
+    account.used(whole.usage, whole.counted());
     account.ended_well();
     if let Some(recorder) = recorder {
         recorder.whole(&whole.body, &account);
@@ -136,6 +138,9 @@ fn headers(model: &str, provider: &str, decision: &Decision, reasons: &[String],
         put(&mut headers, REASON, &all.join("; "));
     }
     headers.insert(ATTEMPTS, HeaderValue::from(account.attempts()));
+    for warning in account.bill().purse.warnings() {
+        put(&mut headers, BUDGET_WARNING, &warning);
+    }
     let overhead = account.overhead();
     account.meter().overhead.observe(overhead.as_secs_f64());
     headers.insert(

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::attempt::{self, Failure, Reply, Whole};
 use super::bill::Bill;
 use super::decide::{Step, edited};
+use super::purse::Place;
 use super::reading::Reading;
 use super::{Call, milliseconds};
 use crate::generation::{Generation, Model, Route};
@@ -73,9 +74,15 @@ impl Asking {
             policy_headers: Vec::new(),
         };
         let step = Step::alone(model.clone(), within);
-        let taken = attempt::take(&call, &call.document, &step, &self.bill).await;
+        let mut taken = attempt::take(&call, &call.document, &step, &self.bill).await;
+        let payment = taken.run.payment.take();
         match taken.result {
-            Ok(Reply::Whole(whole)) => self.answered(model, &whole, taken.run.took),
+            Ok(Reply::Whole(whole)) => {
+                if let Some(payment) = payment {
+                    payment.answered(None, whole.usage, whole.counted(), Place::Beside);
+                }
+                self.answered(model, &whole, taken.run.took)
+            }
             Ok(Reply::Stream(_)) => Err(AskFailure::Other("the provider answered with a stream".to_owned())),
             Err(failure) => Err(self.failed(model, &failure)),
         }

@@ -3,6 +3,7 @@
 
 mod failure;
 mod forward;
+mod refusal;
 mod simulate;
 mod translate;
 mod usage;
@@ -17,6 +18,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use super::Call;
 use super::bill::Bill;
 use super::decide::Step;
+use super::purse::Payment;
 use crate::generation::{Remote, Way};
 use crate::json::Document;
 use crate::money::{Price, Usage};
@@ -39,6 +41,13 @@ pub struct Whole {
     pub body: Bytes,
     /// What it used, where the provider said.
     pub usage: Option<Usage>,
+}
+
+impl Whole {
+    /// Tokens of output, where nobody says: four bytes each, as text in most languages has at least.
+    pub fn counted(&self) -> u64 {
+        self.body.len().div_ceil(4) as u64
+    }
 }
 
 /// The beginning of a streamed answer.
@@ -98,6 +107,7 @@ struct Attempt<'a> {
     document: &'a Document,
     step: &'a Step,
     bill: &'a Arc<Bill>,
+    payment: &'a Payment,
 }
 
 impl Attempt<'_> {
@@ -154,19 +164,27 @@ pub(super) struct Run {
     pub(super) began: Instant,
     /// Up to its first token, where it is a stream; else to its end.
     pub(super) took: Duration,
+    /// What it is paid from; none where it failed, or has been paid.
+    pub(super) payment: Option<Payment>,
     _in_flight: InFlight,
 }
 
 /// Takes one step, within its time.
 pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &Arc<Bill>) -> Outcome {
+    let in_flight = step.model.health.begin();
+    let payment = match bill.purse.pay(step, call, document).await {
+        Ok(payment) => payment,
+        Err(failure) => return Outcome::unpaid(failure, in_flight),
+    };
     let began = Instant::now();
+    let limited = payment.limited(document);
     let attempt = Attempt {
         call,
-        document,
+        document: limited.as_ref().unwrap_or(document),
         step,
         bill,
+        payment: &payment,
     };
-    let in_flight = step.model.health.begin();
     let mut waited = Duration::ZERO;
     // A whole answer has all of the time; a stream must begin before.
     let within = if call.ask.is_stream {
@@ -189,14 +207,38 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
         Err(failure) if failure.is_the_providers() => step.model.health.failure(),
         Err(_) => {}
     }
+    let payment = match &result {
+        Ok(_) => Some(payment),
+        Err(failure) => {
+            payment.failed(failure, None);
+            None
+        }
+    };
     Outcome {
         result,
         waited,
         run: Run {
             began,
             took,
+            payment,
             _in_flight: in_flight,
         },
+    }
+}
+
+impl Outcome {
+    /// There is no money for it: nothing was sent.
+    fn unpaid(failure: Failure, in_flight: InFlight) -> Self {
+        Self {
+            result: Err(failure),
+            waited: Duration::ZERO,
+            run: Run {
+                began: Instant::now(),
+                took: Duration::ZERO,
+                payment: None,
+                _in_flight: in_flight,
+            },
+        }
     }
 }
 
@@ -254,6 +296,7 @@ async fn send(
             &keyed
         }
     };
+    attempt.payment.sending();
     let response = remote
         .upstream
         .send(method, path, headers, body)

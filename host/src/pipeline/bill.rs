@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::purse::Purse;
 use crate::generation::Model;
 use crate::money::Nanodollars;
 
 /// What was spent beside the answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Bill {
+    /// What all attempts are paid from.
+    pub(super) purse: Arc<Purse>,
     total: Sum,
     /// The part of it that policies spent on models that they asked.
     asked: Sum,
@@ -32,6 +35,15 @@ struct Sum(AtomicU64);
 const UNKNOWN: u64 = u64::MAX;
 
 impl Bill {
+    pub(super) fn new(purse: Arc<Purse>) -> Self {
+        Self {
+            purse,
+            total: Sum::default(),
+            asked: Sum::default(),
+            given_up: Mutex::default(),
+        }
+    }
+
     /// An answer that was passed over.
     pub(super) fn add(&self, cost: Option<Nanodollars>) {
         self.total.add(cost);
@@ -92,14 +104,11 @@ mod tests {
 
     #[test]
     fn a_sum_with_an_unknown_part_stays_unknown() {
-        let bill = Bill::default();
-        bill.add(Some(Nanodollars(2)));
-        assert_eq!(bill.with(Nanodollars(3)), Some(Nanodollars(5)));
-        bill.add_asked(None);
-        bill.add(Some(Nanodollars(1)));
-        assert_eq!(
-            (bill.total(), bill.with(Nanodollars(3)), bill.asked()),
-            (None, None, None)
-        );
+        let sum = Sum::default();
+        sum.add(Some(Nanodollars(2)));
+        assert_eq!(sum.read(), Some(Nanodollars(2)));
+        sum.add(None);
+        sum.add(Some(Nanodollars(1)));
+        assert_eq!(sum.read(), None);
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Call;
+use super::purse::{MOST_OUTPUT_TOKENS, ceiling};
 use crate::generation::{Model, Route};
 use crate::json::{Document, Value};
 use crate::money::Usage;
@@ -100,7 +101,6 @@ pub(super) fn candidate(model: &Model, weight: u32, ask: &Ask) -> words::Candida
 /// What an answer is taken to be where the client sets no limit: the estimate's guess, and the ceiling's bound where the
 /// catalog knows none either.
 const USUAL_OUTPUT_TOKENS: u64 = 500;
-const MOST_OUTPUT_TOKENS: u64 = 128_000;
 
 /// What the request would cost at a model, probably and at most.
 fn costs(model: &Model, ask: &Ask) -> (Option<u64>, Option<u64>) {
@@ -113,11 +113,8 @@ fn costs(model: &Model, ask: &Ask) -> (Option<u64>, Option<u64>) {
         output: most.min(USUAL_OUTPUT_TOKENS).saturating_mul(choices),
         ..Usage::default()
     });
-    let most_input = ask.most_input_tokens(model.context);
-    // A part that is no text and no image may be sound.
-    let has_audio = ask.wants_audio || ask.other_parts > 0;
-    let ceiling = price.dearest(most_input, most.saturating_mul(choices), has_audio);
-    (Some(estimate.0), Some(ceiling.0))
+    let ceiling = ceiling(model, ask, most);
+    (Some(estimate.0), ceiling.map(|ceiling| ceiling.0))
 }
 
 /// A conversation's name: as the client gives it, else from how it begins.

@@ -120,6 +120,14 @@ impl Held {
         }
     }
 
+    /// Tokens of output, where nobody says.
+    pub(super) fn counted(&self) -> u64 {
+        match &self.reply {
+            Reply::Whole(whole) => whole.counted(),
+            Reply::Stream(beginning) => beginning.source.progress(),
+        }
+    }
+
     /// As policies are shown it.
     pub(super) fn answer(&self, step: &Step, total: Duration, steps_left: usize) -> words::Reviewed {
         let model = &step.model;

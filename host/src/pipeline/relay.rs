@@ -91,7 +91,7 @@ async fn relay(
     outlet: Outlet,
 ) -> Result<(), Broken> {
     loop {
-        account.used(watched.source.usage());
+        account.used(watched.source.usage(), watched.source.progress());
         recorder = recorder.and_then(|recorder| recorder.piece(&out));
         if !has_more {
             answer::done(&mut out);
@@ -113,7 +113,7 @@ async fn relay(
             Ok(more) => has_more = more,
             Err(failure) => {
                 account.broke(&failure);
-                account.used(watched.source.usage());
+                account.used(watched.source.usage(), watched.source.progress());
                 // The connection to the provider is of no more use.
                 drop(watched);
                 let call = account.call();

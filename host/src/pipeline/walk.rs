@@ -110,11 +110,18 @@ async fn judge(
     let holding = Instant::now();
     let taken = hold::whole(reply, step, account.review_bytes()).await;
     account.waited(holding.elapsed());
-    let taken = taken.inspect_err(|(failure, _)| {
-        if failure.is_the_providers() {
-            step.model.health.failure();
+    let taken = match taken {
+        Ok(taken) => taken,
+        Err((failure, usage)) => {
+            if failure.is_the_providers() {
+                step.model.health.failure();
+            }
+            if let Some(payment) = run.payment {
+                payment.failed(&failure, usage);
+            }
+            return Err((failure, usage));
         }
-    })?;
+    };
     let began = run.began;
     account.serving(step, run);
     let held = match taken {
@@ -125,7 +132,7 @@ async fn judge(
             return Ok(Judged::Serves(reply));
         }
     };
-    account.used(held.usage());
+    account.used(held.usage(), held.counted());
     account.is_whole();
     let answer = held.answer(step, began.elapsed(), left);
     let opinion = review.next(&answer).await;

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::files::{Content, Contents};
 use super::policy_file::{self, Unusable};
 use crate::app::App;
+use crate::budget::Scope;
 use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig, Secret};
-use crate::generation::{Alive, Generation, LoadedPolicy, Model, Provider, Remote, Way};
+use crate::generation::{Alive, Generation, LoadedPolicy, Model, Provider, Remote, Way, scoped};
 use crate::plugins::words::{Authentication, Dialects, Framing, Operation};
 use crate::plugins::{Adapter, AdapterSpec, Digest, LoadError, PluginSource, Policy, PolicySpec};
 use crate::reports::Problem;
@@ -208,6 +209,8 @@ impl Builder<'_> {
             way,
             allow_any_model: config.allow_any_model,
             settings: config.settings.clone(),
+            budgets: scoped(Scope::Provider(name.into()), &config.budgets),
+            counted_as: name.into(),
         })
     }
 
@@ -232,6 +235,7 @@ impl Builder<'_> {
             .find(|(operation, _)| *operation == Operation::Chat);
         let usual = || "/chat/completions".to_owned();
         Ok(Remote {
+            output_limit: output_limit(&endpoint, speaks_openai),
             upstream: self.upstream(name, config, endpoint).map_err(wrong)?,
             adapter,
             headers,
@@ -421,5 +425,17 @@ fn problem(plugin: &str, digest: Option<Digest>, message: &impl ToString) -> Pro
         plugin: plugin.to_owned(),
         digest,
         message: message.to_string(),
+    }
+}
+
+/// OpenAI's newer models refuse the old name of the field, and most others do not know the new one; adapters know both.
+fn output_limit(endpoint: &Endpoint, speaks_openai: bool) -> &'static str {
+    let is_openai = ["openai.com", "openai.azure.com"]
+        .iter()
+        .any(|domain| endpoint.is_below(domain));
+    if speaks_openai && !is_openai {
+        "/max_tokens"
+    } else {
+        "/max_completion_tokens"
     }
 }

@@ -50,6 +50,9 @@ async fn try_one(generation: &Generation, policy: &LoadedPolicy, test: &PolicyTe
         candidates: candidates.clone(),
         policies: vec![policy.clone()],
         served: prometheus_client::metrics::counter::Counter::default(),
+        budgets: Vec::new(),
+        counted_as: Arc::default(),
+        reference: None,
     };
     let id: Arc<str> = "trial".into();
     let call = Arc::new(Call {

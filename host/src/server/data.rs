@@ -17,7 +17,7 @@ use crate::body::Body;
 use crate::error::ApiError;
 use crate::generation::Generation;
 use crate::json::{Document, Limits};
-use crate::pipeline::{self, Answer, Call};
+use crate::pipeline::{self, Answer, Call, Means};
 use crate::surfaces::chat::{self, Ask};
 use crate::surfaces::models;
 
@@ -104,7 +104,13 @@ impl Data {
         match endpoint {
             Endpoint::Chat => {
                 let call = read_chat(head, body, id, received, &generation).await?;
-                pipeline::run(generation, call, &self.app.meter, &self.app.cache).await
+                let Self { app } = self;
+                let means = Means {
+                    meter: &app.meter,
+                    cache: &app.cache,
+                    ledger: &app.ledger,
+                };
+                pipeline::run(generation, call, means).await
             }
             Endpoint::Models => Ok(json(&models::list(&generation))),
             Endpoint::Model(id) => models::one(&generation, &id)

@@ -30,6 +30,13 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Whether its host is a domain, or one below it.
+    pub fn is_below(&self, domain: &str) -> bool {
+        self.host
+            .strip_suffix(domain)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
+
     /// Reads a base URL.
     pub fn parse(url: &str) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|error| format!("not a URL: {error}"))?;

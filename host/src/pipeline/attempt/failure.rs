@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
+use super::refusal;
 use crate::error::ApiError;
 use crate::generation::Provider;
+use crate::ledger::Refused;
 use crate::plugins::words::{self, Kind};
 use crate::plugins::{AdapterError, Fault};
 use crate::upstream::UpstreamError;
@@ -22,6 +24,9 @@ pub struct Failure {
     detail: String,
     retry_after: Option<Duration>,
     blame: Blame,
+    /// What the caller is told where the gateway refused to spend anything.
+    refusal: Option<Box<ApiError>>,
+    is_unsent: bool,
 }
 
 /// Whose doing a failure is.
@@ -42,12 +47,33 @@ impl Failure {
             detail: detail.into(),
             retry_after: None,
             blame: Blame::Provider,
+            refusal: None,
+            is_unsent: false,
         }
+    }
+
+    /// There is no money for the attempt, or nobody can say whether there is.
+    pub fn unpaid(refused: Refused) -> Self {
+        let error = refusal::told(refused);
+        let detail = error.detail.clone().unwrap_or_else(|| error.message.clone());
+        Self {
+            blame: Blame::Gateway,
+            is_unsent: true,
+            ..Self::new(Kind::Other(error.code.to_string()), error.message.clone(), detail)
+        }
+        .with_refusal(error)
     }
 
     /// What the provider said.
     pub fn said(kind: Kind, message: &str) -> Self {
         Self::new(kind, message, message)
+    }
+
+    fn with_refusal(self, error: ApiError) -> Self {
+        Self {
+            refusal: Some(Box::new(error)),
+            ..self
+        }
     }
 
     /// The provider did something that no provider should.
@@ -74,7 +100,14 @@ impl Failure {
             UpstreamError::Broken { .. } => (Kind::Upstream, "the connection to the provider broke"),
             UpstreamError::TooLarge { .. } => (Kind::Upstream, "the provider's answer is too large"),
         };
-        Self::new(kind, message, error.to_string())
+        let is_unsent = matches!(
+            error,
+            UpstreamError::Connect { .. } | UpstreamError::ConnectTimeout { .. }
+        );
+        Self {
+            is_unsent,
+            ..Self::new(kind, message, error.to_string())
+        }
     }
 
     /// The adapter's call brought nothing.
@@ -185,7 +218,17 @@ impl Failure {
 
     /// Whether another candidate may do better.
     pub fn moves_on(&self) -> bool {
-        !matches!(self.kind, Kind::InvalidRequest | Kind::ContentPolicy)
+        // Where nothing can be written down, no other step can be paid for either.
+        let is_out = self
+            .refusal
+            .as_ref()
+            .is_some_and(|refusal| refusal.status.is_server_error());
+        !is_out && !matches!(self.kind, Kind::InvalidRequest | Kind::ContentPolicy)
+    }
+
+    /// Whether the provider got nothing.
+    pub fn is_unsent(&self) -> bool {
+        self.is_unsent
     }
 
     /// Whether it speaks against the provider.
@@ -217,6 +260,9 @@ impl Failure {
 
     /// The caller's error after so many attempts.
     pub fn into_error(self, attempts: usize) -> ApiError {
+        if let Some(refusal) = self.refusal {
+            return *refusal;
+        }
         let message = self.message;
         let too_many = StatusCode::TOO_MANY_REQUESTS;
         let error = match self.kind {

@@ -24,6 +24,7 @@ pub(super) async fn send(
         request_id: &attempt.call.id,
         now_ms: attempt.call.now_ms,
     };
+    attempt.payment.sending();
     let sent = Instant::now();
     if !config.latency.is_zero() {
         tokio::time::sleep(config.latency).await;

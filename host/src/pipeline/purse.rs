@@ -1,0 +1,327 @@
+//! What a request's attempts are paid from: for each, the most that it can cost is held before anything goes out, and what it
+//! came to is booked on every way it can end. Everything that the ledger wants to know of an attempt is put together here.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::Call;
+use super::attempt::Failure;
+use super::decide::Step;
+use crate::budget::Scoped;
+use crate::generation::{Generation, Model, Route};
+use crate::json::{Document, Edit, Limits};
+use crate::ledger::{Hold, Ledger, Settlement, Wish};
+use crate::money::{Nanodollars, Usage};
+use crate::store::{Line, Tags};
+use crate::surfaces::chat::Ask;
+
+/// What an answer is taken to be at most where neither the client nor the catalog says.
+pub(super) const MOST_OUTPUT_TOKENS: u64 = 128_000;
+/// With less output than this an answer that nobody limited is not worth asking for.
+const LEAST_OUTPUT_TOKENS: u64 = 1_024;
+/// A provider that says more than this has been used does not know.
+const IMPLAUSIBLE_TOKENS: u64 = 1_000_000_000;
+/// As deep as a request may be configured to be.
+const LIMITS: Limits = Limits { depth: 512 };
+
+/// One request's.
+#[derive(Debug)]
+pub(super) struct Purse {
+    ledger: Ledger,
+    generation: Arc<Generation>,
+    route: Arc<Route>,
+    call: Arc<Call>,
+    /// Known once policies have decided.
+    labels: OnceLock<Vec<(String, String)>>,
+    warnings: Mutex<Vec<String>>,
+}
+
+/// The money for one attempt. Dropped, it books all that was held, if something was sent.
+#[derive(Debug)]
+pub(super) struct Payment {
+    hold: Hold,
+    purse: Arc<Purse>,
+    model: Arc<Model>,
+    /// The gateway's own guess of the input, for answers that do not say.
+    input: u64,
+    /// The output that the money is enough for, where nobody else limited it.
+    pub(super) output: Option<u64>,
+}
+
+/// Who answers for an attempt's figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is the answer.
+    Serves,
+    /// Something beside the answer: what routing costs.
+    Beside,
+}
+
+impl Purse {
+    pub(super) fn new(ledger: Ledger, generation: Arc<Generation>, route: Arc<Route>, call: Arc<Call>) -> Arc<Self> {
+        Arc::new(Self {
+            ledger,
+            generation,
+            route,
+            call,
+            labels: OnceLock::new(),
+            warnings: Mutex::default(),
+        })
+    }
+
+    /// What policies called the request. Attempts from now on are counted under it.
+    pub(super) fn label(&self, labels: &[(String, String)]) {
+        let mut sorted = labels.to_vec();
+        sorted.sort();
+        let _ = self.labels.set(sorted);
+    }
+
+    /// What the client is to hear of its budgets.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Holds the most that an attempt can cost. What comes back is on disk.
+    pub(super) async fn pay(
+        self: &Arc<Self>,
+        step: &Step,
+        call: &Call,
+        document: &Document,
+    ) -> Result<Payment, Failure> {
+        let model = &step.model;
+        // Policies may have changed what is asked for, and a bound is of what goes out.
+        let edited = (!std::ptr::eq(document, &call.document))
+            .then(|| Ask::read(document).ok())
+            .flatten();
+        let ask = edited.as_ref().unwrap_or(&call.ask);
+        let budgets = self.budgets(model);
+        let bounds = Bounds::of(model, ask, budgets.iter().any(|scoped| scoped.budget.is_hard));
+        let wish = Wish {
+            request: self.call.id.clone(),
+            tags: Arc::new(Tags {
+                provider: model.provider.counted_as.clone(),
+                model: model.counted_as.clone(),
+                ..self.tags()
+            }),
+            budgets,
+            at_most: bounds.at_most,
+            at_least: bounds.at_least,
+            price_version: model.price.as_ref().map(|price| price.version().0),
+            metadata: None,
+        };
+        let hold = self.ledger.reserve(wish).await.map_err(Failure::unpaid)?;
+        if !hold.warnings.is_empty() {
+            let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+            warnings.clone_from(&hold.warnings);
+        }
+        Ok(Payment {
+            output: bounds.output(model, ask, hold.granted),
+            hold,
+            purse: self.clone(),
+            model: model.clone(),
+            input: ask.estimated_input_tokens().into(),
+        })
+    }
+
+    /// Books an answer that was given again: it cost nothing, and saved what it had cost before.
+    pub(super) fn hit(&self, provider: &str, model: &str, saved: Option<Nanodollars>) {
+        let tags = Tags {
+            provider: provider.into(),
+            model: model.into(),
+            ..self.tags()
+        };
+        self.ledger.note(Line {
+            id: 0,
+            at_ms: 0,
+            request: self.call.id.clone(),
+            tags: Arc::new(tags),
+            outcome: "cached".to_owned(),
+            usage: Usage::default(),
+            cost: Some(Nanodollars(0)),
+            ceiling: Nanodollars(0),
+            reference: saved,
+            price_version: 0,
+            is_estimated: false,
+            is_recovered: false,
+            corrects: None,
+            metadata: None,
+        });
+    }
+
+    /// All budgets that an attempt has to fit into.
+    fn budgets(&self, model: &Model) -> Vec<Arc<Scoped>> {
+        let labels = self.labels.get().into_iter().flatten();
+        let labels = labels
+            .filter_map(|label| self.generation.label_budgets.get(label))
+            .flatten();
+        let own = [&self.route.budgets, &model.provider.budgets, &model.budgets];
+        own.into_iter().flatten().chain(labels).cloned().collect()
+    }
+
+    /// What every attempt is counted under.
+    fn tags(&self) -> Tags {
+        Tags {
+            key: "anonymous".into(),
+            team: Arc::default(),
+            organisation: Arc::default(),
+            route: self.route.counted_as.clone(),
+            provider: Arc::default(),
+            model: Arc::default(),
+            labels: self.labels.get().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// What the same tokens would have cost at the route's reference: the model that it names, else the dearest that it
+    /// could have been.
+    fn reference(&self, served: &Model, usage: &Usage) -> Option<Nanodollars> {
+        let cost = |model: &Arc<Model>| model.price.as_ref().map(|price| price.cost(usage));
+        match &self.route.reference {
+            Some(model) => cost(model),
+            None => {
+                let own = served.price.as_ref().map(|price| price.cost(usage));
+                let others = self.route.candidates.iter().filter_map(|(model, _)| cost(model));
+                others.chain(own).max()
+            }
+        }
+    }
+}
+
+/// Between which amounts a hold makes sense.
+struct Bounds {
+    at_most: Nanodollars,
+    at_least: Nanodollars,
+    /// Whether the output is limited by what is granted.
+    is_open: bool,
+}
+
+impl Bounds {
+    fn of(model: &Model, ask: &Ask, has_hard_budget: bool) -> Self {
+        let at_most = ceiling(model, ask, most_output(model, ask)).unwrap_or_default();
+        let is_open = has_hard_budget && ask.max_output_tokens.is_none() && model.price.is_some();
+        let least = most_output(model, ask).min(LEAST_OUTPUT_TOKENS);
+        let at_least = if is_open {
+            ceiling(model, ask, least).unwrap_or_default()
+        } else {
+            at_most
+        };
+        Self {
+            at_most,
+            at_least,
+            is_open,
+        }
+    }
+
+    /// The most output that what was granted is enough for, where it has to be limited.
+    fn output(&self, model: &Model, ask: &Ask, granted: Nanodollars) -> Option<u64> {
+        if !self.is_open {
+            return None;
+        }
+        let (mut enough, mut most) = (0, most_output(model, ask));
+        // No ceiling falls with more output.
+        while enough < most {
+            let middle = most - (most - enough) / 2;
+            if ceiling(model, ask, middle).is_some_and(|ceiling| ceiling <= granted) {
+                enough = middle;
+            } else {
+                most = middle - 1;
+            }
+        }
+        Some(enough)
+    }
+}
+
+fn most_output(model: &Model, ask: &Ask) -> u64 {
+    let most = ask.max_output_tokens.or(model.max_output);
+    most.map_or(MOST_OUTPUT_TOKENS, u64::from)
+}
+
+/// The most that a request can cost at a model with so much output; unknown without a price.
+pub(super) fn ceiling(model: &Model, ask: &Ask, output: u64) -> Option<Nanodollars> {
+    // A part that is no text and no image may be sound.
+    let has_audio = ask.wants_audio || ask.other_parts > 0;
+    let output = output.saturating_mul(ask.choices.into());
+    let price = model.price.as_ref()?;
+    Some(price.dearest(ask.most_input_tokens(model.context), output, has_audio))
+}
+
+impl Payment {
+    /// From now on the provider may have got something.
+    pub(super) fn sending(&self) {
+        self.hold.sending();
+    }
+
+    /// The request, limited to what the money is enough for; `None` where it goes out as it is.
+    pub(super) fn limited(&self, document: &Document) -> Option<Document> {
+        let output = self.output?.to_string();
+        let edit = Edit {
+            pointer: self.model.provider.output_limit(),
+            value: Some(&output),
+        };
+        let text = document.with(&[edit]).ok()?;
+        Document::parse(text.into(), LIMITS).ok()
+    }
+
+    /// The attempt brought nothing that could be used, but for what was counted until then.
+    pub(super) fn failed(self, failure: &Failure, usage: Option<Usage>) {
+        // A provider that answers with an error bills nothing for it.
+        let usage = usage.or_else(|| (failure.status > 0).then(Usage::default));
+        let Some(usage) = usage else {
+            if !failure.is_unsent() {
+                let (word, all) = (failure.word().into_owned(), self.hold.granted);
+                let cost = self.model.price.is_some().then_some(all);
+                self.book(word, Usage::default(), cost, Place::Beside, true);
+            }
+            return;
+        };
+        let cost = self.model.cost(Some(&usage));
+        self.book(failure.word().into_owned(), usage, cost, Place::Beside, false);
+    }
+
+    /// The attempt answered. What nobody said is counted: the input by the gateway's guess, the output by what came.
+    pub(super) fn answered(self, outcome: Option<&str>, usage: Option<Usage>, counted: u64, place: Place) {
+        let is_whole = outcome.is_none();
+        let (usage, is_estimated) = self.plausible(usage, counted, is_whole);
+        let cost = self.model.cost(Some(&usage));
+        let outcome = outcome.unwrap_or("answered").to_owned();
+        self.book(outcome, usage, cost, place, is_estimated);
+    }
+
+    /// What was used, and whether that is the gateway's own figure.
+    fn plausible(&self, usage: Option<Usage>, counted: u64, is_whole: bool) -> (Usage, bool) {
+        let said = usage
+            .filter(|usage| usage.all() <= IMPLAUSIBLE_TOKENS)
+            .unwrap_or_default();
+        let input = if said.all_input() == 0 { self.input } else { said.input };
+        let has_output = said.output > 0 && (is_whole || said.output >= counted);
+        let output = if has_output {
+            said.output
+        } else {
+            said.output.max(counted)
+        };
+        let usage = Usage { input, output, ..said };
+        (usage, !is_whole || usage != said)
+    }
+
+    fn book(self, outcome: String, usage: Usage, cost: Option<Nanodollars>, place: Place, is_estimated: bool) {
+        let reference = match place {
+            Place::Serves => self.purse.reference(&self.model, &usage),
+            Place::Beside => Some(Nanodollars(0)),
+        };
+        self.hold.settle(Settlement {
+            outcome,
+            usage,
+            cost,
+            reference,
+            is_estimated,
+        });
+    }
+}
+
+impl crate::generation::Provider {
+    /// Where the most tokens of output stand in a request to it.
+    fn output_limit(&self) -> &'static str {
+        match &self.way {
+            crate::generation::Way::Remote(remote) => remote.output_limit,
+            crate::generation::Way::Simulated(_) => "/max_completion_tokens",
+        }
+    }
+}

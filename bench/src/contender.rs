@@ -1,4 +1,4 @@
-//! Who is measured, and how each is started: the floor, nginx, and the gateway in three settings. `direct` is nobody: the
+//! Who is measured, and how each is started: the floor, nginx, and the gateway in four settings. `direct` is nobody: the
 //! load speaks to the mock upstream itself, which shows that neither of the two is the bottleneck.
 
 use std::net::{SocketAddr, TcpListener};
@@ -27,8 +27,10 @@ pub(crate) enum Contender {
     Floor,
     /// nginx with one worker.
     Nginx,
-    /// The gateway without policies.
+    /// The gateway without policies and without a ledger.
     Pointsman,
+    /// The gateway without policies, with a budget, and a ledger that is on disk before a call goes out.
+    PointsmanLedger,
     /// The gateway with three policies, each call on a fresh store.
     PointsmanFresh,
     /// The gateway with three policies on warm instances.
@@ -53,6 +55,7 @@ impl Contender {
             Self::Floor => "floor",
             Self::Nginx => "nginx",
             Self::Pointsman => "pointsman",
+            Self::PointsmanLedger => "pointsman-ledger",
             Self::PointsmanFresh => "pointsman-fresh",
             Self::PointsmanWarm => "pointsman-warm",
         }
@@ -63,7 +66,7 @@ impl Contender {
         match self {
             Self::Direct | Self::Floor => None,
             Self::Nginx => nginx::missing(),
-            Self::Pointsman | Self::PointsmanFresh | Self::PointsmanWarm => gateway::missing(),
+            Self::Pointsman | Self::PointsmanLedger | Self::PointsmanFresh | Self::PointsmanWarm => gateway::missing(),
         }
     }
 
@@ -93,11 +96,10 @@ impl Contender {
                 Ok(command)
             }
             Self::Nginx => nginx::command(listen, upstream, folder),
-            Self::Pointsman => gateway::command(gateway::Policies::None, listen, free_address()?, upstream, folder),
-            Self::PointsmanFresh => {
-                gateway::command(gateway::Policies::Fresh, listen, free_address()?, upstream, folder)
-            }
-            Self::PointsmanWarm => gateway::command(gateway::Policies::Warm, listen, free_address()?, upstream, folder),
+            Self::Pointsman => gateway::command(gateway::Kind::Plain, listen, free_address()?, upstream, folder),
+            Self::PointsmanLedger => gateway::command(gateway::Kind::Ledger, listen, free_address()?, upstream, folder),
+            Self::PointsmanFresh => gateway::command(gateway::Kind::Fresh, listen, free_address()?, upstream, folder),
+            Self::PointsmanWarm => gateway::command(gateway::Kind::Warm, listen, free_address()?, upstream, folder),
         }
     }
 }

@@ -9,11 +9,13 @@ use anyhow::{Context, Result};
 
 use crate::wire;
 
-/// Which policies the route has.
+/// What the gateway does beside forwarding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Policies {
-    /// None: the gateway's own cost.
-    None,
+pub(crate) enum Kind {
+    /// Nothing: no policy, no ledger.
+    Plain,
+    /// No policy; every call is reserved against a budget and booked.
+    Ledger,
     /// Keyword, complexity and weighted, each call on a fresh store: the default.
     Fresh,
     /// The same three on instances that are kept between calls.
@@ -32,14 +34,14 @@ pub(crate) fn missing() -> Option<String> {
 /// Writes a configuration into `folder` and says how to start the gateway with it. What it keeps between runs (the compile
 /// cache among it) lies in the same folder: a new folder makes a cold start.
 pub(crate) fn command(
-    policies: Policies,
+    kind: Kind,
     listen: SocketAddr,
     admin: SocketAddr,
     upstream: SocketAddr,
     folder: &Path,
 ) -> Result<Command> {
     let file = folder.join("pointsman.toml");
-    std::fs::write(&file, configuration(policies, listen, admin, upstream))
+    std::fs::write(&file, configuration(kind, listen, admin, upstream))
         .with_context(|| format!("writing {}", file.display()))?;
     let mut command = Command::new(program()?);
     command.arg("serve").arg("--config").arg(&file);
@@ -47,11 +49,15 @@ pub(crate) fn command(
     Ok(command)
 }
 
-fn configuration(policies: Policies, listen: SocketAddr, admin: SocketAddr, upstream: SocketAddr) -> String {
-    let (names, settings) = match policies {
-        Policies::None => ("[]", String::new()),
-        Policies::Fresh => (THREE, three_policies(r#""fresh""#)),
-        Policies::Warm => (THREE, three_policies("{ warm = 4 }")),
+fn configuration(kind: Kind, listen: SocketAddr, admin: SocketAddr, upstream: SocketAddr) -> String {
+    let (names, settings) = match kind {
+        Kind::Plain => ("[]", String::new()),
+        Kind::Ledger => (
+            "[]",
+            "budget = { limit_usd = 1_000_000, period = \"month\" }\n".to_owned(),
+        ),
+        Kind::Fresh => (THREE, three_policies(r#""fresh""#)),
+        Kind::Warm => (THREE, three_policies("{ warm = 4 }")),
     };
     format!(
         r#"[server]
@@ -60,6 +66,7 @@ listen = "{listen}"
 listen = "{admin}"
 [store]
 path = "data"
+ledger = {has_ledger}
 
 [providers.mock]
 adapter = "openai"
@@ -82,6 +89,7 @@ tags = ["small"]
 candidates = ["mock/large", "mock/small"]
 policies = {names}
 {settings}"#,
+        has_ledger = kind == Kind::Ledger,
         route = wire::MODEL,
     )
 }

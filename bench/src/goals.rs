@@ -1,6 +1,6 @@
 //! The goals that the gateway is held to, most of them as multiples of the floor measured in the same run.
 
-use crate::contender::Contender::{self, Floor, Pointsman, PointsmanFresh, PointsmanWarm};
+use crate::contender::Contender::{self, Floor, Pointsman, PointsmanFresh, PointsmanLedger, PointsmanWarm};
 use crate::results::{Figure, Results};
 use crate::scenario::Scenario;
 
@@ -11,6 +11,10 @@ enum Against {
     TimesFloor,
     /// The figure less the floor's.
     OverFloor(&'static str),
+    /// The figure less that of the gateway without a ledger.
+    OverPlain(&'static str),
+    /// The figure of the gateway without a ledger divided by this one: for what is better when it is more.
+    FewerThanPlain,
     /// The figure itself.
     Itself(&'static str),
 }
@@ -40,8 +44,8 @@ pub(crate) struct Verdict {
 
 #[rustfmt::skip]
 const GOALS: &[Goal] = {
-    use Against::{Itself, OverFloor, TimesFloor};
-    use Scenario::{C1, C64, Open1000, Prompt32k, Start, Stream, Stream10ms};
+    use Against::{FewerThanPlain, Itself, OverFloor, OverPlain, TimesFloor};
+    use Scenario::{C1, C64, Open500, Open1000, Prompt32k, Start, Stream, Stream10ms};
     &[
         Goal { what: "CPU per request, 64 connections, no policy", contender: Pointsman, scenario: C64, figure: |s| s.cpu_us, against: TimesFloor, most: 2.0 },
         Goal { what: "… three policies, warm instances", contender: PointsmanWarm, scenario: C64, figure: |s| s.cpu_us, against: TimesFloor, most: 3.2 },
@@ -52,6 +56,8 @@ const GOALS: &[Goal] = {
         Goal { what: "32 KB prompt, CPU per request, no policy", contender: Pointsman, scenario: Prompt32k, figure: |s| s.cpu_us, against: TimesFloor, most: 4.0 },
         Goal { what: "stream, 50 events back to back, CPU per stream", contender: Pointsman, scenario: Stream, figure: |s| s.cpu_us, against: TimesFloor, most: 0.6 },
         Goal { what: "stream, 50 events 10 ms apart, CPU per stream", contender: Pointsman, scenario: Stream10ms, figure: |s| s.cpu_us, against: TimesFloor, most: 1.3 },
+        Goal { what: "ledger on, 500/s, p50", contender: PointsmanLedger, scenario: Open500, figure: |s| s.p50_us, against: OverPlain("µs"), most: 150.0 },
+        Goal { what: "ledger on, requests/s, 64 connections", contender: PointsmanLedger, scenario: C64, figure: |s| s.per_second, against: FewerThanPlain, most: 1.25 },
         Goal { what: "resident memory, idle, three policies", contender: PointsmanFresh, scenario: Start, figure: |s| s.idle_mib, against: Itself("MiB"), most: 28.0 },
         Goal { what: "start to the first 200, three policies, compile cache", contender: PointsmanFresh, scenario: Start, figure: |s| s.start_ms, against: Itself("ms"), most: 70.0 },
         Goal { what: "… without the compile cache", contender: PointsmanFresh, scenario: Start, figure: |s| s.cold_start_ms, against: Itself("ms"), most: 1500.0 },
@@ -77,9 +83,12 @@ impl Goal {
     fn value(&self, results: &Results) -> Option<f64> {
         let value = results.median(self.scenario, self.contender, self.figure)?;
         let floor = || results.median(self.scenario, Floor, self.figure);
+        let plain = || results.median(self.scenario, Pointsman, self.figure);
         match self.against {
             Against::TimesFloor => floor().filter(|floor| *floor > 0.0).map(|floor| value / floor),
             Against::OverFloor(_) => floor().map(|floor| value - floor),
+            Against::OverPlain(_) => plain().map(|plain| value - plain),
+            Against::FewerThanPlain => plain().filter(|_| value > 0.0).map(|plain| plain / value),
             Against::Itself(_) => Some(value),
         }
     }
@@ -90,6 +99,8 @@ impl Against {
         match self {
             Self::TimesFloor => format!("{value:.2}× the floor"),
             Self::OverFloor(unit) => format!("{value:.0} {unit} over the floor"),
+            Self::OverPlain(unit) => format!("{value:.0} {unit} over the gateway without it"),
+            Self::FewerThanPlain => format!("{value:.2}× fewer than without it"),
             Self::Itself(unit) => format!("{value:.0} {unit}"),
         }
     }

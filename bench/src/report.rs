@@ -96,8 +96,13 @@ fn closed_columns() -> Vec<Column> {
 }
 
 fn open_columns() -> Vec<Column> {
-    use Scenario::{Open100, Open1000, Open4000};
-    let rates = [(Open100, "100/s"), (Open1000, "1000/s"), (Open4000, "4000/s")];
+    use Scenario::{Open100, Open500, Open1000, Open4000};
+    let rates = [
+        (Open100, "100/s"),
+        (Open500, "500/s"),
+        (Open1000, "1000/s"),
+        (Open4000, "4000/s"),
+    ];
     let mut columns = Vec::new();
     for (scenario, name) in rates {
         columns.extend(percentiles(name, scenario));

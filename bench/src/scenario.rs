@@ -30,6 +30,8 @@ pub(crate) enum Scenario {
     C64,
     /// Open loop, 100 requests a second.
     Open100,
+    /// Open loop, 500 requests a second.
+    Open500,
     /// Open loop, 1,000 requests a second.
     Open1000,
     /// Open loop, 4,000 requests a second.
@@ -65,6 +67,7 @@ impl Scenario {
             Self::C16 => "c16",
             Self::C64 => "c64",
             Self::Open100 => "open100",
+            Self::Open500 => "open500",
             Self::Open1000 => "open1000",
             Self::Open4000 => "open4000",
             Self::Prompt32k => "prompt32k",
@@ -99,6 +102,7 @@ impl Scenario {
             Self::C16 => closed(16, SMALL_PROMPT, None),
             Self::C64 => closed(64, SMALL_PROMPT, None),
             Self::Open100 => open(100),
+            Self::Open500 => open(500),
             Self::Open1000 => open(1000),
             Self::Open4000 => open(4000),
             Self::Prompt32k => closed(16, LARGE_PROMPT, None),

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::HeaderMap;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::cache::Cache;
 use crate::error::ApiError;
@@ -84,9 +85,37 @@ pub async fn run(generation: Arc<Generation>, call: Arc<Call>, means: Means<'_>)
         .resolve(&call.ask.model)
         .ok_or_else(|| ApiError::unknown_model(&call.ask.model))?;
     let label = route.label.clone();
-    serve(generation, route, call, means)
-        .await
-        .map_err(|error| ApiError { route: label, ..error })
+    let permit = (route.config.outlives_client && !call.ask.is_stream).then(|| OUTLIVING.try_acquire().ok());
+    let served = match permit.flatten() {
+        Some(permit) => outliving(generation, route, call, means, permit).await,
+        None => serve(generation, route, call, means).await,
+    };
+    served.map_err(|error| ApiError { route: label, ..error })
+}
+
+/// Answers that are waited for though their clients may have gone; beyond them, a disconnect cancels.
+static OUTLIVING: Semaphore = Semaphore::const_new(64);
+
+/// Serves in a task of its own, which a disconnect does not reach.
+async fn outliving(
+    generation: Arc<Generation>,
+    route: Arc<Route>,
+    call: Arc<Call>,
+    means: Means<'_>,
+    permit: SemaphorePermit<'static>,
+) -> Result<Answer, ApiError> {
+    let (meter, cache, ledger) = (means.meter.clone(), means.cache.clone(), means.ledger.clone());
+    let task = tokio::spawn(async move {
+        let _permit = permit;
+        let means = Means {
+            meter: &meter,
+            cache: &cache,
+            ledger: &ledger,
+        };
+        serve(generation, route, call, means).await
+    });
+    let ended = task.await;
+    ended.unwrap_or_else(|_| Err(ApiError::internal("a request panicked")))
 }
 
 async fn serve(

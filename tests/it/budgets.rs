@@ -1,6 +1,7 @@
 //! Budgets hold whatever comes at once, every call is booked once, and what the caller hears says what to do.
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use tests::config::{openai, route};
 use tests::{Answer, FakeProvider, Gate, Gateway};
@@ -34,15 +35,99 @@ async fn of_two_hundred_at_once_as_many_are_served_as_the_budget_reaches_for() {
     let limit = usd(ceiling(&ask()) * 10);
     let gateway = with_budget(&provider, &format!("{{ limit_usd = {limit}, period = \"month\" }}")).await;
     let client = gateway.data();
-    let asking = tokio::spawn(async move { join_all((0..200).map(|_| async { client.chat(&ask()).await })).await });
-    provider.until(|journal| journal.len() == 10).await;
-    (0..10).for_each(|_| gate.open());
-    let replies = asking.await.unwrap();
-    let served = replies.iter().filter(|reply| reply.status == 200).count();
-    assert_eq!(served, 10);
-    for refused in replies.iter().filter(|reply| reply.status != 200) {
+    let mut asking: FuturesUnordered<_> = (0..200).map(|_| async { client.chat(&ask()).await }).collect();
+    // None is served while the gate is shut, so that those who come first are all those who are refused.
+    for _ in 0..190 {
+        let refused = asking.next().await.unwrap();
         refused.refused(429, "budget_exceeded");
         assert_eq!(refused.header("x-should-retry"), Some("false"));
     }
+    (0..10).for_each(|_| gate.open());
+    while let Some(reply) = asking.next().await {
+        assert_eq!(reply.status, 200);
+    }
     assert_eq!(provider.journal().len(), 10);
+}
+
+#[tokio::test]
+async fn a_call_without_a_limit_is_limited_to_what_the_budget_affords() {
+    let provider = FakeProvider::chatting([Answer::chat("hello"), Answer::chat("hello")]).await;
+    let mut body = ask();
+    body.as_object_mut().unwrap().remove("max_tokens");
+    // 2,000 tokens of output, and what the input can cost at most.
+    let limit = usd(body.to_string().len() as u64 * 1_000 + 2_000 * 2_000);
+    let gateway = with_budget(&provider, &format!("{{ limit_usd = {limit}, period = \"total\" }}")).await;
+    assert_eq!(gateway.data().chat(&body).await.status, 200);
+    assert_eq!(provider.journal()[0].json()["max_tokens"], 2_000);
+    // Where the client sets a limit, it is the limit.
+    assert_eq!(gateway.data().chat(&ask()).await.status, 200);
+    assert_eq!(provider.journal()[1].json()["max_tokens"], 100);
+}
+
+#[tokio::test]
+async fn without_a_budget_nothing_is_put_into_a_request() {
+    let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
+    let gateway = Gateway::start(&(openai("p1", &provider.url()) + &route("auto", &["p1"], ""))).await;
+    let mut body = ask();
+    body.as_object_mut().unwrap().remove("max_tokens");
+    assert_eq!(gateway.data().chat(&body).await.status, 200);
+    assert_eq!(provider.only().json().get("max_tokens"), None);
+}
+
+#[tokio::test]
+async fn a_budget_refuses_a_model_that_nobody_knows_the_price_of_and_takes_another() {
+    let (first, second) = (
+        FakeProvider::chatting([]).await,
+        FakeProvider::chatting([Answer::chat("hello")]).await,
+    );
+    let unpriced = openai("p1", &first.url()).replace("price = {", "tags = [] # {");
+    let more = "budget = { limit_usd = 1, period = \"day\" }";
+    let config =
+        unpriced + &openai("p2", &second.url()) + &route("auto", &["p1", "p2"], more) + &route("only", &["p1"], more);
+    let gateway = Gateway::start(&config).await;
+    let reply = gateway.data().chat(&ask()).await;
+    assert_eq!(
+        (reply.status, reply.header("x-pointsman-model")),
+        (200, Some("p2/model"))
+    );
+    let mut only = ask();
+    only["model"] = json!("only");
+    let refused = gateway.data().chat(&only).await;
+    refused.refused(403, "model_not_priced");
+    assert_eq!(refused.header("x-should-retry"), Some("false"));
+    assert_eq!(first.journal().len(), 0);
+}
+
+#[tokio::test]
+async fn what_was_spent_is_known_to_the_next_process() {
+    let provider = FakeProvider::chatting([Answer::chat("hello"), Answer::chat("hello")]).await;
+    let limit = usd(ceiling(&ask()) + 1);
+    let gateway = with_budget(&provider, &format!("{{ limit_usd = {limit}, period = \"month\" }}")).await;
+    assert_eq!(gateway.data().chat(&ask()).await.status, 200);
+    gateway.data().chat(&ask()).await.refused(429, "budget_exceeded");
+    let home = gateway.home().clone();
+    assert!(gateway.stop().await.success());
+    let gateway = Gateway::start_in(home).await;
+    let refused = gateway.data().chat(&ask()).await;
+    let message = refused.refused(429, "budget_exceeded");
+    assert!(message.contains("it begins anew at"), "{message}");
+    assert_eq!(provider.journal().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_waits_for_any_more_may_be_finished_to_learn_what_it_cost() {
+    let gate = Gate::shut();
+    let provider = FakeProvider::chatting([Answer::chat("hello").held(&gate)]).await;
+    let route = route("auto", &["p1"], "on_disconnect = \"finish\"");
+    let gateway = Gateway::start(&(openai("p1", &provider.url()) + &route)).await;
+    let client = gateway.data();
+    let waiting = tokio::spawn(async move { client.chat(&ask()).await });
+    provider.until(|journal| journal.len() == 1).await;
+    waiting.abort();
+    gate.open();
+    let line = "pointsman_ledger_lines_total";
+    while gateway.metric(line).await < 1.0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(gateway.metric("pointsman_ledger_estimated_lines_total").await, 0.0);
 }

@@ -21,6 +21,8 @@ pub struct RouteConfig {
     pub cache: Option<CacheRule>,
     /// The model that answers are compared with, to say what routing saved.
     pub reference: Option<String>,
+    /// Whether an answer that is not streamed is waited for when its client has gone, to learn what it cost.
+    pub outlives_client: bool,
     /// Attempts after the first.
     pub retries: u32,
     /// Up to the whole answer of one attempt.
@@ -52,6 +54,7 @@ impl RouteConfig {
             budgets: Vec::new(),
             cache: None,
             reference: None,
+            outlives_client: false,
             retries: 0,
             timeout: Duration::from_secs(600),
             first_token_timeout: Duration::from_secs(60),
@@ -122,6 +125,7 @@ fn route(
         budgets: budgets::read(&section),
         cache: cache::of_route(section.section("cache"), cache),
         reference: reference(&section, models),
+        outlives_client: outlives_client(&section),
         retries: section.number("retries", 0..=16).unwrap_or(2) as u32,
         timeout: milliseconds("timeout_ms", 600_000),
         first_token_timeout: milliseconds("first_token_timeout_ms", 60_000),
@@ -129,6 +133,17 @@ fn route(
     };
     section.finish();
     route
+}
+
+/// `on_disconnect = "cancel"` or `"finish"`.
+fn outlives_client(section: &Section<'_>) -> bool {
+    let Some((word, span)) = section.string("on_disconnect") else {
+        return false;
+    };
+    if word != "cancel" && word != "finish" {
+        section.note(span, format!("`on_disconnect` is `cancel` or `finish`, not `{word}`"));
+    }
+    word == "finish"
 }
 
 /// A model of the catalog.

@@ -23,6 +23,17 @@ pub trait Store: Send {
     /// outcome is unknown may be offered again.
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
 
+    /// Keeps a batch, too, though it need not wait for the disk: the process may end at once, and it is kept. The machine
+    /// may not, until the next `commit` or `sync` has returned.
+    fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.commit(batch)
+    }
+
+    /// Returns when all that was appended is on disk.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Holds that nobody has resolved, and the first number that neither a hold nor a line has had.
     fn open_holds(&self) -> Result<(Vec<Hold>, u64), StoreError>;
 

@@ -18,6 +18,8 @@ use crate::telemetry::LedgerMeter;
 const MOST: usize = 1_024;
 /// How often a store that failed is tried again.
 const RETRY: Duration = Duration::from_millis(250);
+/// How long what an attempt came to may be missing after a loss of power: it would be booked at what was held.
+const SYNC: Duration = Duration::from_millis(50);
 /// How often what is old is looked for.
 const SWEEP: Duration = Duration::from_secs(30);
 /// Lines that wait for a store that failed. Beyond them, nothing more is spent.
@@ -35,6 +37,8 @@ pub(super) struct Writer {
     store: Option<Box<dyn Store>>,
     tried: Instant,
     swept: Instant,
+    /// Since when something is kept that is not on disk.
+    unsynced: Option<Instant>,
     book: Book,
 }
 
@@ -43,6 +47,13 @@ enum Answer {
     Granted(Granted, oneshot::Sender<Result<Hold, Refused>>),
     Kept(oneshot::Sender<Result<(), StoreError>>),
     Done(oneshot::Sender<()>),
+}
+
+impl Answer {
+    /// Whether somebody wants to hear that it is on disk.
+    fn waits(&self) -> bool {
+        matches!(self, Self::Kept(_) | Self::Done(_))
+    }
 }
 
 impl Writer {
@@ -70,6 +81,7 @@ impl Writer {
             store: Some(store),
             tried: Instant::now(),
             swept: Instant::now(),
+            unsynced: None,
             book,
         })
     }
@@ -102,7 +114,11 @@ impl Writer {
     }
 
     fn patience(&self) -> Duration {
-        if self.store.is_some() { SWEEP } else { RETRY }
+        match (&self.store, self.unsynced) {
+            (None, _) => RETRY,
+            (Some(_), Some(since)) => SYNC.saturating_sub(since.elapsed()),
+            (Some(_), None) => SWEEP,
+        }
     }
 
     fn take(&mut self, message: Message, now_ms: u64, answers: &mut Vec<Answer>) {
@@ -146,11 +162,22 @@ impl Writer {
             return self.answer(answers, false);
         };
         let batch = std::mem::take(&mut self.book.batch);
-        if batch.is_empty() {
-            return self.answer(answers, true);
-        }
+        // What an attempt came to need not wait for the disk: its hold is there.
+        let waits = !batch.holds.is_empty() || answers.iter().any(Answer::waits);
+        let is_due = self.unsynced.is_some_and(|since| since.elapsed() >= SYNC);
         let began = Instant::now();
-        match store.commit(&batch) {
+        let kept = match (batch.is_empty(), waits) {
+            (true, _) if self.unsynced.is_some() && (waits || is_due) => store.sync(),
+            (true, _) => return self.answer(answers, true),
+            (false, true) => store.commit(&batch),
+            (false, false) => store.append(&batch),
+        };
+        self.unsynced = match &self.unsynced {
+            _ if waits || batch.is_empty() => None,
+            Some(since) => Some(*since),
+            None => Some(began),
+        };
+        match kept {
             Ok(()) => {
                 let estimated = batch.lines.iter().filter(|line| line.is_estimated).count();
                 self.meter.committed(began.elapsed(), batch.lines.len(), estimated);

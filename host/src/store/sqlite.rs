@@ -29,6 +29,8 @@ pub struct Sqlite {
     known_tags: HashMap<std::sync::Arc<Tags>, i64>,
     /// The sums that were written last, as they stand.
     recent_sums: HashMap<write::Bucket, Sums>,
+    /// Whether a commit waits for the disk, as the connection is set now.
+    waits: bool,
 }
 
 impl Sqlite {
@@ -75,6 +77,25 @@ impl Sqlite {
         backup.run_to_completion(1_000, Duration::ZERO, None).map_err(failed)
     }
 
+    /// In the log either way; on disk, too, where the caller waits for that. A log is synced as a whole, so that what was
+    /// kept without waiting is on disk with the next that waits.
+    fn keep(&mut self, batch: &Batch, waits: bool) -> Result<(), StoreError> {
+        if self.waits != waits {
+            let level = if waits { "FULL" } else { "NORMAL" };
+            self.connection
+                .pragma_update(None, "synchronous", level)
+                .map_err(failed)?;
+            self.waits = waits;
+        }
+        let outcome = self.write(batch);
+        if outcome.is_err() {
+            // What is on disk now, nobody knows; what was remembered of it is of no use.
+            self.known_tags.clear();
+            self.recent_sums.clear();
+        }
+        outcome
+    }
+
     fn over(connection: Connection, path: PathBuf) -> Self {
         connection.set_prepared_statement_cache_capacity(32);
         Self {
@@ -82,6 +103,7 @@ impl Sqlite {
             path,
             known_tags: HashMap::new(),
             recent_sums: HashMap::new(),
+            waits: true,
         }
     }
 }
@@ -115,13 +137,18 @@ fn failed(error: rusqlite::Error) -> StoreError {
 
 impl Store for Sqlite {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let outcome = self.write(batch);
-        if outcome.is_err() {
-            // What is on disk now, nobody knows; what was remembered of it is of no use.
-            self.known_tags.clear();
-            self.recent_sums.clear();
-        }
-        outcome
+        self.keep(batch, true)
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.keep(batch, false)
+    }
+
+    /// A checkpoint syncs the log before it reads it, and leaves the next commits a short one.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+            .map_err(failed)
     }
 
     fn open_holds(&self) -> Result<(Vec<Hold>, u64), StoreError> {

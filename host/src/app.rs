@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::cache::Cache;
 use crate::generation::Generation;
+use crate::keys::Keys;
 use crate::ledger::Ledger;
 use crate::plugins::{Engine, StateStore};
 use crate::reports::{Handle, Status};
@@ -23,6 +24,8 @@ pub struct App {
     pub state: StateStore,
     /// What was seen of models.
     pub health: Registry,
+    /// Who may call.
+    pub keys: Keys,
     /// Metrics.
     pub meter: Meter,
     /// Answers that were kept.
@@ -47,6 +50,7 @@ impl App {
             engine,
             state: StateStore::default(),
             health: Registry::default(),
+            keys: Keys::default(),
             meter,
             ledger,
             alive: Arc::default(),
@@ -63,6 +67,7 @@ impl App {
 
     /// Puts a generation in service. Requests under way keep the one they have.
     pub fn swap(&self, generation: Generation) {
+        self.keys.declare(&generation.config.keys);
         self.current.store(Some(Arc::new(generation)));
     }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod keys;
 mod ledger;
 mod plugin;
 mod serve;
@@ -59,6 +60,9 @@ enum Command {
         after_help = "Examples:\n  pointsman explain request.json\n  pointsman explain requests.jsonl > decisions.jsonl\n\nA request is a chat completion's body, or {\"body\": {…}, \"id\": \"…\", \"headers\": {…}, \"now_ms\": 0}. The id decides\nwhat is left to chance; without one it is made from the body, so that the same request is explained the same way."
     )]
     Explain(explain::Options),
+    /// Make keys for callers, and end them
+    #[command(subcommand, after_help = "Example:\n  pointsman keys hash")]
+    Keys(keys::KeysCommand),
     /// Work on plugins
     #[command(
         subcommand,
@@ -86,6 +90,7 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Serve => serve::run(config).await.map(|served| ledger = served),
         Command::Check { print } => check::run(config, print).await,
         Command::Explain(options) => explain::run(config, &options).await,
+        Command::Keys(command) => keys::run(config, &command),
         Command::Plugin(command) => plugin::run(config, &command).await,
     };
     let code = match result {

@@ -7,11 +7,14 @@ mod budgets;
 mod cache;
 pub mod defaults;
 mod interpolate;
+mod key_hash;
+mod keys;
 mod models;
 mod policies;
 mod providers;
 pub mod reader;
 mod routes;
+mod server;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,11 +23,14 @@ use std::time::Duration;
 
 pub use cache::{CacheConfig, CacheRule, CacheScope};
 pub use interpolate::Secret;
+pub use key_hash::KeyHash;
+pub use keys::{ANONYMOUS, Allowance, KeyConfig, KeysConfig, PepperConfig, RateLimits, TeamConfig, parse_time};
 pub use models::{Abilities, ModelConfig};
 pub use policies::{Expectation, PolicyConfig, PolicyFile, PolicyTest};
 pub use providers::{ComponentRef, ProviderConfig, SimulatedConfig};
 use reader::{Mistake, Reader, Section};
 pub use routes::{RouteCandidate, RouteConfig};
+pub use server::ServerConfig;
 use thiserror::Error;
 
 use crate::budget::Budget;
@@ -57,6 +63,8 @@ pub struct Config {
     pub policies: BTreeMap<String, PolicyConfig>,
     /// By name.
     pub routes: BTreeMap<String, RouteConfig>,
+    /// Who may call.
+    pub keys: KeysConfig,
     /// Budgets of labels that policies set, by label and value.
     pub labels: BTreeMap<(String, String), Vec<Budget>>,
     /// What is odd but not wrong; shown at every load.
@@ -87,31 +95,6 @@ impl Config {
             .map(|(name, _)| name)
             .collect()
     }
-}
-
-/// `[server]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerConfig {
-    /// Where clients connect.
-    pub listen: SocketAddr,
-    /// Largest request body; beyond it 413.
-    pub body_bytes: usize,
-    /// Largest head of a request; beyond it 431.
-    pub header_bytes: usize,
-    /// Most header fields; beyond it 431.
-    pub header_count: usize,
-    /// Deepest nesting of a request's JSON; beyond it 400.
-    pub json_depth: usize,
-    /// Request headers, beside the built-in ones, that policies may read.
-    pub policy_headers: Vec<String>,
-    /// How long a request's head may take.
-    pub head: Duration,
-    /// How long a client may take to ask for more of a stream that has more.
-    pub stall: Duration,
-    /// How long requests under way may take after the signal to stop.
-    pub drain: Duration,
-    /// One log line for every request.
-    pub access_log: bool,
 }
 
 /// `[admin]`
@@ -282,9 +265,16 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
     let policies = policies::read(root, &context, &models);
     let cache = cache::read(root.section("cache"));
     let routes = routes::read(root, &models, &policies, cache.rule);
+    let (server, pepper) = server::read(root.section("server"), base);
     let (store, ledger) = store(root.section("store"), base);
+    let known = keys::Known {
+        providers: &providers,
+        models: &models,
+        routes: &routes,
+    };
+    let keys = keys::read(root, known, pepper, &store, &mut warnings);
     let config = Config {
-        server: server(root.section("server")),
+        server,
         admin: AdminConfig {
             listen: listen(root.section("admin"), 8081),
         },
@@ -298,33 +288,11 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         models,
         policies,
         routes,
+        keys,
         labels: labels(root),
         warnings,
     };
     root.finish_ref();
-    config
-}
-
-fn server(section: Section<'_>) -> ServerConfig {
-    let bytes = |key, default: u64, most| section.number(key, 1..=most).unwrap_or(default) as usize;
-    let time = |key, default| Duration::from_millis(section.number(key, 1..=3_600_000).unwrap_or(default));
-    let config = ServerConfig {
-        listen: address(&section, 8080),
-        body_bytes: bytes("body_bytes", 10 << 20, 1 << 30),
-        header_bytes: bytes("header_bytes", 32 << 10, 64 << 10),
-        header_count: bytes("header_count", 100, 100),
-        json_depth: bytes("json_depth", 64, 512),
-        policy_headers: section
-            .strings("policy_headers")
-            .into_iter()
-            .map(|(name, _)| name.to_ascii_lowercase())
-            .collect(),
-        head: time("head_ms", 60_000),
-        stall: time("stall_ms", 120_000),
-        drain: Duration::from_millis(section.number("drain_ms", 0..=3_600_000).unwrap_or(30_000)),
-        access_log: section.flag("access_log", false),
-    };
-    section.finish();
     config
 }
 

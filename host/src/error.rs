@@ -95,6 +95,24 @@ impl ApiError {
         .with_param("model")
     }
 
+    /// The request has no key that is accepted here: 401.
+    pub fn unauthenticated(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "invalid_request_error",
+            "invalid_api_key",
+            message,
+        )
+    }
+
+    /// The key is good, and this is not for it: 403.
+    pub fn permission_denied(message: impl Into<String>) -> Self {
+        Self {
+            should_retry: Some(false),
+            ..Self::new(StatusCode::FORBIDDEN, "permission_error", "permission_denied", message)
+        }
+    }
+
     /// A policy's own refusal. The status is one of 400 to 599, as the plugin boundary has checked.
     pub fn rejected(status: u16, code: String, message: String, retry_after: Option<Duration>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);

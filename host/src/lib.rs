@@ -19,6 +19,7 @@ pub mod generation;
 pub mod surfaces;
 
 pub mod cache;
+pub mod keys;
 pub mod plugins;
 pub mod upstream;
 

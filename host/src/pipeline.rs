@@ -30,6 +30,7 @@ use crate::cache::Cache;
 use crate::error::ApiError;
 use crate::generation::{Generation, Route};
 use crate::json::Document;
+use crate::keys::Caller;
 use crate::ledger::Ledger;
 use crate::plugins::Models;
 use crate::surfaces::chat::Ask;
@@ -59,6 +60,8 @@ pub struct Call {
     pub ask: Ask,
     /// Headers that policies may read beside the built-in ones.
     pub policy_headers: Vec<String>,
+    /// Whose request it is.
+    pub caller: Arc<Caller>,
 }
 
 /// What outlives every generation, and every request uses.
@@ -81,6 +84,7 @@ impl Call {
 
 /// Serves a call: which models may, which shall, and the first of those that does.
 pub async fn run(generation: Arc<Generation>, call: Arc<Call>, means: Means<'_>) -> Result<Answer, ApiError> {
+    call.caller.check_name(&call.ask.model)?;
     let route = generation
         .resolve(&call.ask.model)
         .ok_or_else(|| ApiError::unknown_model(&call.ask.model))?;
@@ -126,9 +130,17 @@ async fn serve(
 ) -> Result<Answer, ApiError> {
     let wish = cached::wish(&call.headers)?;
     let Means { meter, cache, ledger } = means;
+    let admission = call.caller.admit(facts::expected_tokens(&call.ask))?;
     let purse = Purse::new(ledger.clone(), generation.clone(), route.clone(), call.clone());
-    let mut account = Account::open(generation.clone(), route.clone(), call.clone(), meter.clone(), purse);
-    let offer = candidates::offer(&route, &call.ask)?;
+    let mut account = Account::open(
+        generation.clone(),
+        route.clone(),
+        call.clone(),
+        meter.clone(),
+        purse,
+        admission,
+    );
+    let offer = candidates::offer(&route, &call)?;
     let asking = Asking::of(&generation, &route, &call, account.bill());
     let models = asking.clone().map(|asking| asking as Arc<dyn Models>);
     let decided = decide::chain(&route, &call, offer, models).await;

@@ -1,6 +1,7 @@
 //! A listener and its connections: accepting, HTTP/1.1 and HTTP/2, and the way out. What a request is answered with is the
 //! business of a [`Service`]; the data and the admin listener differ in nothing else.
 
+mod auth;
 pub mod data;
 mod head;
 mod intake;
@@ -9,7 +10,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -75,6 +76,13 @@ pub async fn serve<S: Service>(listener: TcpListener, service: Arc<S>, mut stop:
             "requests still under way are cut off"
         );
     }
+}
+
+/// The wall clock, in milliseconds since 1970.
+fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Until it says so, or nobody is left to say so.

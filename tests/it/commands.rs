@@ -40,6 +40,8 @@ fn every_command_has_a_help_with_an_example() {
         &["serve"],
         &["check"],
         &["explain"],
+        &["keys"],
+        &["keys", "hash"],
         &["plugin"],
         &["plugin", "new"],
         &["plugin", "build"],

@@ -24,6 +24,7 @@ mod failover;
 mod goldens;
 mod grants;
 mod isolation;
+mod keys;
 mod ladder;
 mod languages;
 mod recorded;

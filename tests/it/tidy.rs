@@ -18,7 +18,7 @@ const ROWS: &[&[&str]] = &[
     &["pipeline"],
     &["surfaces"],
     &["generation"],
-    &["cache", "upstream", "reports"],
+    &["cache", "upstream", "reports", "keys"],
     &["ledger"],
     &["config", "telemetry"],
     &["store"],

@@ -15,6 +15,7 @@ use crate::config::Source;
 use crate::error::ApiError;
 use crate::generation::Generation;
 use crate::json::{Document, Edit, Limits};
+use crate::keys::Caller;
 use crate::pipeline::{Call, candidates, decide};
 use crate::plugins::Digest;
 use crate::surfaces::chat::Ask;
@@ -123,6 +124,7 @@ fn parse(text: &str, generation: &Generation) -> Result<Arc<Call>, ApiError> {
         ask: Ask::read(&document)?,
         document,
         policy_headers: generation.config.server.policy_headers.clone(),
+        caller: Caller::anonymous().into(),
     }))
 }
 
@@ -131,7 +133,7 @@ async fn explain(generation: &Generation, call: Arc<Call>) -> Value {
         return refused(&ApiError::unknown_model(&call.ask.model));
     };
     let mut explained = json!({"id": &*call.id, "model": call.ask.model, "route": route.name});
-    let offer = match candidates::offer(&route, &call.ask) {
+    let offer = match candidates::offer(&route, &call) {
         Ok(offer) => offer,
         Err(error) => return merged(explained, refused(&error)),
     };

@@ -12,6 +12,7 @@ use crate::admin::Admin;
 use crate::app::App;
 use crate::config::Source;
 use crate::generation::Generation;
+use crate::keys::Keyring;
 use crate::ledger::Ledger;
 use crate::plugins::Engine;
 use crate::reload::{self, Reloader};
@@ -116,7 +117,7 @@ fn announce(app: &App, source: &Source, data: &TcpListener, admin: &TcpListener)
     println!("pointsman {} with {}", env!("CARGO_PKG_VERSION"), source.name());
     println!("data listening on http://{data}");
     println!("admin listening on http://{admin}");
-    println!("keys: none required");
+    println!("{}", keys(&app.keys.ring()));
     print!("{}", overview(&generation));
     let model = generation
         .routes
@@ -124,12 +125,25 @@ fn announce(app: &App, source: &Source, data: &TcpListener, admin: &TcpListener)
         .chain(generation.models.keys())
         .next()
         .map_or("auto", String::as_str);
+    let key = match app.keys.ring().is_required() {
+        true => " -H \"authorization: Bearer $POINTSMAN_KEY\"",
+        false => "",
+    };
     println!("try it:");
     println!(
-        "  curl -s http://{data}/v1/chat/completions -H 'content-type: application/json' \\\n    \
+        "  curl -s http://{data}/v1/chat/completions -H 'content-type: application/json'{key} \\\n    \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
     );
     Ok(())
+}
+
+/// Who may call.
+fn keys(ring: &Keyring) -> String {
+    if !ring.is_required() {
+        return "keys: none required, until one is declared or made (`pointsman keys create`)".to_owned();
+    }
+    let (declared, stored) = ring.counts();
+    format!("keys: required; {declared} in the configuration, {stored} in the store")
 }
 
 fn overview(generation: &Generation) -> String {

@@ -10,6 +10,7 @@ use super::purse::{Place, Purse};
 use super::{Call, milliseconds, telling};
 use crate::error::ApiError;
 use crate::generation::{Generation, Model, Route};
+use crate::keys::Admission;
 use crate::money::{Nanodollars, Usage};
 use crate::plugins::words;
 use crate::telemetry::{self, Meter};
@@ -38,6 +39,8 @@ pub(super) struct Account {
     /// Whether policies were asked, and so want to hear how it ended.
     is_decided: bool,
     ending: Ending,
+    /// Its place within the caller's limits.
+    admission: Admission,
 }
 
 /// An answer that was given before and costs nothing now.
@@ -112,6 +115,7 @@ impl Account {
         call: Arc<Call>,
         meter: Meter,
         purse: Arc<Purse>,
+        admission: Admission,
     ) -> Self {
         meter.in_flight.inc();
         Self {
@@ -129,6 +133,7 @@ impl Account {
             has_fallen_back: false,
             is_decided: false,
             ending: Ending::Open,
+            admission,
         }
     }
 
@@ -364,6 +369,7 @@ impl Account {
         if self.is_decided && wants_to_hear {
             self.tell(usage);
         }
+        self.admission.settle(self.bill.purse.tokens(self.admission.tokens()));
     }
 
     /// Counts the request once for each of its labels that metrics are wanted of.
@@ -421,7 +427,7 @@ impl Account {
     fn tell(&mut self, usage: Usage) {
         let ended = words::Ended {
             request_id: self.call.id.to_string(),
-            key_id: "anonymous".to_owned(),
+            key_id: self.call.caller.id.to_string(),
             route: self.route.name.clone(),
             now_ms: self.call.now_ms + u64::from(milliseconds(self.call.received.elapsed())),
             labels: std::mem::take(&mut self.labels),

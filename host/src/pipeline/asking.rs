@@ -62,6 +62,9 @@ impl Asking {
         let refused = |why: String| AskFailure::Refused(why);
         let model = self.generation.models.get(&wish.model);
         let model = model.ok_or_else(|| refused("the catalog has no such model".to_owned()))?;
+        if !self.call.caller.may_use(&model.id, &model.tags) {
+            return Err(refused("the caller's key may not use this model".to_owned()));
+        }
         let document = self.document(wish, model).map_err(refused)?;
         let call = Call {
             id: self.call.id.clone(),
@@ -72,6 +75,7 @@ impl Asking {
             ask: Ask::read(&document).map_err(|error| refused(error.message))?,
             document,
             policy_headers: Vec::new(),
+            caller: self.call.caller.clone(),
         };
         let step = Step::alone(model.clone(), within);
         let mut taken = attempt::take(&call, &call.document, &step, &self.bill).await;

@@ -20,6 +20,7 @@ use crate::config::{CacheRule, CacheScope};
 use crate::error::{ApiError, printable};
 use crate::generation::{Generation, Route};
 use crate::json::{Document, Edit, Limits, Value};
+use crate::keys::Caller;
 use crate::upstream::sse::Splitter;
 
 /// The header by which a client says what it wants, and by which it is told what it got.
@@ -179,7 +180,7 @@ fn key(rule: CacheRule, call: &Call, route: &Route, decision: &Decision) -> Key 
     let steps = serde_json::Value::from(steps).to_string();
     Key::of(&[
         "chat-completions",
-        &scope(rule.scope),
+        &scope(rule.scope, &call.caller),
         &route.name,
         &steps,
         reviewers,
@@ -188,10 +189,12 @@ fn key(rule: CacheRule, call: &Call, route: &Route, decision: &Decision) -> Key 
 }
 
 /// Whose answers they are.
-fn scope(scope: CacheScope) -> String {
-    match scope {
-        CacheScope::Key | CacheScope::Team => format!("{} anonymous", scope.name()),
-        CacheScope::Shared => scope.name().to_owned(),
+fn scope(scope: CacheScope, caller: &Caller) -> String {
+    match (scope, &caller.team) {
+        (CacheScope::Shared, _) => scope.name().to_owned(),
+        (CacheScope::Team, Some(team)) => format!("team {team}"),
+        // Who has no team shares with nobody.
+        (CacheScope::Key | CacheScope::Team, _) => format!("key {}", caller.id),
     }
 }
 

@@ -1,27 +1,38 @@
 //! Which of a route's models may serve a request: those that nothing known rules out. What nobody said of a model rules
 //! nothing out, and estimates never rule out the last one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::Call;
 use crate::error::ApiError;
 use crate::generation::{Model, Route};
 use crate::plugins::words::Abilities;
 use crate::surfaces::chat::Ask;
 
-/// The models that may serve, with their weights, in the route's order.
-pub fn offer(route: &Route, ask: &Ask) -> Result<Vec<(Arc<Model>, u32)>, ApiError> {
-    if let [only] = route.candidates.as_slice() {
+/// The models that may serve, with their weights, in the route's order. What the caller may not use is not among them,
+/// whatever policies or estimates would say.
+pub fn offer(route: &Route, call: &Call) -> Result<Vec<(Arc<Model>, u32)>, ApiError> {
+    let (caller, ask) = (&call.caller, &call.ask);
+    let may_serve = |(model, _): &&(Arc<Model>, u32)| caller.may_use(&model.id, &model.tags);
+    let allowed: Cow<'_, [(Arc<Model>, u32)]> = if caller.may_use_all() {
+        Cow::Borrowed(&route.candidates)
+    } else {
+        Cow::Owned(route.candidates.iter().filter(may_serve).cloned().collect())
+    };
+    match &*allowed {
+        [] => return Err(caller.no_model(&route.name)),
         // There is nothing to choose, and the provider knows its own limits best.
-        return Ok(vec![only.clone()]);
+        [only] => return Ok(vec![only.clone()]),
+        _ => {}
     }
-    let able: Vec<(Arc<Model>, u32)> = route
-        .candidates
+    let able: Vec<(Arc<Model>, u32)> = allowed
         .iter()
         .filter(|(model, _)| lacking(model, ask).is_none())
         .cloned()
         .collect();
     if able.is_empty() {
-        return Err(none_is_able(route, ask));
+        return Err(none_is_able(route, &allowed, ask));
     }
     let needed = ask.estimated_input_tokens();
     let fits = |model: &Model| model.context.is_none_or(|context| needed <= context);
@@ -52,9 +63,8 @@ fn lacking(model: &Model, ask: &Ask) -> Option<&'static str> {
         .map(|(_, _, name)| name)
 }
 
-fn none_is_able(route: &Route, ask: &Ask) -> ApiError {
-    let reasons: Vec<String> = route
-        .candidates
+fn none_is_able(route: &Route, allowed: &[(Arc<Model>, u32)], ask: &Ask) -> ApiError {
+    let reasons: Vec<String> = allowed
         .iter()
         .filter_map(|(model, _)| lacking(model, ask).map(|ability| format!("`{}` lacks {ability}", model.id)))
         .collect();

@@ -45,8 +45,8 @@ pub(super) fn summary(call: &Call, route: &Route) -> words::Summary {
         route: route.name.clone(),
         model: ask.model.clone(),
         surface: words::Surface::ChatCompletions,
-        key_id: "anonymous".to_owned(),
-        team: None,
+        key_id: call.caller.id.to_string(),
+        team: call.caller.team.as_deref().map(str::to_owned),
         labels: Vec::new(),
         message_count: ask.messages,
         text_bytes: ask.text_bytes,
@@ -101,6 +101,12 @@ pub(super) fn candidate(model: &Model, weight: u32, ask: &Ask) -> words::Candida
 /// What an answer is taken to be where the client sets no limit: the estimate's guess, and the ceiling's bound where the
 /// catalog knows none either.
 const USUAL_OUTPUT_TOKENS: u64 = 500;
+
+/// What a request is counted as towards its caller's limits until it is known what it used.
+pub(super) fn expected_tokens(ask: &Ask) -> u64 {
+    let output = ask.max_output_tokens.map_or(USUAL_OUTPUT_TOKENS, u64::from);
+    u64::from(ask.estimated_input_tokens()).saturating_add(output.saturating_mul(ask.choices.into()))
+}
 
 /// What the request would cost at a model, probably and at most.
 fn costs(model: &Model, ask: &Ask) -> (Option<u64>, Option<u64>) {

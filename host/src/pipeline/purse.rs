@@ -1,6 +1,7 @@
 //! What a request's attempts are paid from: for each, the most that it can cost is held before anything goes out, and what it
 //! came to is booked on every way it can end. Everything that the ledger wants to know of an attempt is put together here.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Call;
@@ -33,6 +34,10 @@ pub(super) struct Purse {
     /// Known once policies have decided.
     labels: OnceLock<Vec<(String, String)>>,
     warnings: Mutex<Vec<String>>,
+    /// Of all attempts, as far as they are known.
+    tokens: AtomicU64,
+    /// Attempts of which nobody has said what they used.
+    untold: AtomicU64,
 }
 
 /// The money for one attempt. Dropped, it books all that was held, if something was sent.
@@ -65,6 +70,8 @@ impl Purse {
             call,
             labels: OnceLock::new(),
             warnings: Mutex::default(),
+            tokens: AtomicU64::default(),
+            untold: AtomicU64::default(),
         })
     }
 
@@ -78,6 +85,18 @@ impl Purse {
     /// What the client is to hear of its budgets.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What all attempts have used; where somebody did not say, at least what was expected.
+    pub(super) fn tokens(&self, expected: u64) -> u64 {
+        let told = self.tokens.load(Relaxed);
+        let is_all = self.untold.load(Relaxed) == 0;
+        if is_all { told } else { told.max(expected) }
+    }
+
+    fn told(&self, usage: &Usage) {
+        self.tokens.fetch_add(usage.all(), Relaxed);
+        self.untold.fetch_sub(1, Relaxed);
     }
 
     /// Holds the most that an attempt can cost. What comes back is on disk.
@@ -106,9 +125,10 @@ impl Purse {
             at_most: bounds.at_most,
             at_least: bounds.at_least,
             price_version: model.price.as_ref().map(|price| price.version().0),
-            metadata: None,
+            metadata: self.call.caller.metadata.clone(),
         };
         let hold = self.ledger.reserve(wish).await.map_err(Failure::unpaid)?;
+        self.untold.fetch_add(1, Relaxed);
         if !hold.warnings.is_empty() {
             let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
             warnings.clone_from(&hold.warnings);
@@ -143,7 +163,7 @@ impl Purse {
             is_estimated: false,
             is_recovered: false,
             corrects: None,
-            metadata: None,
+            metadata: self.call.caller.metadata.clone(),
         });
     }
 
@@ -153,16 +173,18 @@ impl Purse {
         let labels = labels
             .filter_map(|label| self.generation.label_budgets.get(label))
             .flatten();
-        let own = [&self.route.budgets, &model.provider.budgets, &model.budgets];
+        let (caller, route) = (&self.call.caller.budgets, &self.route.budgets);
+        let own = [caller, route, &model.provider.budgets, &model.budgets];
         own.into_iter().flatten().chain(labels).cloned().collect()
     }
 
     /// What every attempt is counted under.
     fn tags(&self) -> Tags {
+        let caller = &self.call.caller;
         Tags {
-            key: "anonymous".into(),
-            team: Arc::default(),
-            organisation: Arc::default(),
+            key: caller.id.clone(),
+            team: caller.team.clone().unwrap_or_default(),
+            organisation: caller.organisation.clone().unwrap_or_default(),
             route: self.route.counted_as.clone(),
             provider: Arc::default(),
             model: Arc::default(),
@@ -265,13 +287,16 @@ impl Payment {
         // A provider that answers with an error bills nothing for it.
         let usage = usage.or_else(|| (failure.status > 0).then(Usage::default));
         let Some(usage) = usage else {
-            if !failure.is_unsent() {
+            if failure.is_unsent() {
+                self.purse.told(&Usage::default());
+            } else {
                 let (word, all) = (failure.word().into_owned(), self.hold.granted);
                 let cost = self.model.price.is_some().then_some(all);
                 self.book(word, Usage::default(), cost, Place::Beside, true);
             }
             return;
         };
+        self.purse.told(&usage);
         let cost = self.model.cost(Some(&usage));
         self.book(failure.word().into_owned(), usage, cost, Place::Beside, false);
     }
@@ -280,6 +305,7 @@ impl Payment {
     pub(super) fn answered(self, outcome: Option<&str>, usage: Option<Usage>, counted: u64, place: Place) {
         let is_whole = outcome.is_none();
         let (usage, is_estimated) = self.plausible(usage, counted, is_whole);
+        self.purse.told(&usage);
         let cost = self.model.cost(Some(&usage));
         let outcome = outcome.unwrap_or("answered").to_owned();
         self.book(outcome, usage, cost, place, is_estimated);

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::config::{Expectation, PolicyTest, RouteConfig};
 use crate::generation::{Generation, LoadedPolicy, Route};
 use crate::json::{Document, Limits};
+use crate::keys::Caller;
 use crate::pipeline::{Call, decide};
 use crate::reports::Problem;
 use crate::surfaces::chat::Ask;
@@ -64,6 +65,7 @@ async fn try_one(generation: &Generation, policy: &LoadedPolicy, test: &PolicyTe
         document,
         ask,
         policy_headers: Vec::new(),
+        caller: Caller::anonymous().into(),
     });
     let decided = decide::chain(&route, &call, candidates, None).await;
     compare(&test.expect, decided)

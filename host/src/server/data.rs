@@ -3,20 +3,21 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
-use super::{Service, head, intake};
+use super::{Service, auth, head, intake, now_ms};
 use crate::app::App;
 use crate::body::Body;
 use crate::error::ApiError;
 use crate::generation::Generation;
 use crate::json::{Document, Limits};
+use crate::keys::Caller;
 use crate::pipeline::{self, Answer, Call, Means};
 use crate::surfaces::chat::{self, Ask};
 use crate::surfaces::models;
@@ -44,13 +45,22 @@ impl Service for Data {
         let has_access_log = generation.config.server.access_log;
         let line = has_access_log.then(|| format!("{} {}", head.method, head.uri.path()));
         let route = route(&head.method, head.uri.path());
-        let served = AssertUnwindSafe(self.serve(route, head, body, id.clone(), received, generation))
-            .catch_unwind()
-            .await;
-        let served = served.unwrap_or_else(|_| Err(ApiError::internal("a request panicked")));
-        let response = respond(served, &id, &self.app);
+        let caller = self.caller(&route, &head, &generation);
+        let served = match &caller {
+            Ok(caller) => {
+                let serving = self.serve(route, head, body, id.clone(), received, generation, caller.clone());
+                let served = AssertUnwindSafe(serving).catch_unwind().await;
+                served.unwrap_or_else(|_| Err(ApiError::internal("a request panicked")))
+            }
+            Err(error) => Err(error.clone()),
+        };
+        let mut response = respond(served, &id, &self.app);
+        if let Ok(caller) = &caller {
+            caller.put_limits(response.headers_mut());
+        }
         if let Some(line) = line {
-            tracing::info!(request_id = %id, status = response.status().as_u16(), us = received.elapsed().as_micros(), "{line}");
+            let key = caller.ok().map(|caller| caller.id.clone());
+            tracing::info!(request_id = %id, key = key.as_deref(), status = response.status().as_u16(), us = received.elapsed().as_micros(), "{line}");
         }
         response
     }
@@ -91,6 +101,17 @@ fn route(method: &Method, path: &str) -> Endpoint {
 }
 
 impl Data {
+    /// Whose request it is, before a byte of its body is read. What is not there needs no key.
+    fn caller(&self, endpoint: &Endpoint, head: &Parts, generation: &Generation) -> Result<Arc<Caller>, ApiError> {
+        head::check(head, &generation.config.server)?;
+        let ring = self.app.keys.ring();
+        match endpoint {
+            Endpoint::WrongMethod(_) | Endpoint::Unknown => Ok(ring.anonymous().clone()),
+            _ => auth::caller(&ring, &head.headers),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a request is made of, taken apart once")]
     async fn serve(
         &self,
         endpoint: Endpoint,
@@ -99,11 +120,11 @@ impl Data {
         id: Arc<str>,
         received: Instant,
         generation: Arc<Generation>,
+        caller: Arc<Caller>,
     ) -> Result<Answer, ApiError> {
-        head::check(&head, &generation.config.server)?;
         match endpoint {
             Endpoint::Chat => {
-                let call = read_chat(head, body, id, received, &generation).await?;
+                let call = read_chat(head, body, id, received, &generation, caller).await?;
                 let Self { app } = self;
                 let means = Means {
                     meter: &app.meter,
@@ -112,8 +133,8 @@ impl Data {
                 };
                 pipeline::run(generation, call, means).await
             }
-            Endpoint::Models => Ok(json(&models::list(&generation))),
-            Endpoint::Model(id) => models::one(&generation, &id)
+            Endpoint::Models => Ok(json(&models::list(&generation, &caller))),
+            Endpoint::Model(id) => models::one(&generation, &caller, &id)
                 .map(|model| json(&model))
                 .ok_or_else(|| ApiError::unknown_model(&id)),
             Endpoint::WrongMethod(wanted) => {
@@ -131,6 +152,7 @@ async fn read_chat(
     id: Arc<str>,
     received: Instant,
     generation: &Generation,
+    caller: Arc<Caller>,
 ) -> Result<Arc<Call>, ApiError> {
     let limits = &generation.config.server;
     head::check_body(&head.headers, limits)?;
@@ -144,20 +166,18 @@ async fn read_chat(
     );
     let document = document.map_err(|error| ApiError::invalid("invalid_json", format!("the request body: {error}")))?;
     let ask = Ask::read(&document)?;
-    let now_ms = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64);
     let policy_headers = limits.policy_headers.clone();
     let seed = Call::seed_of(&id);
     Ok(Arc::new(Call {
         id,
         received,
-        now_ms,
+        now_ms: now_ms(),
         seed,
         headers: head.headers,
         document,
         ask,
         policy_headers,
+        caller,
     }))
 }
 
@@ -199,6 +219,9 @@ fn refuse(error: &ApiError, id: &str, app: &App) -> Response<Body> {
     *response.status_mut() = error.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if error.code == "invalid_api_key" {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if let Some(allow) = error.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }

@@ -2,29 +2,36 @@
 
 use serde_json::{Value, json};
 
-use crate::generation::Generation;
+use crate::generation::{Generation, Model};
+use crate::keys::Caller;
 
-/// OpenAI's list object.
-pub fn list(generation: &Generation) -> Value {
-    let routes = generation.routes.keys().map(|name| route(name));
-    let models = generation.models.keys().filter_map(|id| model(generation, id));
+/// OpenAI's list object, of what the caller may use.
+pub fn list(generation: &Generation, caller: &Caller) -> Value {
+    let routes = generation
+        .routes
+        .keys()
+        .filter_map(|name| route(generation, caller, name));
+    let models = generation.models.keys().filter_map(|id| model(generation, caller, id));
     json!({"object": "list", "data": routes.chain(models).collect::<Vec<_>>()})
 }
 
-/// One model or route.
-pub fn one(generation: &Generation, id: &str) -> Option<Value> {
-    if generation.routes.contains_key(id) {
-        return Some(route(id));
-    }
-    model(generation, id)
+/// One model or route that the caller may use.
+pub fn one(generation: &Generation, caller: &Caller, id: &str) -> Option<Value> {
+    route(generation, caller, id).or_else(|| model(generation, caller, id))
 }
 
-fn route(name: &str) -> Value {
-    json!({"id": name, "object": "model", "created": 0, "owned_by": "pointsman"})
+fn route(generation: &Generation, caller: &Caller, name: &str) -> Option<Value> {
+    let route = generation.routes.get(name)?;
+    let may_serve = |model: &Model| caller.may_use(&model.id, &model.tags);
+    let is_theirs = caller.may_ask(name) && route.candidates.iter().any(|(model, _)| may_serve(model));
+    is_theirs.then(|| json!({"id": name, "object": "model", "created": 0, "owned_by": "pointsman"}))
 }
 
-fn model(generation: &Generation, id: &str) -> Option<Value> {
+fn model(generation: &Generation, caller: &Caller, id: &str) -> Option<Value> {
     let model = generation.models.get(id)?;
+    if !caller.may_ask(id) || !caller.may_use(id, &model.tags) {
+        return None;
+    }
     let price = model.price.as_ref().map(|price| {
         let rates = price.base();
         json!({

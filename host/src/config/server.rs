@@ -1,0 +1,75 @@
+//! `[server]`: the data listener and what it accepts.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Secret;
+use super::interpolate::interpolate;
+use super::reader::Section;
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Largest request body; beyond it 413.
+    pub body_bytes: usize,
+    /// Largest head of a request; beyond it 431.
+    pub header_bytes: usize,
+    /// Most header fields; beyond it 431.
+    pub header_count: usize,
+    /// Deepest nesting of a request's JSON; beyond it 400.
+    pub json_depth: usize,
+    /// Request headers, beside the built-in ones, that policies may read.
+    pub policy_headers: Vec<String>,
+    /// How long a request's head may take.
+    pub head: Duration,
+    /// How long a client may take to ask for more of a stream that has more.
+    pub stall: Duration,
+    /// How long requests under way may take after the signal to stop.
+    pub drain: Duration,
+    /// One log line for every request.
+    pub access_log: bool,
+}
+
+/// The pepper belongs to the keys, so that it is handed over apart.
+pub(super) fn read(section: Section<'_>, base: &Path) -> (ServerConfig, Option<Secret>) {
+    let bytes = |key, default: u64, most| section.number(key, 1..=most).unwrap_or(default) as usize;
+    let time = |key, default| Duration::from_millis(section.number(key, 1..=3_600_000).unwrap_or(default));
+    let config = ServerConfig {
+        listen: super::address(&section, 8080),
+        body_bytes: bytes("body_bytes", 10 << 20, 1 << 30),
+        header_bytes: bytes("header_bytes", 32 << 10, 64 << 10),
+        header_count: bytes("header_count", 100, 100),
+        json_depth: bytes("json_depth", 64, 512),
+        policy_headers: section
+            .strings("policy_headers")
+            .into_iter()
+            .map(|(name, _)| name.to_ascii_lowercase())
+            .collect(),
+        head: time("head_ms", 60_000),
+        stall: time("stall_ms", 120_000),
+        drain: Duration::from_millis(section.number("drain_ms", 0..=3_600_000).unwrap_or(30_000)),
+        access_log: section.flag("access_log", false),
+    };
+    let pepper = pepper(&section, base);
+    section.finish();
+    (config, pepper)
+}
+
+fn pepper(section: &Section<'_>, base: &Path) -> Option<Secret> {
+    let (text, span) = section.string("pepper")?;
+    let pepper = interpolate(section, base, (text, span.clone()))?;
+    if pepper.len() < PEPPER_BYTES {
+        let message = format!(
+            "`pepper` has {} bytes; it needs {PEPPER_BYTES} that nobody can guess",
+            pepper.len()
+        );
+        section.note(span, message);
+    }
+    Some(Secret::new(pepper))
+}
+
+/// As many as a random pepper has, in the shortest usual spelling.
+const PEPPER_BYTES: usize = 16;

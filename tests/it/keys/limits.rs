@@ -1,0 +1,145 @@
+//! How much a key may ask for: requests and tokens in a minute, requests at one time.
+
+use serde_json::{Value, json};
+use tests::config::{openai, route};
+use tests::gateway::complete;
+use tests::{Answer, FakeProvider, Gate, Gateway, Home, Reply};
+
+use super::{Key, hello, with_key};
+
+fn number(reply: &Reply, header: &str) -> Option<u64> {
+    reply.header(header)?.parse().ok()
+}
+
+fn with_max_tokens(tokens: u32) -> Value {
+    json!({ "model": "auto", "max_tokens": tokens, "messages": [{ "role": "user", "content": "hello" }] })
+}
+
+#[tokio::test]
+async fn a_request_beyond_the_limit_is_refused_and_told_when_to_come_back() {
+    let (provider, gateway, key) = with_key("limits = { rpm = 3 }", "").await;
+    let client = key.client(&gateway);
+    for left in [2, 1, 0] {
+        let reply = client.chat(&hello("auto")).await;
+        assert_eq!(reply.status, 200);
+        assert_eq!(number(&reply, "x-ratelimit-limit-requests"), Some(3));
+        assert_eq!(number(&reply, "x-ratelimit-remaining-requests"), Some(left));
+        let reset = reply.header("x-ratelimit-reset-requests").unwrap();
+        assert!(reset.ends_with('s'), "{reset}");
+        assert_eq!(reply.header("x-ratelimit-limit-tokens"), None);
+    }
+    let reply = client.chat(&hello("auto")).await;
+    let message = reply.refused(429, "rate_limit_exceeded");
+    assert!(
+        message.contains("key `ci` may make 3 requests in a minute"),
+        "{message}"
+    );
+    let after = number(&reply, "retry-after").unwrap();
+    assert!((1..=61).contains(&after), "{after}");
+    assert_eq!(number(&reply, "x-ratelimit-remaining-requests"), Some(0));
+    assert_eq!(reply.header("x-should-retry"), None);
+    assert_eq!(provider.journal().len(), 3);
+    // Looking at the models is no request to one.
+    assert_eq!(client.get("/v1/models").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_was_used_outlives_a_change_of_the_configuration() {
+    let (provider, gateway, key) = with_key("limits = { rpm = 2 }", "").await;
+    let client = key.client(&gateway);
+    assert_eq!(client.chat(&hello("auto")).await.status, 200);
+    let config = [
+        openai("one", &provider.url()),
+        route("auto", &["one"], ""),
+        format!("\n[keys.ci]\nhash = \"{}\"\nlimits = {{ rpm = 1 }}\n", key.hash),
+    ];
+    gateway.write_config(&config.concat());
+    assert_eq!(gateway.reload().await.status, 200);
+    client.chat(&hello("auto")).await.refused(429, "rate_limit_exceeded");
+}
+
+#[tokio::test]
+async fn tokens_are_counted_by_estimate_and_corrected_by_what_the_answer_says() {
+    let (_provider, gateway, key) = with_key("limits = { tpm = 1_000 }", "").await;
+    let client = key.client(&gateway);
+    let reply = client.chat(&with_max_tokens(900)).await;
+    // Ten of input and five of output, as the provider says; the estimate would have left less than a hundred.
+    assert_eq!(
+        (reply.status, number(&reply, "x-ratelimit-limit-tokens")),
+        (200, Some(1_000))
+    );
+    assert_eq!(
+        number(&client.get("/v1/models").await, "x-ratelimit-remaining-tokens"),
+        Some(985)
+    );
+    let reply = client.chat(&with_max_tokens(1_000)).await;
+    let message = reply.refused(429, "rate_limit_exceeded");
+    assert!(message.contains("it can never be let in"), "{message}");
+    assert_eq!(
+        (reply.header("retry-after"), reply.header("x-should-retry")),
+        (None, Some("false"))
+    );
+    let reply = client.chat(&with_max_tokens(985)).await;
+    reply.refused(429, "rate_limit_exceeded");
+    assert!(reply.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn requests_at_one_time_are_counted_until_their_answers_have_ended() {
+    let gate = Gate::shut();
+    let provider = FakeProvider::chatting([
+        Answer::chat_stream(["a", "b"]).held_after(1, &gate),
+        Answer::chat("hi"),
+        Answer::chat("hi"),
+    ])
+    .await;
+    let home = Home::with_config("");
+    let keys = [Key::hashed(&home), Key::hashed(&home)];
+    let config = [
+        openai("one", &provider.url()),
+        route("auto", &["one"], ""),
+        format!("[keys.a]\nhash = \"{}\"\nteam = \"t\"\n", keys[0].hash),
+        format!("[keys.b]\nhash = \"{}\"\nteam = \"t\"\n", keys[1].hash),
+        "[teams.t]\nlimits = { parallel = 1, rpm = 100 }\n".to_owned(),
+    ];
+    home.write("pointsman.toml", complete(&config.concat()));
+    let gateway = Gateway::start_in(home).await;
+    let body = json!({ "model": "auto", "stream": true, "messages": [{ "role": "user", "content": "hello" }] });
+    let mut stream = keys[0].client(&gateway).chat_stream(&body).await;
+    stream.next().await.unwrap();
+    let other = keys[1].client(&gateway);
+    let reply = other.chat(&hello("auto")).await;
+    let message = reply.refused(429, "rate_limit_exceeded");
+    assert!(message.contains("team `t` has 1 requests under way"), "{message}");
+    assert_eq!(
+        number(&reply, "x-ratelimit-remaining-requests"),
+        Some(99),
+        "what was refused took nothing"
+    );
+    gate.open();
+    while stream.next().await.is_some() {}
+    // The gateway hears of the end of what it has written a moment after the client has read it.
+    while other.chat(&hello("auto")).await.status != 200 {}
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_gives_its_place_back() {
+    let gate = Gate::shut();
+    let held = Answer::chat_stream(["a", "b"]).held_after(1, &gate);
+    let provider = FakeProvider::chatting([held, Answer::chat("hi")]).await;
+    let home = Home::with_config("");
+    let key = Key::hashed(&home);
+    let own = format!("[keys.ci]\nhash = \"{}\"\nlimits = {{ parallel = 1 }}\n", key.hash);
+    home.write(
+        "pointsman.toml",
+        complete(&[openai("one", &provider.url()), route("auto", &["one"], ""), own].concat()),
+    );
+    let gateway = Gateway::start_in(home).await;
+    let client = key.client(&gateway);
+    let body = json!({ "model": "auto", "stream": true, "messages": [{ "role": "user", "content": "hello" }] });
+    let mut stream = client.chat_stream(&body).await;
+    stream.next().await.unwrap();
+    client.chat(&hello("auto")).await.refused(429, "rate_limit_exceeded");
+    drop(stream);
+    while client.chat(&hello("auto")).await.status != 200 {}
+}

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwapOption;
 
 use crate::cache::Cache;
+use crate::documents::Documents;
 use crate::generation::Generation;
+use crate::idempotency::Idempotency;
 use crate::keys::Keys;
 use crate::ledger::Ledger;
 use crate::plugins::{Engine, StateStore};
@@ -32,6 +34,8 @@ pub struct App {
     pub cache: Arc<Cache>,
     /// Where money is reserved and booked.
     pub ledger: Ledger,
+    /// Requests that named themselves.
+    pub idempotency: Arc<Idempotency>,
     /// Generations that are not freed.
     pub alive: Arc<AtomicI64>,
     /// How the last reload went.
@@ -44,7 +48,9 @@ pub struct App {
 impl App {
     /// An app without a generation: nothing is served before the first one is there.
     pub fn new(engine: Engine, meter: Meter, ledger: Ledger) -> Arc<Self> {
+        let documents = Documents::new(ledger.clone());
         Arc::new(Self {
+            idempotency: Idempotency::new(documents.clone()),
             cache: Cache::new(meter.cache.clone()),
             current: ArcSwapOption::empty(),
             engine,

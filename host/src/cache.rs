@@ -7,6 +7,7 @@
 mod flight;
 mod shelf;
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -33,6 +34,13 @@ impl Key {
             digest.update(part.as_bytes());
         }
         Self(digest.finalize().into())
+    }
+}
+
+impl fmt::Display for Key {
+    /// All of it, in hexadecimal.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
 

@@ -6,6 +6,7 @@
 mod budgets;
 mod cache;
 pub mod defaults;
+mod idempotency;
 mod interpolate;
 mod key_hash;
 mod keys;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use cache::{CacheConfig, CacheRule, CacheScope};
+pub use idempotency::IdempotencyConfig;
 pub use interpolate::Secret;
 pub use key_hash::KeyHash;
 pub use keys::{ANONYMOUS, Allowance, KeyConfig, KeysConfig, PepperConfig, RateLimits, TeamConfig, parse_time};
@@ -49,6 +51,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// What is booked, and for how long it is kept.
     pub ledger: LedgerConfig,
+    /// Requests that name themselves.
+    pub idempotency: IdempotencyConfig,
     /// How often plugins and configuration are looked at.
     pub reload: ReloadConfig,
     /// Labels of requests by which metrics are kept as well.
@@ -281,6 +285,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         store,
         ledger,
         cache,
+        idempotency: idempotency::read(root.section("idempotency")),
         reload: reload(root.section("reload")),
         metric_labels: metric_labels(root.section("metrics")),
         plugins,

@@ -26,6 +26,8 @@ pub struct ApiError {
     pub retry_after: Option<Duration>,
     /// Whether the caller's SDK should try again; `false` where the gateway has tried or refuses by rule.
     pub should_retry: Option<bool>,
+    /// Whether it is what was answered before, under the request's idempotency key.
+    pub is_replay: bool,
     /// The method that the path is for.
     pub allow: Option<&'static str>,
     /// Where the request was going, as metrics call it; empty where it did not get so far.
@@ -60,6 +62,7 @@ impl ApiError {
             retry_after: None,
             should_retry: None,
             route: String::new(),
+            is_replay: false,
             allow: None,
         }
     }
@@ -203,6 +206,50 @@ impl ApiError {
             "not_ready",
             "the gateway is still starting; try again in a moment",
         )
+    }
+
+    /// Another request with this idempotency key is being served: 409.
+    pub fn idempotency_under_way() -> Self {
+        let message =
+            "a request with this idempotency key is being served; its answer can be had with the key when it is done";
+        Self {
+            should_retry: None,
+            ..Self::idempotency_conflict(message)
+        }
+        .with_retry_after(Some(Duration::from_secs(1)))
+    }
+
+    /// What was asked with this idempotency key cannot be answered again: 409.
+    pub fn idempotency_conflict(message: impl Into<String>) -> Self {
+        Self::refused(StatusCode::CONFLICT, "idempotency_conflict", message).final_answer()
+    }
+
+    /// The idempotency key stands for another request: 422.
+    pub fn idempotency_mismatch() -> Self {
+        let message = "this idempotency key came with another request before; each request needs a key of its own";
+        Self::refused(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch", message).final_answer()
+    }
+
+    /// Nobody can say what an idempotency key stands for: 503.
+    pub fn idempotency_unavailable(detail: impl Into<String>) -> Self {
+        let message = "the gateway's store cannot be asked for this idempotency key; nothing was sent";
+        Self::busy(StatusCode::SERVICE_UNAVAILABLE, "idempotency_unavailable", message).with_detail(detail)
+    }
+
+    /// An error of this kind that was answered before.
+    pub fn replay(kind: &str) -> Self {
+        const KINDS: [&str; 5] = [
+            "invalid_request_error",
+            "authentication_error",
+            "permission_error",
+            "rate_limit_error",
+            "server_error",
+        ];
+        let kind = KINDS.into_iter().find(|known| *known == kind).unwrap_or("server_error");
+        Self {
+            is_replay: true,
+            ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, kind, "internal_error", "").final_answer()
+        }
     }
 
     /// A fault of the gateway's own: 500.

@@ -19,6 +19,8 @@ pub mod generation;
 pub mod surfaces;
 
 pub mod cache;
+pub mod documents;
+pub mod idempotency;
 pub mod keys;
 pub mod plugins;
 pub mod upstream;

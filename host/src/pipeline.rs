@@ -21,6 +21,7 @@ mod telling;
 mod walk;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use hyper::HeaderMap;
@@ -62,6 +63,8 @@ pub struct Call {
     pub policy_headers: Vec<String>,
     /// Whose request it is.
     pub caller: Arc<Caller>,
+    /// Attempts of it that reached a provider, or that may have.
+    pub sent: Arc<AtomicU32>,
 }
 
 /// What outlives every generation, and every request uses.

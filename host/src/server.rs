@@ -4,6 +4,7 @@
 mod auth;
 pub mod data;
 mod head;
+mod idempotent;
 mod intake;
 
 use std::convert::Infallible;

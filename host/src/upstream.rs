@@ -77,6 +77,13 @@ pub enum UpstreamError {
     },
 }
 
+impl UpstreamError {
+    /// Whether it is certain that nothing was sent.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::ConnectTimeout { .. })
+    }
+}
+
 /// How many unused connections are kept per provider, and for how long.
 const IDLE_MOST: usize = 256;
 const IDLE_TIME: Duration = Duration::from_secs(55);

@@ -1,6 +1,7 @@
 //! Keys for callers: who is let in, what they may use, and how much of it. What is refused never reaches a provider.
 
 mod access;
+mod apart;
 mod limits;
 
 use hyper::Method;

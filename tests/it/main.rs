@@ -23,6 +23,7 @@ mod examples;
 mod failover;
 mod goldens;
 mod grants;
+mod idempotency;
 mod isolation;
 mod keys;
 mod ladder;

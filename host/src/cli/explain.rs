@@ -125,6 +125,7 @@ fn parse(text: &str, generation: &Generation) -> Result<Arc<Call>, ApiError> {
         document,
         policy_headers: generation.config.server.policy_headers.clone(),
         caller: Caller::anonymous().into(),
+        sent: Arc::default(),
     }))
 }
 

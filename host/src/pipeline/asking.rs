@@ -76,6 +76,7 @@ impl Asking {
             document,
             policy_headers: Vec::new(),
             caller: self.call.caller.clone(),
+            sent: self.call.sent.clone(),
         };
         let step = Step::alone(model.clone(), within);
         let mut taken = attempt::take(&call, &call.document, &step, &self.bill).await;

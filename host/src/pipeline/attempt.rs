@@ -9,6 +9,7 @@ mod translate;
 mod usage;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -297,11 +298,18 @@ async fn send(
         }
     };
     attempt.payment.sending();
+    // Before it is: a process that ends here does not come back to say so.
+    attempt.call.sent.fetch_add(1, Ordering::Relaxed);
     let response = remote
         .upstream
         .send(method, path, headers, body)
         .await
-        .map_err(Failure::transport)?;
+        .map_err(|error| {
+            if error.is_unsent() {
+                attempt.call.sent.fetch_sub(1, Ordering::Relaxed);
+            }
+            Failure::transport(error)
+        })?;
     if response.status().is_success() {
         return Ok(response.into_body());
     }

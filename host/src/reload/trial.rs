@@ -66,6 +66,7 @@ async fn try_one(generation: &Generation, policy: &LoadedPolicy, test: &PolicyTe
         ask,
         policy_headers: Vec::new(),
         caller: Caller::anonymous().into(),
+        sent: Arc::default(),
     });
     let decided = decide::chain(&route, &call, candidates, None).await;
     compare(&test.expect, decided)

@@ -11,14 +11,14 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, W
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
-use super::{Service, auth, head, intake, now_ms};
+use super::{Service, auth, head, idempotent, intake, now_ms};
 use crate::app::App;
 use crate::body::Body;
 use crate::error::ApiError;
 use crate::generation::Generation;
 use crate::json::{Document, Limits};
 use crate::keys::Caller;
-use crate::pipeline::{self, Answer, Call, Means};
+use crate::pipeline::{Answer, Call};
 use crate::surfaces::chat::{self, Ask};
 use crate::surfaces::models;
 
@@ -125,13 +125,7 @@ impl Data {
         match endpoint {
             Endpoint::Chat => {
                 let call = read_chat(head, body, id, received, &generation, caller).await?;
-                let Self { app } = self;
-                let means = Means {
-                    meter: &app.meter,
-                    cache: &app.cache,
-                    ledger: &app.ledger,
-                };
-                pipeline::run(generation, call, means).await
+                idempotent::serve(&self.app, generation, call).await
             }
             Endpoint::Models => Ok(json(&models::list(&generation, &caller))),
             Endpoint::Model(id) => models::one(&generation, &caller, &id)
@@ -178,6 +172,7 @@ async fn read_chat(
         ask,
         policy_headers,
         caller,
+        sent: Arc::default(),
     }))
 }
 
@@ -229,6 +224,9 @@ fn refuse(error: &ApiError, id: &str, app: &App) -> Response<Body> {
         // Whole seconds, rounded up: too early would be refused again.
         headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_millis().div_ceil(1000) as u64));
         headers.insert(RETRY_AFTER_MS, HeaderValue::from(delay.as_millis() as u64));
+    }
+    if error.is_replay {
+        headers.insert(idempotent::REPLAYED, HeaderValue::from_static("true"));
     }
     if let Some(should_retry) = error.should_retry {
         headers.insert(

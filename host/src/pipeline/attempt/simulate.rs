@@ -1,6 +1,7 @@
 //! The simulated provider, at the speed that its configuration asks for.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -25,6 +26,7 @@ pub(super) async fn send(
         now_ms: attempt.call.now_ms,
     };
     attempt.payment.sending();
+    attempt.call.sent.fetch_add(1, Ordering::Relaxed);
     let sent = Instant::now();
     if !config.latency.is_zero() {
         tokio::time::sleep(config.latency).await;

@@ -1,0 +1,68 @@
+//! Documents in the store: written through the ledger's writer, with whatever else it writes at that moment, and read
+//! through a door of their own, off the threads that serve.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::ledger::Ledger;
+use crate::store::{Document, Store, StoreError};
+
+/// A handle to the documents; cheap to clone.
+#[derive(Clone)]
+pub struct Documents {
+    ledger: Ledger,
+    /// Opened when something is asked for first, and again after it failed.
+    door: Arc<Mutex<Option<Box<dyn Store>>>>,
+}
+
+impl Documents {
+    /// Of this ledger's store.
+    pub fn new(ledger: Ledger) -> Self {
+        Self {
+            ledger,
+            door: Arc::default(),
+        }
+    }
+
+    /// A document that has not expired.
+    pub async fn read(&self, kind: &'static str, id: String, now_ms: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.ask(move |store| store.document(kind, &id, now_ms)).await
+    }
+
+    /// Asks the store something that may take its time.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (ledger, door) = (self.ledger.clone(), self.door.clone());
+        let asking = tokio::task::spawn_blocking(move || {
+            // Whoever waits here waits on a thread that nobody else needs.
+            let mut door = door.lock().unwrap_or_else(PoisonError::into_inner);
+            let store = match door.take() {
+                Some(store) => store,
+                None => ledger.reader()?,
+            };
+            let answer = question(store.as_ref())?;
+            *door = Some(store);
+            Ok(answer)
+        });
+        asking
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))
+    }
+
+    /// Writes documents; they are on disk when this returns.
+    pub async fn write(&self, documents: Vec<Document>) -> Result<(), StoreError> {
+        self.ledger.keep_now(documents).await
+    }
+
+    /// Writes documents some time soon.
+    pub fn write_soon(&self, documents: Vec<Document>) {
+        self.ledger.keep(documents);
+    }
+}
+
+impl std::fmt::Debug for Documents {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Documents")
+    }
+}

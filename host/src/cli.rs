@@ -1,5 +1,6 @@
 //! The commands. Each is a file; what they share is here: arguments, logging, exit codes (0 good, 1 found wrong, 2 wrong use).
 
+mod catalog;
 mod check;
 mod explain;
 mod keys;
@@ -63,6 +64,12 @@ enum Command {
     /// Make keys for callers, and end them
     #[command(subcommand, after_help = "Example:\n  pointsman keys hash")]
     Keys(keys::KeysCommand),
+    /// See what is known of models and their prices, and take newer lists
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pointsman catalog show anthropic/claude-sonnet-4-5\n  pointsman catalog update https://models.dev/api.json"
+    )]
+    Catalog(catalog::CatalogCommand),
     /// Work on plugins
     #[command(
         subcommand,
@@ -91,6 +98,7 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Check { print } => check::run(config, print).await,
         Command::Explain(options) => explain::run(config, &options).await,
         Command::Keys(command) => keys::run(config, &command),
+        Command::Catalog(command) => catalog::run(config, &command).await,
         Command::Plugin(command) => plugin::run(config, &command).await,
     };
     let code = match result {

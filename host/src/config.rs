@@ -27,7 +27,7 @@ pub use idempotency::IdempotencyConfig;
 pub use interpolate::Secret;
 pub use key_hash::KeyHash;
 pub use keys::{ANONYMOUS, Allowance, KeyConfig, KeysConfig, PepperConfig, RateLimits, TeamConfig, parse_time};
-pub use models::{Abilities, ModelConfig};
+pub use models::ModelConfig;
 pub use policies::{Expectation, PolicyConfig, PolicyFile, PolicyTest};
 pub use providers::{ComponentRef, ProviderConfig, SimulatedConfig};
 use reader::{Mistake, Reader, Section};
@@ -36,6 +36,7 @@ pub use server::ServerConfig;
 use thiserror::Error;
 
 use crate::budget::Budget;
+use crate::catalog::Catalog;
 use crate::plugins::{EngineConfig, Limits};
 
 /// The whole configuration, checked.
@@ -53,6 +54,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Requests that name themselves.
     pub idempotency: IdempotencyConfig,
+    /// What is known of models that the configuration says nothing of.
+    pub catalog: Catalog,
     /// How often plugins and configuration are looked at.
     pub reload: ReloadConfig,
     /// Labels of requests by which metrics are kept as well.
@@ -264,13 +267,14 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         base,
         limits: plugins.limits.clone(),
     };
+    let (store, ledger) = store(root.section("store"), base);
+    let catalog = Catalog::open(&store, &mut warnings);
     let providers = providers::read(root, &context, &mut warnings);
-    let models = models::read(root, &providers, &mut warnings);
+    let models = models::read(root, &providers, &catalog, &mut warnings);
     let policies = policies::read(root, &context, &models);
     let cache = cache::read(root.section("cache"));
     let routes = routes::read(root, &models, &policies, cache.rule);
     let (server, pepper) = server::read(root.section("server"), base);
-    let (store, ledger) = store(root.section("store"), base);
     let known = keys::Known {
         providers: &providers,
         models: &models,
@@ -284,6 +288,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         },
         store,
         ledger,
+        catalog,
         cache,
         idempotency: idempotency::read(root.section("idempotency")),
         reload: reload(root.section("reload")),

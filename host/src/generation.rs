@@ -11,6 +11,7 @@ use memchr::memmem;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::budget::{Budget, Scope, Scoped};
+use crate::catalog::{Abilities, Entry};
 use crate::config::{Config, ModelConfig, RouteConfig, SimulatedConfig};
 use crate::money::{Nanodollars, Price, Usage};
 use crate::plugins::{Adapter, OnFault, Policy, words};
@@ -211,18 +212,8 @@ impl Model {
     }
 
     /// A model that no configuration names, of a provider that allows any.
-    fn unlisted(id: &str, upstream: &str, provider: Arc<Provider>, meter: &Meter) -> Self {
-        let config = ModelConfig {
-            provider: provider.name.clone(),
-            upstream: upstream.to_owned(),
-            price: None,
-            context: None,
-            max_output: None,
-            abilities: None,
-            tags: Vec::new(),
-            budgets: Vec::new(),
-            settings: serde_json::json!({}),
-        };
+    fn unlisted(id: &str, upstream: &str, known: Entry, provider: Arc<Provider>, meter: &Meter) -> Self {
+        let config = ModelConfig::new(provider.name.clone(), upstream.to_owned(), known);
         // Free names are not metric labels: clients choose them.
         let health = Arc::default();
         Self {
@@ -351,7 +342,9 @@ impl Generation {
             .providers
             .get(provider)
             .filter(|provider| provider.allow_any_model && !upstream.is_empty())?;
-        let model = Model::unlisted(name, upstream, provider.clone(), &self.meter);
+        let at = self.config.providers.get(&provider.name)?.catalog.as_deref();
+        let known = at.and_then(|at| self.config.catalog.find(at, upstream));
+        let model = Model::unlisted(name, upstream, known.unwrap_or_default(), provider.clone(), &self.meter);
         let config = RouteConfig::direct(name);
         Some(Arc::new(Route {
             name: name.to_owned(),
@@ -385,7 +378,7 @@ fn overlaid(below: &serde_json::Value, above: &serde_json::Value) -> serde_json:
     whole.into()
 }
 
-fn flags(abilities: crate::config::Abilities) -> words::Abilities {
+fn flags(abilities: Abilities) -> words::Abilities {
     use words::Abilities as Flag;
     let pairs = [
         (abilities.streaming, Flag::STREAMING),

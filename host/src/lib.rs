@@ -1,6 +1,7 @@
 //! Pointsman, a self-hosted gateway for language models: the parts, in reading order.
 //! `main.rs` is only the door; ARCHITECTURE.md tells how a request and a reload walk through these files.
 
+pub mod catalog;
 pub mod cli;
 
 pub mod admin;

@@ -34,6 +34,7 @@ pub struct Metrics {
     tokens: Family<TokenLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
     spent: Family<ModelLabels, Counter<f64, AtomicU64>>,
+    cost_unknown: Family<ModelLabels, Counter>,
     /// The gateway's own time in a request.
     pub overhead: Histogram,
     /// Streams and whole answers under way.
@@ -107,6 +108,7 @@ pub struct ModelMeter {
     output: Counter,
     served: Counter,
     spent: Counter<f64, AtomicU64>,
+    cost_unknown: Counter,
 }
 
 impl ModelMeter {
@@ -125,6 +127,8 @@ impl ModelMeter {
         }
         if let Some(cost) = cost {
             self.spent.inc_by(cost.0 as f64 / 1e9);
+        } else {
+            self.cost_unknown.inc();
         }
     }
 
@@ -160,6 +164,7 @@ impl Default for Metrics {
             tokens: Family::default(),
             attempts: Family::default(),
             spent: Family::default(),
+            cost_unknown: Family::default(),
             overhead: Histogram::new([
                 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1,
             ]),
@@ -206,6 +211,11 @@ impl Metrics {
         registry.register("gen_ai_client_token_usage", "Tokens as billed", self.tokens.clone());
         registry.register("pointsman_attempts", "Upstream calls by outcome", self.attempts.clone());
         registry.register("pointsman_spent_usd", "What answers cost", self.spent.clone());
+        registry.register(
+            "pointsman_cost_unknown",
+            "Answers whose cost nobody knows",
+            self.cost_unknown.clone(),
+        );
         let overhead = self.overhead.clone();
         registry.register_with_unit(
             "pointsman_overhead",
@@ -278,6 +288,7 @@ impl Metrics {
             output: tokens("output"),
             served: self.attempts.get_or_create_owned(&attempt_labels(provider, model, "")),
             spent: self.spent.get_or_create_owned(&labels),
+            cost_unknown: self.cost_unknown.get_or_create_owned(&labels),
         }
     }
 

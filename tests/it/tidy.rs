@@ -24,7 +24,7 @@ const ROWS: &[&[&str]] = &[
     &["ledger"],
     &["config", "telemetry"],
     &["store"],
-    &["plugins", "budget"],
+    &["plugins", "budget", "catalog"],
     &["body", "error", "json", "money"],
 ];
 

@@ -1,4 +1,4 @@
-//! `[models.*]`: the catalog.
+//! `[models.*]`: the models there are. What is not said of one is taken from the built-in catalog, where that knows it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::reader::{Section, suggestion};
 use super::{ProviderConfig, budgets, routes};
 use crate::budget::Budget;
+use crate::catalog::{Abilities, Catalog, Entry};
 use crate::money::{Nanodollars, Price, PriceList, StatedRates};
 
 /// One model.
@@ -31,45 +32,35 @@ pub struct ModelConfig {
     pub settings: serde_json::Value,
 }
 
-/// What a model can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(
-    missing_docs,
-    reason = "the names are those of the contract's flags, which explain them"
-)]
-pub struct Abilities {
-    pub streaming: bool,
-    pub tools: bool,
-    pub parallel_tools: bool,
-    pub vision: bool,
-    pub audio: bool,
-    pub structured_output: bool,
-    pub reasoning: bool,
-    pub prompt_cache: bool,
+impl ModelConfig {
+    /// A provider's model of which so much is known.
+    pub fn new(provider: String, upstream: String, known: Entry) -> Self {
+        Self {
+            provider,
+            upstream,
+            price: known.price.map(|list| Arc::new(Price::new(&list))),
+            context: known.context,
+            max_output: known.max_output,
+            abilities: known.abilities,
+            tags: Vec::new(),
+            budgets: Vec::new(),
+            settings: serde_json::json!({}),
+        }
+    }
 }
-
-const ABILITIES: [&str; 8] = [
-    "streaming",
-    "tools",
-    "parallel-tools",
-    "vision",
-    "audio",
-    "structured-output",
-    "reasoning",
-    "prompt-cache",
-];
 
 pub(super) fn read(
     root: &Section<'_>,
     providers: &BTreeMap<String, ProviderConfig>,
+    catalog: &Catalog,
     warnings: &mut Vec<String>,
 ) -> BTreeMap<String, ModelConfig> {
     let mut models = BTreeMap::new();
     for (id, section) in root.sections("models") {
-        if let Some(model) = model(&id, section, providers) {
+        if let Some(model) = model(&id, section, providers, catalog, warnings) {
             if model.price.is_none() {
                 warnings.push(format!(
-                    "models.\"{id}\" has no price: what it costs is unknown, and budgets cannot count it"
+                    "models.\"{id}\" has no price, and the catalog knows none: what it costs is unknown, and budgets cannot count it"
                 ));
             }
             models.insert(id, model);
@@ -78,7 +69,13 @@ pub(super) fn read(
     models
 }
 
-fn model(id: &str, section: Section<'_>, providers: &BTreeMap<String, ProviderConfig>) -> Option<ModelConfig> {
+fn model(
+    id: &str,
+    section: Section<'_>,
+    providers: &BTreeMap<String, ProviderConfig>,
+    catalog: &Catalog,
+    warnings: &mut Vec<String>,
+) -> Option<ModelConfig> {
     let provider = section.required_string("provider");
     if let Some((name, span)) = &provider
         && !providers.contains_key(name)
@@ -88,18 +85,33 @@ fn model(id: &str, section: Section<'_>, providers: &BTreeMap<String, ProviderCo
     }
     let habitual = id.split_once('/').map_or(id, |(_, name)| name);
     let tokens = |key| section.number(key, 1..=u64::from(u32::MAX)).map(|tokens| tokens as u32);
-    let model = provider.map(|(provider, _)| ModelConfig {
-        provider,
-        upstream: section
-            .string("upstream")
-            .map_or_else(|| habitual.to_owned(), |(name, _)| name),
-        price: price(section.section("price")).map(|list| Arc::new(Price::new(&list))),
+    let upstream = section.string("upstream");
+    let upstream = upstream.map_or_else(|| habitual.to_owned(), |(name, _)| name);
+    let listed = section.string("catalog").map(|(name, _)| name);
+    let at = provider
+        .as_ref()
+        .and_then(|(name, _)| providers.get(name)?.catalog.as_deref());
+    let known = match &listed {
+        Some(name) => name.split_once('/').and_then(|(at, model)| catalog.find(at, model)),
+        None => at.and_then(|at| catalog.find(at, &upstream)),
+    };
+    if let (Some(name), None) = (&listed, &known) {
+        warnings.push(format!(
+            "models.\"{id}\": the catalog has no `{name}`; `pointsman catalog list` prints what it has"
+        ));
+    }
+    let stated = Entry {
+        price: price(section.section("price")),
         context: tokens("context"),
         max_output: tokens("max_output"),
         abilities: abilities(&section),
+    };
+    let entry = stated.or(known.unwrap_or_default());
+    let model = provider.map(|(provider, _)| ModelConfig {
         tags: section.strings("tags").into_iter().map(|(tag, _)| tag).collect(),
         budgets: budgets::read(&section),
         settings: section.json("settings"),
+        ..ModelConfig::new(provider, upstream, entry)
     });
     if routes::is_reserved(id) {
         section.note(section.span(), format!("`{id}` cannot be a model's id"));
@@ -191,16 +203,9 @@ fn abilities(section: &Section<'_>) -> Option<Abilities> {
     section.any("abilities")?;
     let mut abilities = Abilities::default();
     for (name, span) in section.strings("abilities") {
-        match name.as_str() {
-            "streaming" => abilities.streaming = true,
-            "tools" => abilities.tools = true,
-            "parallel-tools" => abilities.parallel_tools = true,
-            "vision" => abilities.vision = true,
-            "audio" => abilities.audio = true,
-            "structured-output" => abilities.structured_output = true,
-            "reasoning" => abilities.reasoning = true,
-            "prompt-cache" => abilities.prompt_cache = true,
-            _ => section.note(span, format!("no ability `{name}`; there are {}", ABILITIES.join(", "))),
+        if !abilities.add(&name) {
+            let all = Abilities::WORDS.join(", ");
+            section.note(span, format!("no ability `{name}`; there are {all}"));
         }
     }
     Some(abilities)

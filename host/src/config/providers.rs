@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::reader::Section;
+use super::reader::{Section, suggestion};
 use super::{Context, Secret, budgets, interpolate};
 use crate::budget::Budget;
+use crate::catalog;
 
 /// One provider.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub struct ProviderConfig {
     pub adapter: Option<ComponentRef>,
     /// Scheme, host, port and path prefix; the adapter's own where absent.
     pub base_url: Option<String>,
+    /// Its name in the catalog, where what is known of its models is looked up.
+    pub catalog: Option<String>,
     /// Attached by the host where the adapter's profile says.
     pub api_key: Option<Secret>,
     /// Sent with every call.
@@ -119,9 +122,11 @@ fn provider(
             let value = interpolate::interpolate(&section, context.base, placed)?;
             Some((header.to_ascii_lowercase(), Secret::new(value)))
         });
+    let base_url = text("base_url").inspect(|url| check_url(&section, url));
     let provider = ProviderConfig {
+        catalog: catalog_name(&section, base_url.as_deref(), adapter.as_ref()),
         budgets: budgets::read(&section),
-        base_url: text("base_url").inspect(|url| check_url(&section, url)),
+        base_url,
         api_key: text("api_key").map(Secret::new),
         headers: headers.collect(),
         allow_any_model: section.flag("allow_any_model", false),
@@ -138,6 +143,24 @@ fn provider(
     }
     section.finish();
     adapter.map(|_| provider)
+}
+
+/// As stated; else by the host that is called, since another host may have other prices; else by the adapter, which calls its
+/// own.
+fn catalog_name(section: &Section<'_>, base_url: Option<&str>, adapter: Option<&ComponentRef>) -> Option<String> {
+    if let Some((name, span)) = section.string("catalog") {
+        if !catalog::providers().any(|known| known == name) {
+            let near = suggestion(&name, catalog::providers());
+            section.note(span, format!("the catalog has no provider `{name}`{near}"));
+        }
+        return Some(name);
+    }
+    let found = match (base_url, adapter) {
+        (Some(url), _) => url.parse::<hyper::Uri>().ok()?.host().and_then(catalog::of_host),
+        (None, Some(ComponentRef::BuiltIn(adapter))) => catalog::providers().find(|known| known == adapter),
+        (None, _) => None,
+    };
+    found.map(str::to_owned)
 }
 
 fn check_url(section: &Section<'_>, url: &str) {

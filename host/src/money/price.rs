@@ -87,6 +87,20 @@ impl StatedRates {
 }
 
 impl Rates {
+    /// By the words of the configuration.
+    pub fn named(&self) -> [(&'static str, Nanodollars); KINDS] {
+        [
+            ("input", self.input),
+            ("cached_input", self.cached_input),
+            ("cache_write", self.cache_write),
+            ("cache_write_1h", self.cache_write_1h),
+            ("output", self.output),
+            ("reasoning", self.reasoning),
+            ("audio_input", self.audio_input),
+            ("audio_output", self.audio_output),
+        ]
+    }
+
     /// In the order in which [`Usage::amounts`] counts.
     fn list(&self) -> [Nanodollars; KINDS] {
         [

@@ -1,9 +1,10 @@
 //! `GET /v1/models` and `/v1/models/{id}`: routes first, then the catalog.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::generation::{Generation, Model};
 use crate::keys::Caller;
+use crate::money::Rates;
 
 /// OpenAI's list object, of what the caller may use.
 pub fn list(generation: &Generation, caller: &Caller) -> Value {
@@ -33,13 +34,17 @@ fn model(generation: &Generation, caller: &Caller, id: &str) -> Option<Value> {
         return None;
     }
     let price = model.price.as_ref().map(|price| {
-        let rates = price.base();
-        json!({
-            "input": rates.input.to_string(),
-            "cached_input": rates.cached_input.to_string(),
-            "cache_write": rates.cache_write.to_string(),
-            "output": rates.output.to_string(),
-        })
+        let mut shown = rates(price.base());
+        let tiers = price.tiers().iter().map(|tier| {
+            let mut shown = rates(&tier.rates);
+            shown.insert("above_input_tokens".to_owned(), tier.above.into());
+            Value::Object(shown)
+        });
+        let tiers: Vec<Value> = tiers.collect();
+        if !tiers.is_empty() {
+            shown.insert("tiers".to_owned(), tiers.into());
+        }
+        shown
     });
     Some(json!({
         "id": id,
@@ -49,6 +54,15 @@ fn model(generation: &Generation, caller: &Caller, id: &str) -> Option<Value> {
         "context_window": model.context,
         "max_output_tokens": model.max_output,
         "price_usd_per_million_tokens": price,
+        "price_version": model.price.as_ref().map(|price| price.version().to_string()),
         "tags": model.tags,
     }))
+}
+
+/// Of every kind, those of which the price list says nothing included.
+fn rates(rates: &Rates) -> Map<String, Value> {
+    let kinds = rates.named().into_iter();
+    kinds
+        .map(|(kind, rate)| (kind.to_owned(), rate.to_string().into()))
+        .collect()
 }

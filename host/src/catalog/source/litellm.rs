@@ -1,0 +1,150 @@
+//! LiteLLM: one flat list of models, prices in US dollars per token.
+
+use super::{Item, Reading};
+use crate::catalog::decimal::per_million;
+use crate::catalog::{Abilities, Entry, names};
+use crate::json::Value;
+use crate::money::{PriceList, StatedRates};
+
+/// An entry that explains the others.
+const SAMPLE: &str = "sample_spec";
+/// What answers in tokens.
+const MODES: [&str; 4] = ["chat", "completion", "responses", "embedding"];
+
+pub(super) fn read(root: Value<'_>, reading: &mut Reading) {
+    for (name, model) in root.members() {
+        let name = name.as_str().unwrap_or_default();
+        if name == SAMPLE {
+            continue;
+        }
+        let provider = model.field("litellm_provider").and_then(|provider| provider.as_str());
+        let Some(provider) = provider else {
+            reading
+                .wrong
+                .push(format!("{name}: `litellm_provider` must be a string"));
+            continue;
+        };
+        let mode = model.field("mode").and_then(|mode| mode.as_str());
+        let is_wanted = mode.is_none_or(|mode| MODES.contains(&&*mode));
+        let Some(own) = names::of_litellm(&provider).filter(|_| is_wanted) else {
+            reading.taken.left_out += 1;
+            continue;
+        };
+        let entry = entry(Item {
+            at: &name,
+            value: model,
+            wrong: &mut reading.wrong,
+        });
+        reading.insert(own, bare(&name, &provider), entry);
+    }
+}
+
+/// Without the provider, which some of the names begin with.
+fn bare<'n>(name: &'n str, provider: &str) -> &'n str {
+    let family = provider.split(['-', '_']).next().unwrap_or(provider);
+    let prefixes = [provider, family, "vertex_ai"];
+    let stripped = prefixes
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix)?.strip_prefix('/'));
+    stripped.unwrap_or(name)
+}
+
+fn entry(mut model: Item<'_, '_>) -> Entry {
+    let ability = |model: &mut Item<'_, '_>, name: &str| model.flag(&format!("supports_{name}"));
+    let tools = ability(&mut model, "function_calling");
+    let vision = ability(&mut model, "vision");
+    // Where not even these are told of, nothing is.
+    let is_told = tools.is_some() || vision.is_some();
+    let mut has = |name| ability(&mut model, name);
+    let abilities = Abilities {
+        streaming: true,
+        tools: tools == Some(true),
+        parallel_tools: has("parallel_function_calling").or(tools) == Some(true),
+        vision: vision == Some(true),
+        audio: has("audio_input") == Some(true),
+        structured_output: has("response_schema") != Some(false),
+        reasoning: has("reasoning") == Some(true),
+        prompt_cache: has("prompt_caching") == Some(true),
+    };
+    Entry {
+        price: price(&mut model),
+        context: model.tokens("max_input_tokens"),
+        max_output: model.tokens("max_output_tokens"),
+        abilities: is_told.then_some(abilities),
+    }
+}
+
+fn price(model: &mut Item<'_, '_>) -> Option<PriceList> {
+    if let Some(ranges) = model.array("tiered_pricing") {
+        return of_ranges(model, ranges);
+    }
+    let rates = rates(model, "", None)?;
+    let mut tiers: Vec<(u64, StatedRates)> = Vec::new();
+    for (above, suffix) in sizes(model.value) {
+        tiers.extend(self::rates(model, &suffix, Some(&rates)).map(|rates| (above, rates)));
+    }
+    let batch = model.number("input_cost_per_token_batches");
+    let batch = batch.and_then(|number| per_million(number, 0));
+    let batch_permille = batch.and_then(|batch| {
+        let permille = batch.0.checked_mul(1_000)?.checked_div(rates.input.0)?;
+        u32::try_from(permille).ok().filter(|permille| *permille <= 1_000)
+    });
+    Some(PriceList {
+        rates,
+        tiers,
+        batch_permille,
+    })
+}
+
+/// The sizes above which members have other rates, rising, each with how these members end: `_above_200k_tokens`.
+fn sizes(model: Value<'_>) -> Vec<(u64, String)> {
+    let mut sizes = Vec::new();
+    for (key, _) in model.members() {
+        let key = key.as_str().unwrap_or_default();
+        let thousands = key
+            .strip_suffix("k_tokens")
+            .and_then(|key| key.rsplit_once("_above_"))
+            .and_then(|(_, thousands)| thousands.parse::<u32>().ok());
+        sizes.extend(thousands.map(|thousands| (u64::from(thousands) * 1_000, format!("_above_{thousands}k_tokens"))));
+    }
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
+
+/// `[{ "range": [0, 128000], "input_cost_per_token": …, … }, …]`: the first is of an ordinary call.
+fn of_ranges<'a>(model: &mut Item<'a, '_>, ranges: Value<'a>) -> Option<PriceList> {
+    let mut read = Vec::new();
+    for range in ranges.elements() {
+        let mut item = model.part(range);
+        let above = item
+            .array("range")
+            .and_then(|bounds| bounds.elements().next()?.as_f64());
+        read.push((above? as u64, rates(&mut item, "", None)?));
+    }
+    read.sort_by_key(|(above, _)| *above);
+    let mut read = read.into_iter();
+    Some(PriceList {
+        rates: read.next()?.1,
+        tiers: read.collect(),
+        batch_permille: None,
+    })
+}
+
+/// Nothing where input or output have no price, neither here nor below.
+fn rates(model: &mut Item<'_, '_>, suffix: &str, below: Option<&StatedRates>) -> Option<StatedRates> {
+    let mut rate = |key: &str| {
+        let number = model.number(&format!("{key}{suffix}"))?;
+        per_million(number, 0)
+    };
+    Some(super::without_noughts(StatedRates {
+        input: rate("input_cost_per_token").or(below.map(|below| below.input))?,
+        cached_input: rate("cache_read_input_token_cost"),
+        cache_write: rate("cache_creation_input_token_cost"),
+        cache_write_1h: rate("cache_creation_input_token_cost_above_1hr"),
+        output: rate("output_cost_per_token").or(below.map(|below| below.output))?,
+        reasoning: rate("output_cost_per_reasoning_token"),
+        audio_input: rate("input_cost_per_audio_token"),
+        audio_output: rate("output_cost_per_audio_token"),
+    }))
+}

@@ -42,6 +42,8 @@ fn every_command_has_a_help_with_an_example() {
         &["explain"],
         &["keys"],
         &["keys", "hash"],
+        &["catalog"],
+        &["catalog", "update"],
         &["plugin"],
         &["plugin", "new"],
         &["plugin", "build"],

@@ -358,7 +358,8 @@ fn version(base: &Rates, tiers: &[Tier], batch_permille: u32) -> PriceVersion {
         text.push_str(&line(tier.above, &tier.rates));
     }
     let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(text).into();
-    PriceVersion(u32::from_be_bytes([a, b, c, d]))
+    // 0 is left to what has no price.
+    PriceVersion(u32::from_be_bytes([a, b, c, d]).max(1))
 }
 
 #[cfg(test)]

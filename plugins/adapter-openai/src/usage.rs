@@ -71,7 +71,15 @@ fn billed(usage: &Value) -> Option<Usage> {
         &usage["num_cached_tokens"],
     ];
     let cache_read = cached.into_iter().find_map(count).unwrap_or(0).min(prompt);
-    let cache_write = count(&details["cache_write_tokens"])
+    // Qwen, and gateways that pass Anthropic's word on, have another word.
+    let written = [
+        &details["cache_write_tokens"],
+        &details["cache_creation_input_tokens"],
+        &usage["cache_creation_input_tokens"],
+    ];
+    let cache_write = written
+        .into_iter()
+        .find_map(count)
         .unwrap_or(0)
         .min(prompt - cache_read);
     Some(Usage {
@@ -97,6 +105,10 @@ fn extras(usage: &Value) -> Vec<(String, u64)> {
     let named = [
         ("audio-input", &usage["prompt_tokens_details"]["audio_tokens"]),
         ("audio-output", &usage["completion_tokens_details"]["audio_tokens"]),
+        (
+            "cache-write-1h",
+            &usage["prompt_tokens_details"]["cache_creation"]["ephemeral_1h_input_tokens"],
+        ),
     ];
     let counted = |(name, value): (&str, &Value)| Some((name.to_owned(), count(value).filter(|count| *count > 0)?));
     named.into_iter().filter_map(counted).collect()

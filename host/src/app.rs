@@ -1,5 +1,7 @@
 //! The composition root: what lives as long as the process, and the one value that is swapped.
 
+pub mod kept;
+
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 

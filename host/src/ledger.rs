@@ -36,6 +36,8 @@ pub struct Ledger(Option<Arc<Desk>>);
 /// What handles, holds and the writer share.
 pub(crate) struct Desk {
     messages: Sender<Message>,
+    /// Whether calls are booked; documents are kept either way.
+    books: bool,
     /// The store could not be written to, and nobody knows yet whether it can again.
     has_failed: AtomicBool,
     reader: Opener,
@@ -54,6 +56,8 @@ pub struct Setup {
     pub open: Opener,
     /// Opens it once more, for questions.
     pub reader: Opener,
+    /// Whether calls are reserved for and booked; documents are kept either way.
+    pub books: bool,
     /// How long a reservation may take; after that it is refused.
     pub timeout: Duration,
     /// How long lines are kept; their sums stay.
@@ -138,6 +142,7 @@ impl Ledger {
         let (messages, inbox) = mpsc::channel();
         let desk = Arc::new(Desk {
             messages,
+            books: setup.books,
             has_failed: AtomicBool::new(false),
             reader: setup.reader.clone(),
             timeout: setup.timeout,
@@ -150,9 +155,9 @@ impl Ledger {
         Ok(Self(Some(desk)))
     }
 
-    /// Whether anything is kept.
+    /// Whether calls are booked.
     pub fn is_on(&self) -> bool {
-        self.0.is_some()
+        self.0.as_ref().is_some_and(|desk| desk.books)
     }
 
     /// Whether the store could not be written to.
@@ -164,7 +169,7 @@ impl Ledger {
 
     /// Reserves money for one attempt. What comes back is on disk.
     pub async fn reserve(&self, wish: Wish) -> Result<Hold, Refused> {
-        let Some(desk) = &self.0 else {
+        let Some(desk) = self.0.as_ref().filter(|desk| desk.books) else {
             return Ok(Hold::off(wish));
         };
         let (reply, answer) = oneshot::channel();
@@ -181,7 +186,7 @@ impl Ledger {
 
     /// Books a line that nothing was reserved for: an answer that cost nothing.
     pub fn note(&self, line: Line) {
-        if let Some(desk) = &self.0 {
+        if let Some(desk) = self.0.as_ref().filter(|desk| desk.books) {
             desk.post(Message::Note(Box::new(line)));
         }
     }

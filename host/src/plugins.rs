@@ -49,7 +49,7 @@ pub use self::inspect::{Import, Inspection, Shape, inspect};
 pub use self::limits::Limits;
 pub use self::policy::{Call, Policy, PolicySpec, Seat, config_schema};
 pub use self::prompt::Prompt;
-pub use self::state::{StateStore, StateUse};
+pub use self::state::{StateChange, StateStore, StateUse};
 pub use self::stats::{Counters, Stats};
 pub use self::stream::AdapterStream;
 pub use self::verdict::STEPS;

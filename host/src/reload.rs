@@ -89,7 +89,7 @@ impl Reloader {
     /// Puts the first generation in service, or says why that is not possible. A plugin's file that cannot be used is
     /// replaced by the version that was last in service, where there is one.
     pub fn first(app: Arc<App>, named: Option<PathBuf>, config: Config) -> Result<Self, Vec<Problem>> {
-        let last_good = LastGood::open(&config.store);
+        let last_good = LastGood::open(app.ledger.clone());
         let (handle, triggers) = Handle::channel();
         let mut reloader = Self {
             app,

@@ -15,15 +15,13 @@ use crate::telemetry::Meter;
 pub(super) fn open(config: &Config, meter: &Meter) -> Result<Ledger, String> {
     let folder = config.store.clone();
     lock(&folder)?;
-    if !config.ledger.is_on {
-        return Ok(Ledger::off());
-    }
     let reading = folder.clone();
     let open: Opener = Arc::new(move || Ok(Box::new(Sqlite::open(&folder)?) as Box<dyn Store>));
     let reader: Opener = Arc::new(move || Ok(Box::new(Sqlite::open_to_read(&reading)?) as Box<dyn Store>));
     let ledger = Ledger::start(Setup {
         open,
         reader,
+        books: config.ledger.is_on,
         timeout: config.ledger.timeout,
         keep_lines: config.ledger.keep_lines,
         clock: Box::new(now_ms),

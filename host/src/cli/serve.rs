@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::Admin;
-use crate::app::App;
+use crate::app::{self, App};
 use crate::config::Source;
 use crate::generation::Generation;
 use crate::keys::Keyring;
@@ -32,6 +32,8 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     let meter = Meter::default();
     let ledger = super::ledger::open(&config, &meter)?;
     let app = App::new(engine, meter, ledger);
+    app::kept::restore(&app.state, &app.ledger, super::ledger::now_ms())
+        .map_err(|error| format!("the store in {}: {error}", config.store.display()))?;
     let (server_config, admin_config) = (config.server.clone(), config.admin.clone());
     let data = server::bind(server_config.listen).await?;
     let admin = server::bind(admin_config.listen).await?;
@@ -55,6 +57,7 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
         drain: ADMIN_DRAIN,
         ..times
     };
+    tokio::spawn(app::kept::write_on(app.state.clone(), app.ledger.clone()));
     let serving = tokio::spawn(server::serve(data, Arc::new(Data { app: app.clone() }), stopped, times));
     let admin = tokio::spawn(server::serve(
         admin,
@@ -73,6 +76,7 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     // Last, so that it can be asked about the draining.
     let _ = admin_stop.send(true);
     let _ = admin.await;
+    app::kept::write(&app.state, &app.ledger);
     Ok(app.ledger.clone())
 }
 

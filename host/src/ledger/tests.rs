@@ -81,6 +81,7 @@ impl Bench {
         let ledger = Ledger::start(Setup {
             reader: open.clone(),
             open,
+            books: true,
             timeout: Duration::from_secs(20),
             keep_lines: Duration::from_secs(1 << 30),
             clock: Box::new(move || clock.load(Ordering::Relaxed)),

@@ -2,7 +2,7 @@
 //! reloads. It lives in memory and knows nothing of guests; time is whatever the call says it is, so that a replayed
 //! decision sees what the recorded one saw.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const KEY_BYTES: usize = 256;
@@ -25,7 +25,39 @@ pub struct StateUse {
     pub bytes: usize,
 }
 
+/// A key that has changed since this was asked last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// Whose.
+    pub plugin: String,
+    /// Which.
+    pub key: String,
+    /// Its value now, and when that is of no more use; nothing where it is gone.
+    pub value: Option<(Vec<u8>, Option<u64>)>,
+}
+
 impl StateStore {
+    /// What has changed since this was asked last, so that it can be kept elsewhere.
+    pub fn take_changes(&self) -> Vec<StateChange> {
+        let spaces: Vec<(String, Arc<Space>)> = {
+            let spaces = lock(&self.spaces);
+            spaces
+                .iter()
+                .map(|(plugin, space)| (plugin.clone(), space.clone()))
+                .collect()
+        };
+        let changes = |(plugin, space): (String, Arc<Space>)| lock(&space.0).take_changes(&plugin);
+        spaces.into_iter().flat_map(changes).collect()
+    }
+
+    /// Puts back what was kept.
+    pub fn restore(&self, plugin: &str, key: &str, value: Vec<u8>, expires_ms: Option<u64>) {
+        let space = self.space(plugin);
+        let mut entries = lock(&space.0);
+        entries.put(key, value, expires_ms);
+        entries.changed.clear();
+    }
+
     /// How much a plugin has stored.
     pub fn used_by(&self, plugin: &str) -> StateUse {
         lock(&self.spaces)
@@ -74,6 +106,8 @@ struct Entries {
     by_touch: BTreeMap<u64, String>,
     touches: u64,
     bytes: usize,
+    /// Since somebody asked last.
+    changed: BTreeSet<String>,
 }
 
 struct Entry {
@@ -124,6 +158,19 @@ impl Space {
 }
 
 impl Entries {
+    fn take_changes(&mut self, plugin: &str) -> Vec<StateChange> {
+        let changed = std::mem::take(&mut self.changed);
+        let change = |key: String| StateChange {
+            plugin: plugin.to_owned(),
+            value: self
+                .by_key
+                .get(&key)
+                .map(|entry| (entry.value.clone(), entry.expires_ms)),
+            key,
+        };
+        changed.into_iter().map(change).collect()
+    }
+
     fn live(&mut self, key: &str, now_ms: u64) -> Option<&Entry> {
         let expires_ms = self.by_key.get(key)?.expires_ms;
         if expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms) {
@@ -142,6 +189,7 @@ impl Entries {
     fn put(&mut self, key: &str, value: Vec<u8>, expires_ms: Option<u64>) {
         self.remove(key);
         self.touches += 1;
+        self.changed.insert(key.to_owned());
         self.bytes += key.len() + value.len();
         self.by_touch.insert(self.touches, key.to_owned());
         self.by_key.insert(
@@ -165,6 +213,7 @@ impl Entries {
         if let Some(entry) = self.by_key.remove(key) {
             self.by_touch.remove(&entry.touch);
             self.bytes -= key.len() + entry.value.len();
+            self.changed.insert(key.to_owned());
         }
     }
 }

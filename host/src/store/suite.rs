@@ -336,3 +336,61 @@ proptest! {
         sound(&disk);
     }
 }
+
+/// Stores as released versions wrote them, with what they hold: a dump for each, never changed after its release.
+const RELEASED: [&str; 1] = [include_str!("../../../tests/stores/1.sql")];
+
+#[test]
+fn a_store_of_every_release_is_read_by_this_one() {
+    for dump in RELEASED {
+        let folder = tempfile::tempdir().unwrap();
+        let file = rusqlite::Connection::open(folder.path().join(super::sqlite::FILE)).unwrap();
+        file.execute_batch(dump).unwrap();
+        drop(file);
+        let store = Sqlite::open(folder.path()).unwrap();
+        sound(&store);
+        let group = |name: &str| vec![name.to_owned()];
+        assert_eq!(
+            all(&store, Span::EVER, &[By::Key]),
+            [(group("a"), 11, 2), (group("b"), 98, 1)]
+        );
+        assert_eq!(store.open_holds().unwrap(), (vec![hold(9, 6)], 10));
+        assert_eq!(store.document("key", "a", 0).unwrap(), Some(b"1".to_vec()));
+    }
+}
+
+/// Writes the dump of this version's store; run by hand with `POINTSMAN_DUMP=FILE` when a version is released.
+#[test]
+fn a_dump_of_this_version_can_be_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Sqlite::open(folder.path()).unwrap();
+    let correction = Line {
+        corrects: Some(Correction { line: 3, by: -2 }),
+        ..line(4, 172_800_001, 0, tags("b", "m", &[]))
+    };
+    let lines = vec![
+        line(1, 86_400_000, 1, tags("a", "m", &[("task", "code"), ("tier", "x")])),
+        line(2, 86_400_001, 10, tags("a", "n", &[("task", "chat")])),
+        line(3, 172_800_000, 100, tags("b", "m", &[])),
+        correction,
+    ];
+    let documents = vec![Document {
+        kind: "key",
+        id: "a".to_owned(),
+        content: Some(Arc::from(&b"1"[..])),
+        expires_ms: None,
+    }];
+    let holds = vec![hold(9, 6)];
+    let batch = Batch {
+        holds,
+        lines,
+        documents,
+        ..Batch::default()
+    };
+    store.commit(&batch).unwrap();
+    sound(&store);
+    drop(store);
+    if let Some(to) = std::env::var_os("POINTSMAN_DUMP") {
+        std::fs::copy(folder.path().join(super::sqlite::FILE), to).unwrap();
+    }
+}

@@ -7,14 +7,25 @@ use tests::{Gateway, Home, guests};
 
 use super::*;
 
-/// Every file of what is kept for the next start, with its bytes.
+/// Everything that is kept for the next start, by the path that it comes from.
 fn kept(home: &Home) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(home.path("pointsman-data/last-good")).unwrap();
-    let file = |entry: fs::DirEntry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        (name, fs::read(entry.path()).unwrap())
-    };
-    entries.map(|entry| file(entry.unwrap())).collect()
+    let store = rusqlite::Connection::open(home.path("pointsman-data/pointsman.db")).unwrap();
+    let mut select = store
+        .prepare("SELECT id, content FROM documents WHERE kind = 'last-good'")
+        .unwrap();
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+/// Once it is there: it is written beside the first requests.
+async fn kept_in_time(home: &Home) -> BTreeMap<String, Vec<u8>> {
+    loop {
+        let kept = kept(home);
+        if !kept.is_empty() {
+            return kept;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]
@@ -85,7 +96,7 @@ async fn commands_beside_a_gateway_leave_what_it_keeps_alone() {
     ))
     .await;
     let home = gateway.home();
-    let before = kept(home);
+    let before = kept_in_time(home).await;
     assert!(before.values().any(|bytes| *bytes == guests::version(1)));
     // The files have moved on, and the gateway has not looked yet.
     home.write("plugins/told.wasm", guests::version(2));
@@ -103,4 +114,34 @@ async fn commands_beside_a_gateway_leave_what_it_keeps_alone() {
     }
     assert_eq!(kept(home), before);
     assert_eq!(asked(&gateway).await.1, "version 0001");
+}
+
+/// Counts its calls, and says how many there were.
+const COUNTING: &str = r#"
+[policies.counting]
+component = "script"
+grants = ["state"]
+[policies.counting.config]
+source = "export function decide() { return { reason: `call ${state.add('calls', 1)}` } }"
+
+[providers.simulated]
+adapter = "simulated"
+[models.a]
+provider = "simulated"
+[routes.auto]
+candidates = ["a"]
+policies = ["counting"]
+"#;
+
+#[tokio::test]
+async fn what_a_policy_keeps_survives_a_restart() {
+    let body = json!({ "model": "auto", "messages": [{ "role": "user", "content": "hello" }] });
+    let gateway = Gateway::start(COUNTING).await;
+    let reply = gateway.data().chat(&body).await;
+    assert_eq!(reply.header("x-pointsman-reason"), Some("call 1"));
+    let home = gateway.home().clone();
+    assert!(gateway.stop().await.success());
+    let gateway = Gateway::start_in(home).await;
+    let reply = gateway.data().chat(&body).await;
+    assert_eq!(reply.header("x-pointsman-reason"), Some("call 2"));
 }

@@ -14,8 +14,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::ledger::Ledger;
+use crate::telemetry::Log;
 
 /// A self-hosted, OpenAI-compatible gateway for language models. Which model serves a request is decided by WebAssembly policies.
 #[derive(Debug, Parser)]
@@ -85,13 +87,15 @@ pub struct Ended {
     pub code: ExitCode,
     /// To be closed when nothing runs any more.
     pub ledger: Ledger,
+    /// To be flushed after that.
+    pub log: Option<Log>,
 }
 
 /// Runs a command.
 pub async fn run(arguments: Arguments) -> Ended {
     let mut ledger = Ledger::off();
     let quiet = !matches!(arguments.command, Command::Serve);
-    start_log(arguments.log_format, quiet);
+    let log = start_log(arguments.log_format, quiet);
     let config = arguments.config.as_deref();
     let result = match arguments.command {
         Command::Serve => serve::run(config).await.map(|served| ledger = served),
@@ -104,23 +108,32 @@ pub async fn run(arguments: Arguments) -> Ended {
     let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
+            log.iter().for_each(Log::flush);
             eprintln!("{message}");
             ExitCode::FAILURE
         }
     };
-    Ended { code, ledger }
+    Ended { code, ledger, log }
 }
 
-/// To standard error, so that a command's output can be piped.
-fn start_log(format: LogFormat, quiet: bool) {
+/// To standard error, so that a command's output can be piped. A gateway that serves never waits for whoever reads it.
+fn start_log(format: LogFormat, quiet: bool) -> Option<Log> {
     let default = if quiet { "warn" } else { "info" };
     let filter = EnvFilter::try_from_env("POINTSMAN_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let log = if quiet { None } else { Log::start().ok() };
+    let writer = match log.clone() {
+        Some(log) => {
+            // What panics would write by itself, and wait.
+            std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+            BoxMakeWriter::new(log)
+        }
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let has_colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     match format {
         LogFormat::Text => builder.with_ansi(has_colour).with_target(false).init(),
         LogFormat::Json => builder.json().init(),
     }
+    log
 }

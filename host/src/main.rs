@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pointsman::cli::{self, Arguments};
+use pointsman::telemetry::Log;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
             // Requests that were cut off book what they came to when they are dropped.
             drop(runtime);
             ended.ledger.close();
+            ended.log.iter().for_each(Log::flush);
             ended.code
         }
         Err(error) => {

@@ -4,6 +4,7 @@
 mod cache;
 mod labels;
 mod ledger;
+mod log;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -23,6 +24,7 @@ pub use cache::CacheMeter;
 pub use labels::Ended;
 use labels::Labelled;
 pub use ledger::LedgerMeter;
+pub use log::Log;
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -156,6 +158,11 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let labelled = Labelled::register(&mut registry);
         let ledger = LedgerMeter::register(&mut registry);
+        registry.register(
+            "pointsman_log_lines_lost",
+            "Log lines that standard error did not take in time",
+            log::lost(),
+        );
         let mut metrics = Self {
             registry,
             requests: Family::default(),

@@ -29,6 +29,7 @@ mod isolation;
 mod keys;
 mod ladder;
 mod languages;
+mod ledger;
 mod priced;
 mod recorded;
 mod reload;

@@ -24,7 +24,10 @@ pub(super) struct Book {
     pub(super) events: Vec<Event>,
     told_unpriced: HashSet<Arc<str>>,
     /// The sum of what is open.
-    held: u64,
+    held: u128,
+    /// The latest moment at which something was reserved. Nothing is reserved before it, whatever the clock does, so that a
+    /// line is in the window that it was charged to.
+    latest_ms: u64,
 }
 
 /// A hold that nobody has resolved.
@@ -58,6 +61,7 @@ impl Book {
             events: Vec::new(),
             told_unpriced: HashSet::new(),
             held: 0,
+            latest_ms: 0,
         }
     }
 
@@ -78,6 +82,8 @@ impl Book {
         if wish.price_version.is_none() {
             self.unpriced(&wish)?;
         }
+        let now_ms = now_ms.max(self.latest_ms);
+        self.latest_ms = now_ms;
         for scoped in &wish.budgets {
             self.open_account(scoped, now_ms, store)?;
         }
@@ -96,7 +102,7 @@ impl Book {
             price_version: wish.price_version.unwrap_or(UNPRICED),
         };
         self.batch.holds.push(hold.clone());
-        self.held = self.held.saturating_add(amount.0);
+        self.held = self.held.saturating_add(amount.0.into());
         self.open.insert(
             id,
             Open {
@@ -220,20 +226,18 @@ impl Book {
     }
 
     /// How many holds are open, and how much is held.
-    pub(super) fn held(&self) -> (usize, u64) {
+    pub(super) fn held(&self) -> (usize, u128) {
         (self.open.len(), self.held)
     }
 
     fn close(&mut self, id: u64) -> Option<Open> {
         let open = self.open.remove(&id)?;
-        self.held = self.held.saturating_sub(open.hold.ceiling.0);
+        self.held = self.held.saturating_sub(open.hold.ceiling.0.into());
         Some(open)
     }
 
     fn forget(&mut self, id: u64) -> bool {
-        let Some(open) = self.open.remove(&id) else {
-            return false;
-        };
+        let Some(open) = self.close(id) else { return false };
         self.accounts
             .settle(&open.charges, open.hold.ceiling, 0, &mut self.events);
         true

@@ -64,6 +64,11 @@ impl Hold {
         self.is_sent.store(true, Ordering::Relaxed);
     }
 
+    /// There was nobody to send anything to.
+    pub fn unsent(&self) {
+        self.is_sent.store(false, Ordering::Relaxed);
+    }
+
     /// Whether the provider may have got something.
     pub fn is_sent(&self) -> bool {
         self.is_sent.load(Ordering::Relaxed)

@@ -289,6 +289,7 @@ impl Payment {
         let Some(usage) = usage else {
             if failure.is_unsent() {
                 self.purse.told(&Usage::default());
+                self.hold.unsent();
             } else {
                 let (word, all) = (failure.word().into_owned(), self.hold.granted);
                 let cost = self.model.price.is_some().then_some(all);
@@ -303,7 +304,8 @@ impl Payment {
 
     /// The attempt answered. What nobody said is counted: the input by the gateway's guess, the output by what came.
     pub(super) fn answered(self, outcome: Option<&str>, usage: Option<Usage>, counted: u64, place: Place) {
-        let is_whole = outcome.is_none();
+        // What is beside the answer was read to its end before anybody looked at it.
+        let is_whole = outcome.is_none() || place == Place::Beside;
         let (usage, is_estimated) = self.plausible(usage, counted, is_whole);
         self.purse.told(&usage);
         let cost = self.model.cost(Some(&usage));

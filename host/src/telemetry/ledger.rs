@@ -85,7 +85,7 @@ impl LedgerMeter {
     }
 
     /// What is reserved now.
-    pub fn holds(&self, open: usize, nanodollars: u64) {
+    pub fn holds(&self, open: usize, nanodollars: u128) {
         self.open.set(i64::try_from(open).unwrap_or(i64::MAX));
         self.held.set(nanodollars as f64 / 1e9);
     }

@@ -8,6 +8,7 @@ mod accounts;
 mod book;
 mod events;
 mod hold;
+mod inbox;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -15,7 +16,6 @@ mod writer;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 pub use accounts::Balance;
 pub use events::{Event, Listener};
 pub use hold::{Hold, Settlement};
+use inbox::Inbox;
 
 use crate::budget::{Budget, Scope, Scoped};
 use crate::money::Nanodollars;
@@ -35,7 +36,7 @@ pub struct Ledger(Option<Arc<Desk>>);
 
 /// What handles, holds and the writer share.
 pub(crate) struct Desk {
-    messages: Sender<Message>,
+    inbox: Inbox,
     /// Whether calls are booked; documents are kept either way.
     books: bool,
     /// The store could not be written to, and nobody knows yet whether it can again.
@@ -139,15 +140,14 @@ impl Ledger {
 
     /// Opens the store, resolves what the last process left open, and starts the thread that writes.
     pub fn start(setup: Setup) -> Result<Self, StoreError> {
-        let (messages, inbox) = mpsc::channel();
         let desk = Arc::new(Desk {
-            messages,
+            inbox: Inbox::default(),
             books: setup.books,
             has_failed: AtomicBool::new(false),
             reader: setup.reader.clone(),
             timeout: setup.timeout,
         });
-        let writer = writer::Writer::open(&desk, inbox, setup)?;
+        let writer = writer::Writer::open(&desk, setup)?;
         std::thread::Builder::new()
             .name("pointsman-ledger".to_owned())
             .spawn(move || writer.run())
@@ -247,7 +247,7 @@ impl Desk {
     /// Never blocks: a hold that is dropped must be able to say so.
     pub(crate) fn post(&self, message: Message) {
         // After the end nobody listens; what a hold would say then is found by the next start.
-        let _ = self.messages.send(message);
+        self.inbox.post(message);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -14,8 +13,6 @@ use super::{Desk, Message, Opened, Opener, Refused, Setup};
 use crate::store::{Batch, Store, StoreError};
 use crate::telemetry::LedgerMeter;
 
-/// What is written in one batch.
-const MOST: usize = 1_024;
 /// How often a store that failed is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 /// How long what an attempt came to may be missing after a loss of power: it would be booked at what was held.
@@ -27,7 +24,6 @@ const BACKLOG: usize = 100_000;
 
 pub(super) struct Writer {
     desk: Arc<Desk>,
-    inbox: Receiver<Message>,
     open: Opener,
     clock: Box<dyn Fn() -> u64 + Send>,
     listener: Listener,
@@ -58,7 +54,7 @@ impl Answer {
 
 impl Writer {
     /// Opens the store and resolves what the process before this one left.
-    pub(super) fn open(desk: &Arc<Desk>, inbox: Receiver<Message>, setup: Setup) -> Result<Self, StoreError> {
+    pub(super) fn open(desk: &Arc<Desk>, setup: Setup) -> Result<Self, StoreError> {
         let mut store = (setup.open)()?;
         let (holds, next) = store.open_holds()?;
         let mut book = Book::new(next);
@@ -72,7 +68,6 @@ impl Writer {
         }
         Ok(Self {
             desk: desk.clone(),
-            inbox,
             open: setup.open,
             clock: setup.clock,
             listener: setup.listener,
@@ -87,17 +82,13 @@ impl Writer {
     }
 
     pub(super) fn run(mut self) {
+        self.desk.inbox.listen();
         let mut has_ended = false;
         while !has_ended {
-            let first = match self.inbox.recv_timeout(self.patience()) {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
+            let (patience, looks_soon) = self.patience();
+            let messages = self.desk.inbox.take(patience, looks_soon);
             let mut answers = Vec::new();
             let now_ms = (self.clock)();
-            let more = std::iter::from_fn(|| self.inbox.try_recv().ok());
-            let messages: Vec<Message> = first.into_iter().chain(more.take(MOST)).collect();
             for message in messages {
                 has_ended |= matches!(message, Message::Close(_));
                 self.take(message, now_ms, &mut answers);
@@ -111,13 +102,15 @@ impl Writer {
                 (self.listener)(&event);
             }
         }
+        self.desk.inbox.close();
     }
 
-    fn patience(&self) -> Duration {
+    /// How long it waits for something to come, and whether that is soon.
+    fn patience(&self) -> (Duration, bool) {
         match (&self.store, self.unsynced) {
-            (None, _) => RETRY,
-            (Some(_), Some(since)) => SYNC.saturating_sub(since.elapsed()),
-            (Some(_), None) => SWEEP,
+            (None, _) => (RETRY, true),
+            (Some(_), Some(since)) => (SYNC.saturating_sub(since.elapsed()), true),
+            (Some(_), None) => (SWEEP, false),
         }
     }
 

@@ -1,0 +1,88 @@
+//! What the writer is told, in order. It is woken for what somebody waits for; the rest it finds when it looks next, so that
+//! a call that ends costs no switch of threads.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use super::Message;
+
+/// More than this is not left lying until somebody waits.
+const MANY: usize = 512;
+
+/// Where messages wait for the writer.
+#[derive(Default)]
+pub(super) struct Inbox {
+    waiting: Mutex<Waiting>,
+    writer: OnceLock<Thread>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    messages: Vec<Message>,
+    /// The writer will not look by itself before long.
+    is_asleep: bool,
+    is_closed: bool,
+}
+
+impl Inbox {
+    /// Never blocks for long: a hold that is dropped must be able to say so.
+    pub(super) fn post(&self, message: Message) {
+        let is_waited_for = message.is_waited_for();
+        let mut waiting = self.lock();
+        if waiting.is_closed {
+            return;
+        }
+        waiting.messages.push(message);
+        let is_asleep = std::mem::take(&mut waiting.is_asleep);
+        let wakes = is_waited_for || is_asleep || waiting.messages.len() == MANY;
+        drop(waiting);
+        if wakes && let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
+    }
+
+    /// The thread that calls this is the one that is woken from now on.
+    pub(super) fn listen(&self) {
+        let _ = self.writer.set(std::thread::current());
+    }
+
+    /// Everything that has come; waits for something to come at most so long, where nothing has. `looks_soon`: what nobody
+    /// waits for need not end the waiting.
+    pub(super) fn take(&self, at_most: Duration, looks_soon: bool) -> Vec<Message> {
+        let mut waiting = self.lock();
+        if waiting.messages.is_empty() {
+            waiting.is_asleep = !looks_soon;
+            drop(waiting);
+            // A message that came in between has left a token, and this returns at once.
+            std::thread::park_timeout(at_most);
+            waiting = self.lock();
+        }
+        waiting.is_asleep = false;
+        std::mem::take(&mut waiting.messages)
+    }
+
+    /// Nothing is taken any more; who waits for an answer hears that there is none.
+    pub(super) fn close(&self) {
+        let mut waiting = self.lock();
+        waiting.is_closed = true;
+        let left = std::mem::take(&mut waiting.messages);
+        drop(waiting);
+        // A hold among them says that it was dropped, which takes the lock.
+        drop(left);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Message {
+    fn is_waited_for(&self) -> bool {
+        match self {
+            Self::Reserve(..) | Self::Balances(_) | Self::Flush(_) | Self::Close(_) => true,
+            Self::Keep(_, reply) => reply.is_some(),
+            Self::Settle(..) | Self::Release(_) | Self::GiveUp(_) | Self::Note(_) => false,
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! The admin listener: health, metrics, what is in service, and the order to reload. On loopback by default; a browser that
 //! was led here from elsewhere is refused.
 
+mod keys;
+
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -25,7 +27,8 @@ pub struct Admin {
 }
 
 const INDEX: &str = "Pointsman admin\n\nGET  /healthz\nGET  /readyz\nGET  /metrics\nGET  /admin/plugins\nGET  /admin/routes\n\
-                     GET  /admin/cache\nDELETE /admin/cache\nPOST /admin/reload\n";
+                     GET  /admin/cache\nDELETE /admin/cache\nPOST /admin/reload\n\
+                     GET  /admin/keys\nPOST /admin/keys\nPOST /admin/keys/{id}/rotate\nDELETE /admin/keys/{id}\n";
 
 impl Service for Admin {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
@@ -35,6 +38,9 @@ impl Service for Admin {
         let Some(generation) = self.app.generation() else {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, "nothing is in service yet");
         };
+        if let Some(path) = keys_path(&request) {
+            return keys::answer(&self.app, generation, &path, request).await;
+        }
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/") => text(StatusCode::OK, INDEX),
             (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
@@ -54,6 +60,12 @@ impl Service for Admin {
             _ => refuse(StatusCode::NOT_FOUND, "no such endpoint; GET / lists them"),
         }
     }
+}
+
+/// What comes after `/admin/keys`, where the request is for that.
+fn keys_path(request: &Request<Incoming>) -> Option<String> {
+    let path = request.uri().path().strip_prefix("/admin/keys")?;
+    (path.is_empty() || path.starts_with('/')).then(|| path.to_owned())
 }
 
 /// A name that resolves to this address but is not its own is how a page elsewhere would reach it.

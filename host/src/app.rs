@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::documents::Documents;
 use crate::generation::Generation;
 use crate::idempotency::Idempotency;
-use crate::keys::Keys;
+use crate::keys::{Keys, Vault};
 use crate::ledger::Ledger;
 use crate::plugins::{Engine, StateStore};
 use crate::reports::{Handle, Status};
@@ -29,7 +29,9 @@ pub struct App {
     /// What was seen of models.
     pub health: Registry,
     /// Who may call.
-    pub keys: Keys,
+    pub keys: Arc<Keys>,
+    /// The keys of the store, where there is one.
+    pub vault: OnceLock<Arc<Vault>>,
     /// Metrics.
     pub meter: Meter,
     /// Answers that were kept.
@@ -58,7 +60,8 @@ impl App {
             engine,
             state: StateStore::default(),
             health: Registry::default(),
-            keys: Keys::default(),
+            keys: Arc::default(),
+            vault: OnceLock::new(),
             meter,
             ledger,
             alive: Arc::default(),

@@ -63,8 +63,11 @@ enum Command {
         after_help = "Examples:\n  pointsman explain request.json\n  pointsman explain requests.jsonl > decisions.jsonl\n\nA request is a chat completion's body, or {\"body\": {…}, \"id\": \"…\", \"headers\": {…}, \"now_ms\": 0}. The id decides\nwhat is left to chance; without one it is made from the body, so that the same request is explained the same way."
     )]
     Explain(explain::Options),
-    /// Make keys for callers, and end them
-    #[command(subcommand, after_help = "Example:\n  pointsman keys hash")]
+    /// Make, list, rotate and revoke keys for callers
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pointsman keys create --name ci --budget-usd 100 --period month\n  pointsman keys list\n  pointsman keys revoke 3k9x0a8m2p7q"
+    )]
     Keys(keys::KeysCommand),
     /// See what is known of models and their prices, and take newer lists
     #[command(
@@ -101,7 +104,7 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Serve => serve::run(config).await.map(|served| ledger = served),
         Command::Check { print } => check::run(config, print).await,
         Command::Explain(options) => explain::run(config, &options).await,
-        Command::Keys(command) => keys::run(config, &command),
+        Command::Keys(command) => keys::run(config, command),
         Command::Catalog(command) => catalog::run(config, &command).await,
         Command::Plugin(command) => plugin::run(config, &command).await,
     };

@@ -26,7 +26,9 @@ pub use cache::{CacheConfig, CacheRule, CacheScope};
 pub use idempotency::IdempotencyConfig;
 pub use interpolate::Secret;
 pub use key_hash::KeyHash;
-pub use keys::{ANONYMOUS, Allowance, KeyConfig, KeysConfig, PepperConfig, RateLimits, TeamConfig, parse_time};
+pub use keys::{
+    ANONYMOUS, Allowance, KeyConfig, KeysConfig, PepperConfig, RateLimits, TeamConfig, parse_span, parse_time,
+};
 pub use models::ModelConfig;
 pub use policies::{Expectation, PolicyConfig, PolicyFile, PolicyTest};
 pub use providers::{ComponentRef, ProviderConfig, SimulatedConfig};

@@ -8,8 +8,11 @@ mod limits;
 mod pepper;
 mod record;
 mod token;
+mod vault;
+mod wish;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -20,6 +23,8 @@ pub use limits::Admission;
 pub use pepper::Pepper;
 pub use record::{KeyRecord, RecordBudget, RecordHash, Stored};
 pub use token::{Malformed, NewKey, PREFIX, Presented};
+pub use vault::{Vault, VaultError};
+pub use wish::{Wish, WishedBudget, listed};
 
 /// The keys in force: one value that is swapped whole.
 #[derive(Debug, Default)]
@@ -33,7 +38,8 @@ pub struct Keys {
 #[derive(Debug, Default)]
 struct Sources {
     config: Option<KeysConfig>,
-    stored: Vec<Stored>,
+    /// `None` until they were read.
+    stored: Option<Vec<Stored>>,
     /// So that nothing is said again at every change of something else.
     warned: Vec<String>,
 }
@@ -49,22 +55,84 @@ impl Keys {
         self.change(|sources| sources.config = Some(config.clone()));
     }
 
-    /// Puts those of the store in force, beside those of the configuration.
+    /// Puts those of the store in force, beside those of the configuration. What has changed is told, whoever changed it.
     pub fn put_stored(&self, stored: Vec<Stored>) {
-        self.change(|sources| sources.stored = stored);
+        self.change(|sources| {
+            let before = sources.stored.replace(stored);
+            let after = sources.stored.iter().flatten();
+            // At the start all that there is was there before.
+            if let Some(before) = before {
+                after.for_each(|stored| tell(&before, stored));
+            }
+        });
+    }
+
+    /// Follows what other processes change in the store, on a thread of its own, for as long as the process lives.
+    pub fn follow(self: &Arc<Self>, vault: Arc<Vault>) -> std::io::Result<()> {
+        let keys = self.clone();
+        let thread = std::thread::Builder::new().name("pointsman-keys".to_owned());
+        let follow = move || {
+            let mut has_failed = false;
+            loop {
+                std::thread::sleep(LOOK);
+                match vault.refresh(&keys) {
+                    Err(error) if !has_failed => {
+                        tracing::error!(%error, "the keys of the store cannot be read; those in force stay");
+                        has_failed = true;
+                    }
+                    Ok(()) if has_failed => {
+                        tracing::info!("the keys of the store can be read again");
+                        has_failed = false;
+                    }
+                    _ => {}
+                }
+            }
+        };
+        thread.spawn(follow).map(drop)
     }
 
     fn change(&self, change: impl FnOnce(&mut Sources)) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut sources);
         let Some(config) = &sources.config else { return };
-        let (ring, warnings) = Keyring::of(config, &sources.stored, &self.registry);
+        let stored = sources.stored.as_deref().unwrap_or_default();
+        let (ring, warnings) = Keyring::of(config, stored, &self.registry);
         self.ring.store(Arc::new(ring));
         self.registry.sweep();
         for warning in warnings.iter().filter(|warning| !sources.warned.contains(warning)) {
             tracing::warn!("{warning}");
         }
         sources.warned = warnings;
+    }
+}
+
+/// How often the store is looked at. A key that was revoked by another process is in force for no longer.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// A line for whoever wants to know who changed what: the gateway's, whichever process made the change.
+fn tell(before: &[Stored], stored: &Stored) {
+    let Stored::Key(key) = stored else { return };
+    let known = before.iter().find_map(|stored| match stored {
+        Stored::Key(known) if known.id == key.id => Some(known),
+        _ => None,
+    });
+    let is_revoked = |key: &KeyRecord| key.revoked_ms.is_some();
+    let changes = [
+        ("made", known.is_none()),
+        ("rotated", known.is_some_and(|known| known.hashes != key.hashes)),
+        (
+            "revoked",
+            is_revoked(key) && !known.is_some_and(|known| is_revoked(known)),
+        ),
+    ];
+    for (change, _) in changes.into_iter().filter(|(_, has_happened)| *has_happened) {
+        tracing::info!(
+            audit = true,
+            key = key.id,
+            name = key.name,
+            team = key.team,
+            "a key was {change}"
+        );
     }
 }
 

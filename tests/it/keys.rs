@@ -3,6 +3,7 @@
 mod access;
 mod apart;
 mod limits;
+mod made;
 
 use hyper::Method;
 use serde_json::{Value, json};

@@ -34,6 +34,11 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     let app = App::new(engine, meter, ledger);
     app::kept::restore(&app.state, &app.ledger, super::ledger::now_ms())
         .map_err(|error| format!("the store in {}: {error}", config.store.display()))?;
+    let vault = Arc::new(super::keys::vault(&config.store));
+    vault
+        .begin(&app.keys)
+        .map_err(|error| format!("the keys of the store: {error}"))?;
+    let _ = app.vault.set(vault.clone());
     let (server_config, admin_config) = (config.server.clone(), config.admin.clone());
     let data = server::bind(server_config.listen).await?;
     let admin = server::bind(admin_config.listen).await?;
@@ -42,6 +47,9 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     reloader
         .start()
         .map_err(|error| format!("cannot start the reload thread: {error}"))?;
+    app.keys
+        .follow(vault)
+        .map_err(|error| format!("cannot start the thread that looks for keys: {error}"))?;
     // Before anybody can know that the process is up, and send it one.
     let mut signals = Signals::listen()?;
     announce(&app, &source, &data, &admin)?;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::civil::DateTime;
 use jiff::{Timestamp, tz::TimeZone};
@@ -231,6 +232,16 @@ pub fn parse_time(text: &str) -> Result<u64, String> {
         .and_then(|time| u64::try_from(time.as_millisecond()).ok());
     let shown = crate::error::printable(text, 40);
     time.ok_or_else(|| format!("`{shown}` is not a time such as 2027-01-31 or 2027-01-31T18:00:00Z"))
+}
+
+/// A span of time as people write it: a number of seconds, minutes, hours, days or weeks.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400), ("w", 604_800)];
+    let number = |(unit, seconds): (&str, u64)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(seconds);
+    let seconds = units.into_iter().find_map(number);
+    let shown = crate::error::printable(text, 40);
+    let span = seconds.map(Duration::from_secs);
+    span.ok_or_else(|| format!("`{shown}` is not a span of time such as 90s, 30m, 24h, 7d or 2w"))
 }
 
 fn allowance(section: &Section<'_>, known: Known<'_>, warnings: &mut Vec<String>) -> Allowance {

@@ -100,7 +100,7 @@ fn write(path: &Path) -> std::io::Result<()> {
     getrandom::fill(&mut secret).map_err(std::io::Error::other)?;
     let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        crate::plugins::create_private(folder)?;
     }
     let beside = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = private(&beside)?;

@@ -67,13 +67,23 @@ impl NewKey {
         &self.0
     }
 
+    /// The public id in it.
+    pub fn id(&self) -> &str {
+        &self.0[PREFIX.len()..PREFIX.len() + KeyHash::ID_LENGTH]
+    }
+
     /// As if somebody presented it.
     pub fn presented(&self) -> Presented<'_> {
         Presented {
-            id: &self.0[PREFIX.len()..PREFIX.len() + KeyHash::ID_LENGTH],
+            id: self.id(),
             text: self.0.as_bytes(),
         }
     }
+}
+
+/// A text that there was never before.
+pub(super) fn mark() -> Result<String, String> {
+    random(ALPHABET, 22)
 }
 
 /// Characters of an alphabet, all equally likely, from the operating system's randomness.

@@ -4,6 +4,7 @@
 mod keys;
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
@@ -14,7 +15,9 @@ use tokio::sync::oneshot;
 use crate::app::App;
 use crate::body::Body;
 use crate::config::ComponentRef;
+use crate::documents::Documents;
 use crate::generation::{Generation, Way};
+use crate::pipeline::record;
 use crate::plugins::{Counters, Digest, Shape};
 use crate::reports::Trigger;
 use crate::server::Service;
@@ -26,7 +29,7 @@ pub struct Admin {
     pub app: Arc<App>,
 }
 
-const INDEX: &str = "Pointsman admin\n\nGET  /healthz\nGET  /readyz\nGET  /metrics\nGET  /admin/plugins\nGET  /admin/routes\n\
+const INDEX: &str = "Pointsman admin\n\nGET  /healthz\nGET  /readyz\nGET  /metrics\nGET  /admin/plugins\nGET  /admin/routes\nGET  /admin/decisions/{request id}\n\
                      GET  /admin/cache\nDELETE /admin/cache\nPOST /admin/reload\n\
                      GET  /admin/keys\nPOST /admin/keys\nPOST /admin/keys/{id}/rotate\nDELETE /admin/keys/{id}\n";
 
@@ -49,6 +52,7 @@ impl Service for Admin {
             (&Method::GET, "/metrics") => metrics(&self.app, &generation),
             (&Method::GET, "/admin/plugins") => reply(StatusCode::OK, &plugins(&self.app, &generation)),
             (&Method::GET, "/admin/routes") => reply(StatusCode::OK, &routes(&generation)),
+            (&Method::GET, path) if path.starts_with(DECISIONS) => decision(&self.app, &path[DECISIONS.len()..]).await,
             (&Method::GET, "/admin/cache") => reply(StatusCode::OK, &self.app.cache.shown()),
             (&Method::DELETE, "/admin/cache") => reply(StatusCode::OK, &json!({"removed": self.app.cache.clear()})),
             (&Method::POST, "/admin/reload") => reload(&self.app).await,
@@ -66,6 +70,31 @@ impl Service for Admin {
 fn keys_path(request: &Request<Incoming>) -> Option<String> {
     let path = request.uri().path().strip_prefix("/admin/keys")?;
     (path.is_empty() || path.starts_with('/')).then(|| path.to_owned())
+}
+
+const DECISIONS: &str = "/admin/decisions/";
+
+/// What was decided for a request, where decisions are kept.
+async fn decision(app: &App, id: &str) -> Response<Body> {
+    let documents = Documents::new(app.ledger.clone());
+    let now_ms = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64);
+    match documents.read(record::KIND, id.to_owned(), now_ms).await {
+        Ok(Some(text)) => match serde_json::from_slice::<Value>(&text) {
+            Ok(record) => reply(StatusCode::OK, &record),
+            Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the record cannot be read"),
+        },
+        Ok(None) => {
+            let message =
+                "no record of this request: decisions are kept where `[store] decisions` says so, and for as long";
+            refuse(StatusCode::NOT_FOUND, message)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a decision cannot be read");
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read")
+        }
+    }
 }
 
 /// A name that resolves to this address but is not its own is how a page elsewhere would reach it.

@@ -16,6 +16,7 @@ mod providers;
 pub mod reader;
 mod routes;
 mod server;
+mod store;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,6 +36,7 @@ pub use providers::{ComponentRef, ProviderConfig, SimulatedConfig};
 use reader::{Mistake, Reader, Section};
 pub use routes::{RouteCandidate, RouteConfig};
 pub use server::ServerConfig;
+pub use store::{DecisionsConfig, LedgerConfig};
 use thiserror::Error;
 
 use crate::budget::Budget;
@@ -58,6 +60,8 @@ pub struct Config {
     pub idempotency: IdempotencyConfig,
     /// What is known of models that the configuration says nothing of.
     pub catalog: Catalog,
+    /// Which decisions are kept, if any.
+    pub decisions: Option<DecisionsConfig>,
     /// How often plugins and configuration are looked at.
     pub reload: ReloadConfig,
     /// Labels of requests by which metrics are kept as well.
@@ -111,17 +115,6 @@ impl Config {
 pub struct AdminConfig {
     /// Where operators connect.
     pub listen: SocketAddr,
-}
-
-/// `[store]`, apart from where it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerConfig {
-    /// Whether calls are booked. Without it there are no budgets.
-    pub is_on: bool,
-    /// How long a reservation may wait for the disk.
-    pub timeout: Duration,
-    /// How long lines are kept; their sums stay for good.
-    pub keep_lines: Duration,
 }
 
 /// `[reload]`
@@ -269,7 +262,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         base,
         limits: plugins.limits.clone(),
     };
-    let (store, ledger) = store(root.section("store"), base);
+    let (store, ledger, decisions) = store::read(root.section("store"), base);
     let catalog = Catalog::open(&store, &mut warnings);
     let providers = providers::read(root, &context, &mut warnings);
     let models = models::read(root, &providers, &catalog, &mut warnings);
@@ -290,6 +283,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         },
         store,
         ledger,
+        decisions,
         catalog,
         cache,
         idempotency: idempotency::read(root.section("idempotency")),
@@ -323,21 +317,6 @@ fn address(section: &Section<'_>, port: u16) -> SocketAddr {
         section.note(span, format!("`{text}` is not an address and port such as {default}"));
         default
     })
-}
-
-fn store(section: Section<'_>, base: &Path) -> (PathBuf, LedgerConfig) {
-    let ledger = LedgerConfig {
-        is_on: section.flag("ledger", true),
-        timeout: Duration::from_millis(section.number("timeout_ms", 1..=60_000).unwrap_or(1_000)),
-        keep_lines: Duration::from_secs(86_400 * section.number("keep_days", 1..=36_500).unwrap_or(400)),
-    };
-    let path = section
-        .string("path")
-        .map_or_else(|| "pointsman-data".to_owned(), |(path, _)| path);
-    section.finish();
-    let path = base.join(path);
-    // Wherever the process goes later, its store stays where it was.
-    (std::path::absolute(&path).unwrap_or(path), ledger)
 }
 
 fn reload(section: Section<'_>) -> ReloadConfig {

@@ -63,6 +63,8 @@ pub struct Setup {
     pub timeout: Duration,
     /// How long lines are kept; their sums stay.
     pub keep_lines: Duration,
+    /// How many bytes documents of a kind may have.
+    pub bounds: Vec<(&'static str, u64)>,
     /// Milliseconds since 1970.
     pub clock: Box<dyn Fn() -> u64 + Send>,
     /// Where commits and holds are counted.

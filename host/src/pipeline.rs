@@ -15,6 +15,7 @@ mod facts;
 mod hold;
 mod purse;
 mod reading;
+pub mod record;
 mod relay;
 mod review;
 mod telling;

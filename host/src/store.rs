@@ -55,6 +55,9 @@ pub trait Store: Send {
     /// Frees what has expired. Lines that are older than this are forgotten; what they sum up to is not.
     fn prune(&mut self, now_ms: u64, lines_before_ms: u64) -> Result<Pruned, StoreError>;
 
+    /// Takes away documents of a kind, those that expire first before others, until the rest has at most so many bytes.
+    fn trim(&mut self, kind: &str, most_bytes: u64) -> Result<u64, StoreError>;
+
     /// Everything that does not hold, in sentences: structure, digests, sums, and whatever else was promised.
     fn check(&self) -> Result<Vec<String>, StoreError>;
 

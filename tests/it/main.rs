@@ -17,6 +17,7 @@ mod config;
 mod connections;
 mod contract;
 mod corpus;
+mod decisions;
 mod dialects;
 mod docs;
 mod ensemble;

@@ -44,6 +44,9 @@ impl Store for Flaky {
     fn prune(&mut self, now_ms: u64, before_ms: u64) -> Result<Pruned, StoreError> {
         self.memory.prune(now_ms, before_ms)
     }
+    fn trim(&mut self, kind: &str, most_bytes: u64) -> Result<u64, StoreError> {
+        self.memory.trim(kind, most_bytes)
+    }
     fn check(&self) -> Result<Vec<String>, StoreError> {
         self.memory.check()
     }
@@ -84,6 +87,7 @@ impl Bench {
             books: true,
             timeout: Duration::from_secs(20),
             keep_lines: Duration::from_secs(1 << 30),
+            bounds: Vec::new(),
             clock: Box::new(move || clock.load(Ordering::Relaxed)),
             meter: crate::telemetry::Meter::default().ledger.clone(),
             listener: Box::new(move |event| heard.lock().unwrap().push(event.clone())),

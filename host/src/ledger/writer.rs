@@ -10,7 +10,7 @@ use super::book::{Book, Granted};
 use super::events::{Event, Listener};
 use super::hold::Hold;
 use super::{Desk, Message, Opened, Opener, Refused, Setup};
-use crate::store::{Batch, Store, StoreError};
+use crate::store::{Batch, Pruned, Store, StoreError};
 use crate::telemetry::LedgerMeter;
 
 /// How often a store that failed is tried again.
@@ -29,6 +29,7 @@ pub(super) struct Writer {
     listener: Listener,
     meter: LedgerMeter,
     keep_lines: Duration,
+    bounds: Vec<(&'static str, u64)>,
     /// None while it has failed.
     store: Option<Box<dyn Store>>,
     tried: Instant,
@@ -73,6 +74,7 @@ impl Writer {
             listener: setup.listener,
             meter: setup.meter,
             keep_lines: setup.keep_lines,
+            bounds: setup.bounds,
             store: Some(store),
             tried: Instant::now(),
             swept: Instant::now(),
@@ -262,13 +264,17 @@ impl Writer {
         self.swept = Instant::now();
         let Some(store) = &mut self.store else { return };
         let before = now_ms.saturating_sub(u64::try_from(self.keep_lines.as_millis()).unwrap_or(u64::MAX));
-        match store.prune(now_ms, before) {
-            Ok(pruned) if pruned == Default::default() => {}
-            Ok(pruned) => tracing::info!(
-                lines = pruned.lines,
-                documents = pruned.documents,
-                "what was old was forgotten"
-            ),
+        let trimmed = |store: &mut Box<dyn Store>, bounds: &[(&'static str, u64)]| {
+            let trim = |(kind, most): &(&str, u64)| store.trim(kind, *most);
+            bounds.iter().map(trim).sum::<Result<u64, StoreError>>()
+        };
+        let pruned = store.prune(now_ms, before);
+        match pruned.and_then(|pruned| Ok((pruned, trimmed(store, &self.bounds)?))) {
+            Ok((Pruned { lines: 0, documents: 0 }, 0)) => {}
+            Ok((pruned, trimmed)) => {
+                let documents = pruned.documents + trimmed;
+                tracing::info!(lines = pruned.lines, documents, "what was old was forgotten");
+            }
             Err(error) => tracing::warn!(%error, "what is old could not be forgotten"),
         }
     }

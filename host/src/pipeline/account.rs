@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::attempt::{Failure, Run};
 use super::bill::Bill;
-use super::decide::{Decided, Decision, Step};
+use super::decide::{Decided, Decision, Step, Trace};
 use super::purse::{Place, Purse};
+use super::record::{self, Told};
 use super::{Call, milliseconds, telling};
 use crate::error::ApiError;
 use crate::generation::{Generation, Model, Route};
@@ -24,6 +25,10 @@ pub(super) struct Account {
     call: Arc<Call>,
     meter: Meter,
     labels: Vec<(String, String)>,
+    /// What policies said, the reason, and the steps; kept where decisions are.
+    trace: Vec<Trace>,
+    reason: String,
+    steps: Vec<String>,
     attempts: Vec<words::Attempt>,
     served: Option<Serving>,
     /// Time spent on providers, which is not the gateway's own.
@@ -124,6 +129,9 @@ impl Account {
             call,
             meter,
             labels: Vec::new(),
+            trace: Vec::new(),
+            reason: String::new(),
+            steps: Vec::new(),
             attempts: Vec::new(),
             served: None,
             waited: Duration::ZERO,
@@ -140,7 +148,12 @@ impl Account {
     /// Notes a decision.
     pub(super) fn decided(&mut self, decided: Decided) -> Result<Decision, ApiError> {
         self.is_decided = true;
+        self.trace = decided.trace;
         let decision = decided.outcome?;
+        if self.generation.config.decisions.is_some() {
+            self.reason.clone_from(&decision.reason);
+            self.steps = decision.steps.iter().map(|step| step.model.id.clone()).collect();
+        }
         self.labels.clone_from(&decision.labels);
         self.bill.purse.label(&decision.labels);
         Ok(decision)
@@ -362,6 +375,7 @@ impl Account {
                 self.book_attempt(&served, &ending);
             }
         }
+        self.record(cost);
         let wants_to_hear = self.route.policies.iter().any(|policy| policy.policy.has_outcome());
         if self.hit.is_some() && self.ending == Ending::Well {
             self.route.served.inc();
@@ -370,6 +384,24 @@ impl Account {
             self.tell(usage);
         }
         self.admission.settle(self.bill.purse.tokens(self.admission.tokens()));
+    }
+
+    /// Keeps what was decided and what came of it, where the configuration asks for that.
+    fn record(&self, cost: Option<Nanodollars>) {
+        let Some(config) = &self.generation.config.decisions else {
+            return;
+        };
+        let told = Told {
+            call: &self.call,
+            route: &self.route,
+            trace: &self.trace,
+            labels: &self.labels,
+            reason: &self.reason,
+            steps: &self.steps,
+            attempts: &self.attempts,
+            cost,
+        };
+        self.bill.purse.keep(record::of(&told, config));
     }
 
     /// Counts the request once for each of its labels that metrics are wanted of.

@@ -12,7 +12,7 @@ use crate::generation::{Generation, Model, Route};
 use crate::json::{Document, Edit, Limits};
 use crate::ledger::{Hold, Ledger, Settlement, Wish};
 use crate::money::{Nanodollars, Usage};
-use crate::store::{Line, Tags};
+use crate::store::{self, Line, Tags};
 use crate::surfaces::chat::Ask;
 
 /// What an answer is taken to be at most where neither the client nor the catalog says.
@@ -165,6 +165,11 @@ impl Purse {
             corrects: None,
             metadata: self.call.caller.metadata.clone(),
         });
+    }
+
+    /// Writes a document, some time soon.
+    pub(super) fn keep(&self, document: store::Document) {
+        self.ledger.keep(vec![document]);
     }
 
     /// All budgets that an attempt has to fit into.

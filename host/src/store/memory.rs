@@ -139,6 +139,35 @@ impl Store for Memory {
         })
     }
 
+    fn trim(&mut self, kind: &str, most_bytes: u64) -> Result<u64, StoreError> {
+        let mut contents = self.contents();
+        let size = |document: &Document| {
+            let content = document.content.as_ref().map_or(0, |content| content.len());
+            (content + document.id.len() + 64) as u64
+        };
+        let mut all: Vec<(Option<u64>, String, u64)> = contents
+            .documents
+            .values()
+            .filter(|document| document.kind == kind)
+            .map(|document| (document.expires_ms, document.id.clone(), size(document)))
+            .collect();
+        if all.iter().map(|(.., size)| size).sum::<u64>() <= most_bytes {
+            return Ok(0);
+        }
+        all.sort_by(|(a, a_id, _), (b, b_id, _)| b.cmp(a).then_with(|| a_id.cmp(b_id)));
+        let (mut so_far, mut removed) = (0, 0);
+        for (_, id, size) in all {
+            so_far += size;
+            if so_far > most_bytes / 10 * 9 {
+                contents
+                    .documents
+                    .retain(|(known, other), _| *known != kind || *other != id);
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
     fn check(&self) -> Result<Vec<String>, StoreError> {
         let contents = self.contents();
         let lines: HashSet<&u64> = contents.lines.keys().collect();

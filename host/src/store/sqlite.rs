@@ -183,6 +183,10 @@ impl Store for Sqlite {
         self.forget(now_ms, lines_before_ms)
     }
 
+    fn trim(&mut self, kind: &str, most_bytes: u64) -> Result<u64, StoreError> {
+        self.keep_newest(kind, most_bytes)
+    }
+
     fn check(&self) -> Result<Vec<String>, StoreError> {
         check::all(&self.connection)
     }

@@ -227,6 +227,38 @@ fn documents_are_kept_until_they_expire_or_are_taken_away() {
 }
 
 #[test]
+fn documents_of_a_kind_have_bounded_room() {
+    each(|store| {
+        let document = |kind, expires_ms: u64| Document {
+            kind,
+            id: format!("{expires_ms:03}"),
+            content: Some(Arc::from(vec![7; 933])),
+            expires_ms: Some(expires_ms),
+        };
+        let answers = (1..=10).map(|expires_ms| document("answer", expires_ms));
+        let documents = answers.chain([document("key", 1)]).collect();
+        store
+            .commit(&Batch {
+                documents,
+                ..Batch::default()
+            })
+            .unwrap();
+        // A thousand bytes each, with what is around them.
+        assert_eq!(store.trim("answer", 10_000).unwrap(), 0);
+        assert_eq!(store.trim("answer", 5_000).unwrap(), 6);
+        let left: Vec<String> = store
+            .documents("answer", 0)
+            .unwrap()
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect();
+        assert_eq!(left, ["007", "008", "009", "010"]);
+        assert_eq!(store.documents("key", 0).unwrap().len(), 1);
+        sound(store);
+    });
+}
+
+#[test]
 fn forgotten_lines_stay_in_the_sums() {
     each(|store| {
         let lines = vec![

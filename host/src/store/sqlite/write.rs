@@ -73,6 +73,34 @@ impl Sqlite {
     }
 }
 
+/// What a document takes up beside its content.
+const AROUND: i64 = 64;
+
+impl Sqlite {
+    /// Lengths are read without the contents, which may be large.
+    pub(super) fn keep_newest(&mut self, kind: &str, most_bytes: u64) -> Result<u64, StoreError> {
+        let connection = &self.connection;
+        let size = connection
+            .prepare_cached("SELECT coalesce(sum(length(content) + length(id) + ?2), 0) FROM documents WHERE kind = ?1")
+            .and_then(|mut select| select.query_row(params![kind, AROUND], |row| row.get::<_, i64>(0)))
+            .map_err(failed)?;
+        if size <= clamp(most_bytes) {
+            return Ok(0);
+        }
+        // A tenth more goes, so that the next few do not come here again.
+        let kept = clamp(most_bytes) / 10 * 9;
+        let removed = connection
+            .execute(
+                "DELETE FROM documents WHERE kind = ?1 AND id IN (SELECT id FROM (
+                     SELECT id, sum(length(content) + length(id) + ?2) OVER (ORDER BY expires_ms DESC, id) AS so_far
+                     FROM documents WHERE kind = ?1) WHERE so_far > ?3)",
+                params![kind, AROUND, kept],
+            )
+            .map_err(failed)?;
+        Ok(removed as u64)
+    }
+}
+
 /// Notes since when all lines are kept, so that lines which are missing for another reason are missed.
 fn mark_forgotten(transaction: &Transaction<'_>, before_ms: u64) -> Result<(), StoreError> {
     let since = before_ms.max(read::lines_since(transaction)?).to_string();

@@ -1,0 +1,68 @@
+//! What was decided for a request is kept where the configuration says so.
+
+use serde_json::{Value, json};
+use tests::Gateway;
+
+const CONFIG: &str = r#"
+[providers.simulated]
+adapter = "simulated"
+[models.small]
+provider = "simulated"
+price = { input = 1, output = 2 }
+[models.large]
+provider = "simulated"
+[policies.keyword]
+component = "keyword"
+[policies.keyword.config]
+rules = [{ any = ["hello"], label = "greeting", prefer = ["small"] }]
+[routes.auto]
+candidates = ["large", "small"]
+policies = ["keyword"]
+"#;
+
+fn ask() -> Value {
+    json!({ "model": "auto", "messages": [{ "role": "user", "content": "hello" }] })
+}
+
+#[tokio::test]
+async fn a_decision_is_kept_with_what_came_of_it() {
+    let gateway = Gateway::start(&format!("[store]\ndecisions = {{ keep_days = 1 }}\n{CONFIG}")).await;
+    let client = gateway.data().with_header("x-request-id", "greeting-1");
+    assert_eq!(client.chat(&ask()).await.status, 200);
+    let record = loop {
+        let reply = gateway.admin().get("/admin/decisions/greeting-1").await;
+        if reply.status == 200 {
+            break reply.json();
+        }
+        assert_eq!(reply.status, 404);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(record["candidates"], json!(["large", "small"]));
+    assert_eq!(record["steps"][0], "small");
+    assert_eq!(record["labels"], json!({ "class": "greeting" }));
+    assert_eq!(
+        (&record["policies"][0]["policy"], &record["policies"][0]["said"]),
+        (&json!("keyword"), &json!("plan"))
+    );
+    assert_eq!(
+        (&record["attempts"][0]["candidate"], &record["attempts"][0]["error"]),
+        (&json!("small"), &Value::Null)
+    );
+    assert!(
+        record["cost_nano_usd"].as_u64().is_some_and(|cost| cost > 0),
+        "{record}"
+    );
+    assert!(!record.to_string().contains("hello"), "{record}");
+}
+
+#[tokio::test]
+async fn without_being_asked_the_gateway_keeps_no_decisions() {
+    let gateway = Gateway::start(CONFIG).await;
+    let client = gateway.data().with_header("x-request-id", "greeting-2");
+    assert_eq!(client.chat(&ask()).await.status, 200);
+    // Whatever was written for that request is written before the next one's hold.
+    assert_eq!(client.chat(&ask()).await.status, 200);
+    let reply = gateway.admin().get("/admin/decisions/greeting-2").await;
+    assert_eq!(reply.status, 404);
+    assert!(reply.text().contains("`[store] decisions`"), "{}", reply.text());
+}

@@ -111,7 +111,7 @@ async fn newer_prices_are_taken_up_by_a_gateway_that_is_running() {
     let updated = update(gateway.home(), &["list.json"]);
     assert!(updated.status.success(), "{}", said(&updated));
     assert!(
-        said(&updated).contains("2 models as models.dev lists them, 2 with a new price"),
+        said(&updated).contains("models as models.dev lists them: 2; with a new price: 2; left out: 0"),
         "{}",
         said(&updated)
     );

@@ -1,9 +1,9 @@
-//! What recorded answers cost at the prices of the built-in catalog, against what an independent script makes of the same bytes,
-//! a view of them that the gateway has no part in, and the published list of prices: `tests/prices/costs.py`. The recordings and
-//! the list are not part of this repository; without the folder that `POINTSMAN_SHARED` names, this test says so and passes.
+//! What recorded answers cost at the prices of the built-in catalog, as clients are told and as the ledger has it, against what an
+//! independent script makes of the same bytes, a view of them that the gateway has no part in, and the published list of prices:
+//! `tests/prices/costs.py`. The recordings and the list are not part of this repository; without the folder that `POINTSMAN_SHARED` names, this test says so and passes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
@@ -29,13 +29,27 @@ async fn what_recorded_answers_cost_is_what_an_independent_script_says() {
     let gateway = Gateway::start(&config(&recordings, &upstream.url())).await;
     let mut wrong = Vec::new();
     let mut kinds = BTreeMap::new();
+    let mut requests = Vec::new();
     for recording in &recordings {
         let told = cost(&gateway, &upstream, recording).await;
-        if told != Ok(recording.cost) {
-            let Recording { id, model, cost, .. } = recording;
-            wrong.push(format!("{id} ({model}): {told:?}, but {cost} by the script"));
+        let Recording { id, model, cost, .. } = recording;
+        match told {
+            Ok((told, request)) if told == *cost => requests.push((request, recording)),
+            Ok((told, _)) => wrong.push(format!("{id} ({model}): {told}, but {cost} by the script")),
+            Err(reason) => wrong.push(format!("{id} ({model}): {reason}")),
         }
         *kinds.entry((&recording.adapter, recording.is_streamed)).or_insert(0) += 1;
+    }
+    let home = gateway.home().clone();
+    assert!(gateway.stop().await.success());
+    let booked = python("booked.py", &home.path("pointsman-data"));
+    let booked: BTreeMap<String, Vec<(u64, String)>> = serde_json::from_str(&booked).unwrap();
+    for (request, recording) in requests {
+        let Recording { id, model, cost, .. } = recording;
+        match booked.get(&request).map(Vec::as_slice) {
+            Some([(line, version)]) if line == cost && version != "00000000" => {}
+            lines => wrong.push(format!("{id} ({model}): the ledger has {lines:?}, not {cost}")),
+        }
     }
     assert!(
         wrong.is_empty(),
@@ -51,8 +65,8 @@ async fn what_recorded_answers_cost_is_what_an_independent_script_says() {
     );
 }
 
-/// What the gateway says that an answer costs.
-async fn cost(gateway: &Gateway, upstream: &FakeProvider, recording: &Recording) -> Result<u64, String> {
+/// What the gateway says that an answer costs, and how it calls the request.
+async fn cost(gateway: &Gateway, upstream: &FakeProvider, recording: &Recording) -> Result<(u64, String), String> {
     let path = match (recording.adapter.as_str(), recording.is_streamed) {
         ("anthropic", _) => "/v1/messages".to_owned(),
         ("cohere", _) => "/v2/chat".to_owned(),
@@ -88,8 +102,9 @@ async fn cost(gateway: &Gateway, upstream: &FakeProvider, recording: &Recording)
     } else {
         reply.header("x-pointsman-cost-usd").map(str::to_owned)
     };
-    told.and_then(|usd| nanodollars(&usd))
-        .ok_or(format!("no cost in {text}"))
+    let cost = told.and_then(|usd| nanodollars(&usd));
+    let request = reply.header("x-pointsman-request-id").unwrap_or_default();
+    Ok((cost.ok_or(format!("no cost in {text}"))?, request.to_owned()))
 }
 
 /// In each place that a provider may have for the usage of a chunk.
@@ -146,16 +161,11 @@ fn recordings() -> Option<Vec<Recording>> {
         );
         return None;
     }
-    let script = Command::new("python3")
-        .arg(workspace().join("tests/prices/costs.py"))
-        .arg(&shared)
-        .output();
-    let Ok(output) = script else {
+    if Command::new("python3").arg("--version").output().is_err() {
         not_tested("there is no `python3` to compute costs with", "install Python 3");
         return None;
-    };
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
+    }
+    let text = python("costs.py", &shared);
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let ended = lines.filter(|line| line["finish"].as_str().is_some_and(|finish| finish != "error"));
     let read = ended.map(|line| {
@@ -182,4 +192,12 @@ fn is_whole(recording: &Recording) -> bool {
         _ => "finishReason",
     };
     !recording.is_streamed || recording.body.contains(closing)
+}
+
+/// What a script of `tests/prices` prints.
+fn python(script: &str, argument: &Path) -> String {
+    let script = workspace().join("tests/prices").join(script);
+    let output = Command::new("python3").arg(script).arg(argument).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }

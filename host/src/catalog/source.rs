@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::decimal::per_million;
 use super::{Entry, text};
 use crate::json::{Document, Kind, Limits, Value};
 use crate::money::{Nanodollars, StatedRates};
@@ -131,6 +132,18 @@ impl<'a> Item<'a, '_> {
 
     fn number(&mut self, key: &str) -> Option<&'a str> {
         self.member(key, Kind::Number, "a number").map(|number| number.raw())
+    }
+
+    /// US dollars for 10 to this power of tokens, as nano-dollars per million. What is negative is no price, as of models that choose
+    /// others.
+    fn rate(&mut self, key: &str, tokens_power: i32) -> Option<Nanodollars> {
+        let number = self.number(key).filter(|number| !number.starts_with('-'))?;
+        let rate = per_million(number, tokens_power);
+        if rate.is_none() {
+            self.wrong
+                .push(format!("{}: `{key}` is {number}, which is no price", self.at));
+        }
+        rate
     }
 
     fn flag(&mut self, key: &str) -> Option<bool> {

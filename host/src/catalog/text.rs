@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use memchr::memmem;
 use thiserror::Error;
 
 use super::{Abilities, Entry};
@@ -165,7 +166,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
 
 /// What a text says of a model. It has been checked, so what cannot be read is not there.
 pub(super) fn find(text: &str, provider: &str, model: &str) -> Option<Entry> {
-    let start = text.find(&format!("\n[{provider}]\n"))?;
+    let start = memmem::find(text.as_bytes(), format!("\n[{provider}]\n").as_bytes())?;
     let section = &text[start..];
     let (_, _, members) = lines(section)
         .take_while(|(of, ..)| *of == provider)

@@ -186,10 +186,10 @@ impl Update {
             entry.price.is_some() && before.is_none_or(|before| price(&before) != price(entry))
         };
         print(&format!(
-            "{}: {} models as {} lists them, {} with a new price; {} left out\n",
+            "{}: models as {} lists them: {}; with a new price: {}; left out: {}\n",
             path.display(),
-            taken.models.len(),
             taken.shape,
+            taken.models.len(),
             taken.models.iter().filter(has_moved).count(),
             taken.left_out,
         ))

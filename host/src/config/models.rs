@@ -143,9 +143,10 @@ fn rates(section: &Section<'_>) -> StatedRates {
         .filter(|key| section.any(key).is_none())
         .collect();
     if !missing.is_empty() {
+        let verb = if missing.len() > 1 { "are" } else { "is" };
         section.note(
             section.span(),
-            format!("`{}` is missing (USD per million tokens)", missing.join("` and `")),
+            format!("`{}` {verb} missing (USD per million tokens)", missing.join("` and `")),
         );
     }
     StatedRates {
@@ -209,4 +210,78 @@ fn abilities(section: &Section<'_>) -> Option<Abilities> {
         }
     }
     Some(abilities)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ConfigError, Source};
+    use crate::money::Nanodollars;
+
+    fn load(price: &str) -> Result<super::super::Config, String> {
+        let text = format!("[providers.p]\nadapter = \"simulated\"\n[models.m]\nprovider = \"p\"\nprice = {price}\n");
+        let source = Source { path: None, text };
+        source.load().map_err(|error| match error {
+            ConfigError::Mistakes(mistakes, _) => mistakes.iter().map(|mistake| format!("{mistake}\n")).collect(),
+            other => other.to_string(),
+        })
+    }
+
+    #[test]
+    fn a_price_is_read_with_its_tiers() {
+        let config =
+            load("{ input = 1.25, output = 10, batch = 0.5, tiers = [{ above = 200_000, input = 2.5, output = 15 }] }");
+        let price = config.unwrap().models["m"].price.clone().unwrap();
+        assert_eq!((price.tiers()[0].above, price.batch_permille()), (200_000, 500));
+        assert_eq!(price.tiers()[0].rates.output, Nanodollars(15_000_000_000));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_price_is_named() {
+        for (price, expected) in [
+            ("{ output = 1 }", "`input` is missing (USD per million tokens)"),
+            ("{}", "`input` and `output` are missing (USD per million tokens)"),
+            (
+                "{ input = 1, output = 1, audio = 1 }",
+                "unknown key `audio`; did you mean `audio_input`?",
+            ),
+            (
+                "{ input = 1, output = 1, reasoning = \"1\" }",
+                "`reasoning` must be a number",
+            ),
+            (
+                "{ input = 1, output = 1, cache_write_1h = -1 }",
+                "`-1` is not an amount",
+            ),
+            (
+                "{ input = 1, output = 1, batch = 1.5 }",
+                "`batch` is a share of the price from 0 to 1",
+            ),
+            (
+                "{ input = 1, output = 1, batch = 0.3333 }",
+                "`batch` is a share of the price from 0 to 1",
+            ),
+            ("{ input = 1, output = 1, tiers = 5 }", "`tiers` must be a list"),
+            ("{ input = 1, output = 1, tiers = [5] }", "a tier is `{ above"),
+            (
+                "{ input = 1, output = 1, tiers = [{ above = 5, input = 1 }] }",
+                "`output` is missing",
+            ),
+            (
+                "{ input = 1, output = 1, tiers = [{ input = 1, output = 1 }] }",
+                "`above` is missing",
+            ),
+            (
+                "{ input = 1, output = 1, tiers = [{ above = 0, input = 1, output = 1 }] }",
+                "it must be from 1 to",
+            ),
+            (
+                "{ input = 1, output = 1, tiers = [{ above = 5, input = 1, output = 1 }, { above = 5, input = 1, output = 1 }] }",
+                "two tiers begin above the same size",
+            ),
+            ("7", "`price` must be a table"),
+        ] {
+            let said = load(price).unwrap_err();
+            assert!(said.contains(expected), "{price}: {said}");
+        }
+    }
 }

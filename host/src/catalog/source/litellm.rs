@@ -1,7 +1,6 @@
 //! LiteLLM: one flat list of models, prices in US dollars per token.
 
 use super::{Item, Reading};
-use crate::catalog::decimal::per_million;
 use crate::catalog::{Abilities, Entry, names};
 use crate::json::Value;
 use crate::money::{PriceList, StatedRates};
@@ -83,8 +82,7 @@ fn price(model: &mut Item<'_, '_>) -> Option<PriceList> {
     for (above, suffix) in sizes(model.value) {
         tiers.extend(self::rates(model, &suffix, Some(&rates)).map(|rates| (above, rates)));
     }
-    let batch = model.number("input_cost_per_token_batches");
-    let batch = batch.and_then(|number| per_million(number, 0));
+    let batch = model.rate("input_cost_per_token_batches", 0);
     let batch_permille = batch.and_then(|batch| {
         let permille = batch.0.checked_mul(1_000)?.checked_div(rates.input.0)?;
         u32::try_from(permille).ok().filter(|permille| *permille <= 1_000)
@@ -133,10 +131,7 @@ fn of_ranges<'a>(model: &mut Item<'a, '_>, ranges: Value<'a>) -> Option<PriceLis
 
 /// Nothing where input or output have no price, neither here nor below.
 fn rates(model: &mut Item<'_, '_>, suffix: &str, below: Option<&StatedRates>) -> Option<StatedRates> {
-    let mut rate = |key: &str| {
-        let number = model.number(&format!("{key}{suffix}"))?;
-        per_million(number, 0)
-    };
+    let mut rate = |key: &str| model.rate(&format!("{key}{suffix}"), 0);
     Some(super::without_noughts(StatedRates {
         input: rate("input_cost_per_token").or(below.map(|below| below.input))?,
         cached_input: rate("cache_read_input_token_cost"),

@@ -1,7 +1,6 @@
 //! models.dev: providers with their models, prices in US dollars per million tokens.
 
 use super::{Item, Reading};
-use crate::catalog::decimal::per_million;
 use crate::catalog::{Abilities, Entry, names};
 use crate::json::{Kind, Value};
 use crate::money::{PriceList, StatedRates};
@@ -99,7 +98,7 @@ fn read_price(mut cost: Item<'_, '_>) -> Option<PriceList> {
 
 /// Nothing where input or output have no price, neither here nor below.
 fn rates(cost: &mut Item<'_, '_>, below: Option<&StatedRates>) -> Option<StatedRates> {
-    let mut rate = |key: &str| cost.number(key).and_then(|number| per_million(number, 6));
+    let mut rate = |key: &str| cost.rate(key, 6);
     // A few models spell their members in other ways.
     let (cached_input, cache_write) = (
         rate("cache_read")

@@ -113,6 +113,10 @@ fn what_is_no_list_is_refused_whole() {
             "openai/m: `cost` must be an object",
         ),
         (
+            r#"{"openai": {"models": {"m": {"cost": {"input": 1e300, "output": 1}}}}}"#,
+            "openai/m: `input` is 1e300, which is no price",
+        ),
+        (
             r#"{"openai": {"models": {"m": {"cost": {"input": "1"}}}}}"#,
             "openai/m: `input` must be a number",
         ),

@@ -20,8 +20,9 @@ use super::Call;
 use super::bill::Bill;
 use super::decide::Step;
 use super::purse::Payment;
+use super::reading::Reading;
 use crate::generation::{Remote, Way};
-use crate::json::Document;
+use crate::json::{Document, Limits};
 use crate::money::{Price, Usage};
 use crate::plugins::words;
 use crate::upstream::health::InFlight;
@@ -45,8 +46,17 @@ pub struct Whole {
 }
 
 impl Whole {
-    /// Tokens of output, where nobody says: four bytes each, as text in most languages has at least.
+    /// Tokens of output, where nobody says: four bytes each, as text in most languages has at least. An answer that was blocked
+    /// before it said anything has none, and its provider is right to say so.
     pub fn counted(&self) -> u64 {
+        let is_told = self.usage.is_some_and(|usage| usage.output > 0);
+        let is_empty = || {
+            let answer = Document::parse(self.body.clone(), Limits { depth: 512 });
+            answer.is_ok_and(|answer| !Reading::says_anything(&answer))
+        };
+        if self.usage.is_some() && !is_told && is_empty() {
+            return 0;
+        }
         self.body.len().div_ceil(4) as u64
     }
 }

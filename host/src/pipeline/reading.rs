@@ -25,6 +25,16 @@ impl Reading {
         reading
     }
 
+    /// Whether there is anything of a model in a whole answer, in whichever choice and member.
+    pub(super) fn says_anything(answer: &Document) -> bool {
+        let choices = answer.root().field("choices").into_iter();
+        let messages = choices
+            .flat_map(|choices| choices.elements())
+            .filter_map(|choice| choice.field("message"));
+        let mut members = messages.flat_map(|message| message.members());
+        members.any(|(name, value)| !name.is("role") && !matches!(value.raw(), "null" | "\"\"" | "[]" | "{}"))
+    }
+
     /// Reads one more chunk of a stream.
     pub(super) fn chunk(&mut self, chunk: &Document) {
         self.read(chunk, "delta");
@@ -97,6 +107,24 @@ mod tests {
 
     fn document(value: &Json) -> Document {
         Document::parse(Bytes::from(value.to_string()), Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn an_answer_without_a_word_of_the_model_says_nothing() {
+        let says =
+            |message: Json| Reading::says_anything(&document(&json!({ "choices": [{}, { "message": message }] })));
+        assert!(!says(
+            json!({ "role": "assistant", "content": null, "refusal": null, "tool_calls": [] })
+        ));
+        assert!(!says(json!({ "role": "assistant", "content": "" })));
+        for said in [
+            json!({ "content": "x" }),
+            json!({ "refusal": "no" }),
+            json!({ "reasoning_content": "hm" }),
+            json!({ "content": null, "tool_calls": [{}] }),
+        ] {
+            assert!(says(said.clone()), "{said}");
+        }
     }
 
     #[test]

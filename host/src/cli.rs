@@ -60,7 +60,7 @@ enum Command {
     },
     /// Say where requests would go, by which policy version, and why; no provider is called
     #[command(
-        after_help = "Examples:\n  pointsman explain request.json\n  pointsman explain requests.jsonl > decisions.jsonl\n\nA request is a chat completion's body, or {\"body\": {…}, \"id\": \"…\", \"headers\": {…}, \"now_ms\": 0}. The id decides\nwhat is left to chance; without one it is made from the body, so that the same request is explained the same way."
+        after_help = "Examples:\n  pointsman explain request.json\n  pointsman explain requests.jsonl > decisions.jsonl\n\nA request is a chat completion's body, or {\"body\": {…}, \"id\": \"…\", \"headers\": {…}, \"now_ms\": 0, \"key\": \"…\"}. The\nid decides what is left to chance; without one it is made from the body, so that the same request is explained the\nsame way. The key is a declared one's name."
     )]
     Explain(explain::Options),
     /// Make, list, rotate and revoke keys for callers

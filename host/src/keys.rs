@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 
 use crate::config::KeysConfig;
 pub use caller::Caller;
-pub use keyring::{Denied, Keyring};
+pub use keyring::{Denied, Keyring, declared};
 pub use limits::Admission;
 pub use pepper::Pepper;
 pub use record::{KeyRecord, RecordBudget, RecordHash, Stored};

@@ -12,9 +12,9 @@ use tests::gateway::complete;
 use tests::{Answer, Client, FakeProvider, Gateway, Home};
 
 /// A key that was made, with its hash.
-struct Key {
+pub(crate) struct Key {
     id: String,
-    text: String,
+    pub(crate) text: String,
     hash: String,
 }
 
@@ -45,7 +45,7 @@ fn hello(model: &str) -> Value {
 }
 
 /// A gateway with these lines beside one provider, and the key `ci` with these lines of its own.
-async fn with_key(own: &str, more: &str) -> (FakeProvider, Gateway, Key) {
+pub(crate) async fn with_key(own: &str, more: &str) -> (FakeProvider, Gateway, Key) {
     let provider = FakeProvider::chatting([Answer::chat("hi")]).await;
     let home = Home::with_config("");
     let key = Key::hashed(&home);

@@ -453,3 +453,28 @@ fn two_calls() -> Answer {
     let events: Vec<String> = events.iter().map(Value::to_string).collect();
     Answer::events(events.iter().map(String::as_str))
 }
+
+#[tokio::test]
+async fn keys_that_are_wrong_or_held_to_something_raise_the_sdks_own_exceptions() {
+    let own = "routes = [\"auto\"]\nlimits = { tpm = 1_000 }";
+    let (provider, gateway, key) = crate::keys::with_key(own, "").await;
+    for sdk in sdks() {
+        let chat = |with: Value| json!({ "do": "chat", "with": with });
+        let wrong = sdk
+            .takes_with_key(&gateway, "sk-pm-wrong", json!([chat(hello("auto"))]))
+            .await;
+        refused(sdk, &wrong[0], "AuthenticationError", 401, "invalid_api_key");
+        let too_much = chat(hello_with("auto", json!({ "max_tokens": 5_000 })));
+        let steps = json!([chat(hello("auto")), chat(hello("one/model")), too_much, { "do": "models" }]);
+        let seen = sdk.takes_with_key(&gateway, &key.text, steps).await;
+        assert_eq!(
+            seen[0]["completion"]["choices"][0]["message"]["content"], "hi",
+            "{}",
+            sdk.name
+        );
+        refused(sdk, &seen[1], "PermissionDeniedError", 403, "permission_denied");
+        refused(sdk, &seen[2], "RateLimitError", 429, "rate_limit_exceeded");
+        assert_eq!(seen[3]["models"].as_array().map(Vec::len), Some(1), "{}", sdk.name);
+    }
+    assert_eq!(provider.journal().len(), sdks().len());
+}

@@ -66,7 +66,7 @@ async function take(client, step) {
 }
 
 const order = JSON.parse(readFileSync(0, "utf8"));
-const client = new OpenAI({ baseURL: order.base_url, apiKey: "none-needed" });
+const client = new OpenAI({ baseURL: order.base_url, apiKey: order.api_key ?? "none-needed" });
 const results = [];
 for (const step of order.steps) results.push(await take(client, step));
 process.stdout.write(JSON.stringify(results));

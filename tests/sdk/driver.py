@@ -1,6 +1,6 @@
 """Does with OpenAI's SDK for Python what the test says, and prints what an application would see.
 
-Standard input: {"base_url": …, "steps": [{"do": …, "with": {…}}]}; standard output: one object for each step.
+Standard input: {"base_url": …, "api_key": …, "steps": [{"do": …, "with": {…}}]}; standard output: one object for each step.
 What is expected stands in tests/it/sdk.rs, which runs driver.mjs with the same steps.
 """
 
@@ -66,5 +66,5 @@ def take(client, step):
 
 
 order = json.load(sys.stdin)
-client = openai.OpenAI(base_url=order["base_url"], api_key="none-needed")
+client = openai.OpenAI(base_url=order["base_url"], api_key=order.get("api_key", "none-needed"))
 json.dump([take(client, step) for step in order["steps"]], sys.stdout)

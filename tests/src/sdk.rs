@@ -69,7 +69,12 @@ pub fn python() -> Option<&'static Sdk> {
 impl Sdk {
     /// Takes these steps, which the driver describes, and returns what an application would see of each.
     pub async fn takes(&self, gateway: &Gateway, steps: Value) -> Vec<Value> {
-        let order = json!({ "base_url": format!("{}/v1", gateway.url()), "steps": steps });
+        self.takes_with_key(gateway, "none-needed", steps).await
+    }
+
+    /// Takes these steps as an application that was given this key.
+    pub async fn takes_with_key(&self, gateway: &Gateway, key: &str, steps: Value) -> Vec<Value> {
+        let order = json!({ "base_url": format!("{}/v1", gateway.url()), "api_key": key, "steps": steps });
         let driver = self.driver.to_str().expect("a path that is UTF-8");
         let seen = self.runs(&[driver], order.to_string()).await;
         serde_json::from_slice(&seen.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {seen:?}"))

@@ -26,7 +26,7 @@ type Wrong = (StatusCode, String);
 /// What is to be done.
 enum Order {
     List,
-    Create(Wish),
+    Create(Box<Wish>),
     Rotate(String, Rotation),
     Revoke(String),
 }
@@ -118,7 +118,7 @@ fn obey(vault: &Vault, keys: &Keys, generation: &Generation, order: Order) -> Re
             return Ok((StatusCode::OK, json!({"keys": listed(config, &stored, now)})));
         }
         Order::Create(wish) => {
-            let key = vault.create(wish, config, now).map_err(wrong)?;
+            let key = vault.create(*wish, config, now).map_err(wrong)?;
             (StatusCode::CREATED, shown(&key))
         }
         Order::Rotate(id, rotation) => {

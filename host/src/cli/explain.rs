@@ -1,5 +1,6 @@
 //! `pointsman explain`: the decisions that the gateway would make, with the very chain that it makes them with.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::serve;
 use crate::config::Source;
-use crate::error::ApiError;
+use crate::error::{ApiError, printable};
 use crate::generation::Generation;
 use crate::json::{Document, Edit, Limits};
-use crate::keys::Caller;
+use crate::keys::{self, Caller};
 use crate::pipeline::{Call, candidates, decide};
 use crate::plugins::Digest;
 use crate::surfaces::chat::Ask;
@@ -124,12 +125,28 @@ fn parse(text: &str, generation: &Generation) -> Result<Arc<Call>, ApiError> {
         ask: Ask::read(&document)?,
         document,
         policy_headers: generation.config.server.policy_headers.clone(),
-        caller: Caller::anonymous().into(),
+        caller: caller(field("key").and_then(|key| key.as_str()), generation)?,
         sent: Arc::default(),
     }))
 }
 
+/// Whose request it is: a declared key's, by its name.
+fn caller(key: Option<Cow<'_, str>>, generation: &Generation) -> Result<Arc<Caller>, ApiError> {
+    let Some(name) = key else {
+        return Ok(Arc::new(Caller::anonymous()));
+    };
+    let caller = keys::declared(&generation.config.keys, &name);
+    caller.ok_or_else(|| {
+        let message = format!("the configuration declares no key `{}`", printable(&name, 200));
+        ApiError::invalid("invalid_value", message).with_param("key")
+    })
+}
+
 async fn explain(generation: &Generation, call: Arc<Call>) -> Value {
+    if let Err(error) = call.caller.check_name(&call.ask.model) {
+        let asked = json!({"id": &*call.id, "model": call.ask.model, "route": call.ask.model});
+        return merged(asked, refused(&error));
+    }
     let Some(route) = generation.resolve(&call.ask.model) else {
         return refused(&ApiError::unknown_model(&call.ask.model));
     };

@@ -21,7 +21,7 @@ pub(super) enum KeysCommand {
     #[command(
         after_help = "Examples:\n  pointsman keys create --name ci --budget-usd 100 --period month\n  pointsman keys create --name night --team research --route auto --tag region:eu --expires 30d --format json"
     )]
-    Create(Create),
+    Create(Box<Create>),
     /// List keys, those of the configuration and those that were made
     #[command(after_help = "Example:\n  pointsman keys list --format json")]
     List {

@@ -162,12 +162,6 @@ impl Keyring {
         &self.anonymous
     }
 
-    /// A declared key's caller, by its name.
-    pub fn named(&self, name: &str) -> Option<&Arc<Caller>> {
-        let callers = self.entries.values().filter_map(|entry| entry.caller.as_ref().ok());
-        callers.into_iter().find(|caller| *caller.id == *name)
-    }
-
     /// Whose key this is. A key that is not there takes as long as one that is.
     pub fn find(&self, key: &Presented<'_>, now_ms: u64) -> Result<Arc<Caller>, Denied> {
         let pepper = self.pepper.as_ref().ok_or(Denied::Unknown)?;
@@ -187,6 +181,14 @@ impl Keyring {
             _ => entry.caller.clone().map_err(Denied::Unusable),
         }
     }
+}
+
+/// The caller that a declared key stands for, for whoever asks what it may.
+pub fn declared(config: &KeysConfig, name: &str) -> Option<Arc<Caller>> {
+    let key = config.declared.get(name)?;
+    let registry = &Registry::default();
+    let caller = Making { config, registry }.caller(name.into(), name, key.team.as_deref(), &key.allowance);
+    caller.ok()
 }
 
 /// What callers are made of.

@@ -143,3 +143,26 @@ async fn what_one_key_asks_shows_nothing_of_another() {
         assert!(!refused.text().contains(other), "{}", refused.text());
     }
 }
+
+#[tokio::test]
+async fn explain_says_where_a_declared_keys_request_would_go() {
+    let (_one, _two, gateway, _keys) = gateway("tags = [\"region:eu\"]", "routes = [\"abroad\"]", "").await;
+    let explained = |key: Value| {
+        let request = json!({ "body": hello("auto"), "key": key }).to_string();
+        gateway.home().write("request.jsonl", request);
+        let output = gateway.home().run(&["explain", "request.jsonl"]);
+        let explained: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), explained)
+    };
+    let (status, free) = explained(Value::Null);
+    assert_eq!((status, &free["serves"]), (Some(0), &json!("two/model")));
+    let (status, held) = explained(json!("ci"));
+    assert_eq!((status, &held["candidates"]), (Some(0), &json!(["one/model"])));
+    let (status, refused) = explained(json!("ops"));
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (Some(0), &json!("permission_denied"))
+    );
+    let (status, unknown) = explained(json!("nobody"));
+    assert_eq!((status, &unknown["error"]["param"]), (Some(1), &json!("key")));
+}

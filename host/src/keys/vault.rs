@@ -87,7 +87,7 @@ impl Vault {
 
     /// Makes a key. Its text is nowhere else.
     pub fn create(&self, wish: Wish, config: &Config, now_ms: u64) -> Result<NewKey, VaultError> {
-        wish.check(config).map_err(VaultError::Refused)?;
+        wish.check(config, now_ms).map_err(VaultError::Refused)?;
         let key = NewKey::make().map_err(VaultError::Failed)?;
         let hash = hash(&key, &config.keys.pepper)?;
         let record = wish.record(hash, now_ms);

@@ -87,7 +87,7 @@ const METADATA_BYTES: usize = 16 << 10;
 
 impl Wish {
     /// Whether it can be: a key that belongs to nothing, or may use what is not there, is a mistake.
-    pub(super) fn check(&self, config: &Config) -> Result<(), String> {
+    pub(super) fn check(&self, config: &Config, now_ms: u64) -> Result<(), String> {
         if self.name.is_empty() || self.name.len() > NAME_BYTES || self.name.chars().any(char::is_control) {
             return Err(format!(
                 "a key needs a name of 1 to {NAME_BYTES} bytes without control characters"
@@ -122,7 +122,9 @@ impl Wish {
                 ));
             }
         }
-        self.expires_ms(0)?;
+        if self.expires_ms(now_ms)?.is_some_and(|end| end <= now_ms) {
+            return Err("`expires` is over already".to_owned());
+        }
         let mut periods = Vec::new();
         for budget in self.budgets() {
             let Budget { period, zone, .. } = budget.budget()?;

@@ -217,6 +217,7 @@ async fn orders_that_cannot_be_obeyed_are_refused_and_change_nothing() {
             "unknown field `rmp`",
         ),
         (json!({ "name": "n", "expires": "tomorrow" }), 422, "is not a time"),
+        (json!({ "name": "n", "expires": "2020-01-01" }), 422, "over already"),
         (
             json!({ "name": "n", "budget": { "limit_usd": -1, "period": "day" } }),
             422,

@@ -2,6 +2,7 @@
 //! was led here from elsewhere is refused.
 
 mod keys;
+mod money;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,8 +31,8 @@ pub struct Admin {
 }
 
 const INDEX: &str = "Pointsman admin\n\nGET  /healthz\nGET  /readyz\nGET  /metrics\nGET  /admin/plugins\nGET  /admin/routes\nGET  /admin/decisions/{request id}\n\
-                     GET  /admin/cache\nDELETE /admin/cache\nPOST /admin/reload\n\
-                     GET  /admin/keys\nPOST /admin/keys\nPOST /admin/keys/{id}/rotate\nDELETE /admin/keys/{id}\n";
+                     GET  /admin/cache\nDELETE /admin/cache\nGET  /admin/spend\nGET  /admin/budgets\nPOST /admin/ledger/corrections\n\
+                     GET  /admin/keys\nPOST /admin/keys\nPOST /admin/keys/{id}/rotate\nDELETE /admin/keys/{id}\nPOST /admin/reload\n";
 
 impl Service for Admin {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
@@ -55,12 +56,17 @@ impl Service for Admin {
             (&Method::GET, path) if path.starts_with(DECISIONS) => decision(&self.app, &path[DECISIONS.len()..]).await,
             (&Method::GET, "/admin/cache") => reply(StatusCode::OK, &self.app.cache.shown()),
             (&Method::DELETE, "/admin/cache") => reply(StatusCode::OK, &json!({"removed": self.app.cache.clear()})),
+            (&Method::GET, "/admin/spend") => money::spend(&self.app.ledger, request.uri().query()).await,
+            (&Method::GET, "/admin/budgets") => money::budgets(&self.app.ledger).await,
+            (&Method::POST, "/admin/ledger/corrections") => money::correct(&self.app.ledger, request.into_body()).await,
             (&Method::POST, "/admin/reload") => reload(&self.app).await,
-            (_, "/" | "/healthz" | "/readyz" | "/metrics" | "/admin/plugins" | "/admin/routes") => {
-                wrong_method("GET", "use GET")
-            }
+            (
+                _,
+                "/" | "/healthz" | "/readyz" | "/metrics" | "/admin/plugins" | "/admin/routes" | "/admin/spend"
+                | "/admin/budgets",
+            ) => wrong_method("GET", "use GET"),
             (_, "/admin/cache") => wrong_method("GET, DELETE", "use GET or DELETE"),
-            (_, "/admin/reload") => wrong_method("POST", "use POST"),
+            (_, "/admin/reload" | "/admin/ledger/corrections") => wrong_method("POST", "use POST"),
             _ => refuse(StatusCode::NOT_FOUND, "no such endpoint; GET / lists them"),
         }
     }

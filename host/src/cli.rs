@@ -7,6 +7,8 @@ mod keys;
 mod ledger;
 mod plugin;
 mod serve;
+mod spend;
+mod store;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -75,6 +77,17 @@ enum Command {
         after_help = "Example:\n  pointsman catalog show anthropic/claude-sonnet-4-5\n  pointsman catalog update https://models.dev/api.json"
     )]
     Catalog(catalog::CatalogCommand),
+    /// Say what was spent: by key, team, model, provider, route, label or day
+    #[command(
+        after_help = "Examples:\n  pointsman spend --by team,model\n  pointsman spend --by day --from -7d --route auto\n  pointsman spend --by label --from 2026-10-01 --to 2026-11-01 --format csv > october.csv\n\nThe month so far, where nothing is said. Savings are what the same tokens would have cost at the route's reference\nmodel, less what they cost."
+    )]
+    Spend(spend::Options),
+    /// Check, copy, export and correct what is kept
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  pointsman store check\n  pointsman store backup copy.db\n  pointsman store export --from -1d\n  pointsman store correct 4711 --by-usd -0.50 --reason refunded"
+    )]
+    Store(store::StoreCommand),
     /// Work on plugins
     #[command(
         subcommand,
@@ -106,6 +119,8 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Explain(options) => explain::run(config, &options).await,
         Command::Keys(command) => keys::run(config, command),
         Command::Catalog(command) => catalog::run(config, &command).await,
+        Command::Spend(options) => spend::run(config, &options),
+        Command::Store(command) => store::run(config, command).await,
         Command::Plugin(command) => plugin::run(config, &command).await,
     };
     let code = match result {

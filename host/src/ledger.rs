@@ -6,6 +6,7 @@
 
 mod accounts;
 mod book;
+mod correct;
 mod events;
 mod hold;
 mod inbox;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use accounts::Balance;
+pub use correct::{Change, correction};
 pub use events::{Event, Listener};
 pub use hold::{Hold, Settlement};
 use inbox::Inbox;
@@ -125,8 +127,8 @@ pub(crate) enum Message {
     Release(u64),
     /// Something was sent, and nobody knows what it came to.
     GiveUp(u64),
-    /// A line without a hold; the writer gives it a number.
-    Note(Box<Line>),
+    /// A line without a hold; the writer gives it a number, which it says when that is on disk.
+    Note(Box<Line>, Option<oneshot::Sender<Result<u64, StoreError>>>),
     Keep(Vec<Document>, Option<oneshot::Sender<Result<(), StoreError>>>),
     Balances(oneshot::Sender<Vec<Balance>>),
     /// Answered when all that was said before is on disk.
@@ -189,8 +191,20 @@ impl Ledger {
     /// Books a line that nothing was reserved for: an answer that cost nothing.
     pub fn note(&self, line: Line) {
         if let Some(desk) = self.0.as_ref().filter(|desk| desk.books) {
-            desk.post(Message::Note(Box::new(line)));
+            desk.post(Message::Note(Box::new(line), None));
         }
+    }
+
+    /// As [`Self::note`]; gives the line's number once it is on disk.
+    pub async fn note_now(&self, line: Line) -> Result<u64, StoreError> {
+        let Some(desk) = &self.0 else {
+            return Err(StoreError::Refused("the ledger is off".to_owned()));
+        };
+        let (reply, answer) = oneshot::channel();
+        desk.post(Message::Note(Box::new(line), Some(reply)));
+        answer
+            .await
+            .map_err(|_| StoreError::Failed("the ledger is closed".to_owned()))?
     }
 
     /// Writes documents, some time soon.

@@ -30,6 +30,8 @@ pub mod ledger;
 
 pub mod store;
 
+pub mod spend;
+
 pub mod config;
 
 pub mod budget;

@@ -50,6 +50,26 @@ impl fmt::Display for Nanodollars {
     }
 }
 
+/// As [`Nanodollars`] are shown, of sums that corrections can bring below nothing.
+pub fn usd(nano: i128) -> String {
+    let amount = nano.unsigned_abs();
+    let sign = if nano < 0 { "-" } else { "" };
+    let whole = amount / 1_000_000_000;
+    let part = Nanodollars((amount % 1_000_000_000) as u64).to_string();
+    format!("{sign}{whole}{}", &part[1..])
+}
+
+/// Reads an amount that may be negative; see [`Nanodollars::from_usd`].
+pub fn signed_from_usd(text: &str) -> Result<i64, String> {
+    let (amount, is_negative) = match text.strip_prefix('-') {
+        Some(amount) => (amount, true),
+        None => (text, false),
+    };
+    let Nanodollars(nano) = Nanodollars::from_usd(amount)?;
+    let nano = i64::try_from(nano).map_err(|_| format!("`{text}` is too much"))?;
+    Ok(if is_negative { -nano } else { nano })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -78,6 +98,17 @@ mod tests {
         assert_eq!(Nanodollars(1).to_string(), "0.000000001");
         assert_eq!(Nanodollars(2_500_000_000).to_string(), "2.50");
         assert_eq!(Nanodollars(37_500_000).to_string(), "0.0375");
+    }
+
+    #[test]
+    fn amounts_below_nothing_are_read_and_shown() {
+        for (text, nano) in [("-0.50", -500_000_000), ("12.000000001", 12_000_000_001), ("0.00", 0)] {
+            assert_eq!(signed_from_usd(text), Ok(nano), "{text}");
+            assert_eq!(usd(nano.into()), text);
+        }
+        for text in ["--1", "-", "- 1", "1-", "9223372037"] {
+            assert!(signed_from_usd(text).is_err(), "{text}");
+        }
     }
 
     proptest! {

@@ -12,6 +12,7 @@ pub mod sqlite;
 mod suite;
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
@@ -42,6 +43,9 @@ pub trait Store: Send {
 
     /// Lines in the order of their numbers, those of a span of time.
     fn lines(&self, span: Span, each: &mut dyn FnMut(Line) -> bool) -> Result<(), StoreError>;
+
+    /// The line of a number.
+    fn line(&self, id: u64) -> Result<Option<Line>, StoreError>;
 
     /// A document that has not expired.
     fn document(&self, kind: &str, id: &str, now_ms: u64) -> Result<Option<Vec<u8>>, StoreError>;
@@ -209,6 +213,32 @@ pub enum By {
     Day,
 }
 
+impl By {
+    /// All of them, by the names that users write.
+    pub const ALL: [(&'static str, Self); 8] = [
+        ("key", Self::Key),
+        ("team", Self::Team),
+        ("organisation", Self::Organisation),
+        ("route", Self::Route),
+        ("provider", Self::Provider),
+        ("model", Self::Model),
+        ("label", Self::Label),
+        ("day", Self::Day),
+    ];
+
+    /// By its name.
+    pub fn named(name: &str) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == name);
+        found.map(|(_, by)| *by)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, by)| *by == self);
+        found.map_or("", |(name, _)| name)
+    }
+}
+
 /// What is asked of the sums.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
@@ -270,6 +300,11 @@ pub enum StoreError {
 }
 
 impl Question {
+    /// Whether the day of a line decides where it counts.
+    fn asks_for_days(&self) -> bool {
+        self.by.contains(&By::Day) || self.only.iter().any(|(by, _)| *by == By::Day)
+    }
+
     /// The groups that a line counts in: none where the question leaves it out.
     fn groups(&self, tags: &Tags, at_ms: u64) -> Vec<Vec<String>> {
         let is_wanted = |(by, wanted): &(By, String)| tags.values(*by, at_ms).contains(wanted);
@@ -288,11 +323,18 @@ impl Question {
 }
 
 impl Sums {
-    /// Adds a line.
+    /// What is saved: what the reference model would have cost beyond the true cost; less than nothing where it is cheaper.
+    pub fn savings(&self) -> i128 {
+        self.reference.saturating_sub(self.cost)
+    }
+
+    /// Adds a line. A correction moves the reference with the cost, so that none looks like a saving.
     pub fn add(&mut self, line: &Line) {
         let cost = line.cost.map_or(0, |cost| i128::from(cost.0));
         if let Some(correction) = line.corrects {
-            self.cost = self.cost.saturating_add(i128::from(correction.by));
+            let by = i128::from(correction.by);
+            self.cost = self.cost.saturating_add(by);
+            self.reference = self.reference.saturating_add(by);
             return;
         }
         self.calls += 1;
@@ -342,4 +384,10 @@ impl Tags {
 pub fn day(at_ms: u64) -> String {
     let at = i64::try_from(at_ms / 1000).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(at).map_or_else(|_| "?".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())
+}
+
+/// This moment, in milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

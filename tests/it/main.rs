@@ -39,6 +39,8 @@ mod review;
 mod routing;
 mod script;
 mod sdk;
+mod spend;
+mod store;
 mod streaming;
 mod tidy;
 mod transport;

@@ -21,7 +21,7 @@ const ROWS: &[&[&str]] = &[
     &["idempotency"],
     &["cache", "upstream", "reports", "keys"],
     &["documents"],
-    &["ledger"],
+    &["ledger", "spend"],
     &["config", "telemetry"],
     &["store"],
     &["plugins", "budget", "catalog"],

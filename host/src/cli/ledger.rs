@@ -3,18 +3,17 @@
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::Config;
 use crate::ledger::{Event, Ledger, Opener, Setup};
 use crate::store::sqlite::Sqlite;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, now_ms};
 use crate::telemetry::Meter;
 
 /// Opens the store of a configuration, for one process at a time.
 pub(super) fn open(config: &Config, meter: &Meter) -> Result<Ledger, String> {
     let folder = config.store.clone();
-    lock(&folder)?;
+    lock_for_good(&folder)?;
     let reading = folder.clone();
     let open: Opener = Arc::new(move || Ok(Box::new(Sqlite::open(&folder)?) as Box<dyn Store>));
     let reader: Opener = Arc::new(move || Ok(Box::new(Sqlite::open_to_read(&reading)?) as Box<dyn Store>));
@@ -42,29 +41,40 @@ fn bounds(config: &Config) -> Vec<(&'static str, u64)> {
     decisions.into_iter().collect()
 }
 
-/// Two gateways with one store would each know of half the calls. The lock goes with the process.
-fn lock(folder: &Path) -> Result<(), String> {
-    let path = folder.join("serve.lock");
-    let cannot = |reason: String| format!("the store in {}: {reason}", folder.display());
-    crate::plugins::create_private(folder).map_err(|error| cannot(error.to_string()))?;
-    let file = File::create(&path).map_err(|error| cannot(error.to_string()))?;
+/// Why a store cannot be had for oneself.
+pub(super) enum NotAlone {
+    /// A gateway serves from it.
+    Served,
+    /// For this reason.
+    Failed(String),
+}
+
+/// Two gateways with one store would each know of half the calls. The lock goes with the file that is given.
+pub(super) fn lock(folder: &Path) -> Result<File, NotAlone> {
+    let failed = |error: std::io::Error| NotAlone::Failed(error.to_string());
+    crate::plugins::create_private(folder).map_err(failed)?;
+    let file = File::create(folder.join("serve.lock")).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => {
-            std::mem::forget(file);
-            Ok(())
-        }
-        Err(TryLockError::WouldBlock) => Err(cannot(
-            "another gateway is serving from it; stop that one, or give this one a `path` of its own in `[store]`"
-                .to_owned(),
-        )),
-        Err(TryLockError::Error(error)) => Err(cannot(error.to_string())),
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(NotAlone::Served),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 
-/// Milliseconds since 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+/// For as long as the process lives.
+fn lock_for_good(folder: &Path) -> Result<(), String> {
+    let reason = match lock(folder) {
+        Ok(file) => {
+            std::mem::forget(file);
+            return Ok(());
+        }
+        Err(NotAlone::Served) => {
+            "another gateway is serving from it; stop that one, or give this one a `path` of its own in `[store]`"
+                .to_owned()
+        }
+        Err(NotAlone::Failed(reason)) => reason,
+    };
+    Err(format!("the store in {}: {reason}", folder.display()))
 }
 
 fn log(event: &Event) {

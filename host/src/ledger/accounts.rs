@@ -177,6 +177,24 @@ impl Accounts {
         }
     }
 
+    /// A line of these scopes, booked at this moment, has come to more or to less.
+    pub(super) fn correct(
+        &mut self,
+        is_charged: impl Fn(&Scope) -> bool,
+        at_ms: u64,
+        by: i128,
+        events: &mut Vec<Event>,
+    ) {
+        for (scope, accounts) in self.by_scope.iter_mut().filter(|(scope, _)| is_charged(scope)) {
+            for account in accounts {
+                if account.window.start_ms <= at_ms && at_ms < account.window.end_ms {
+                    account.spent = account.spent.saturating_add(by);
+                    account.tell(scope, events);
+                }
+            }
+        }
+    }
+
     /// For the client: budgets of its own that are nearly used up, or wholly.
     pub(super) fn warnings(&mut self, budgets: &[Arc<Scoped>]) -> Vec<String> {
         let warning = |scoped: &Arc<Scoped>| {

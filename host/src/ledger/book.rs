@@ -10,7 +10,7 @@ use super::hold::Settlement;
 use super::{Refused, Wish};
 use crate::budget::{Scope, Scoped, Window};
 use crate::money::{Nanodollars, Usage};
-use crate::store::{Batch, By, Correction, Document, Hold, Line, Question, Span, Store, StoreError, Sums, Tags};
+use crate::store::{Batch, By, Document, Hold, Line, Question, Span, Store, StoreError, Sums, Tags};
 
 /// The state of the ledger.
 #[derive(Debug)]
@@ -181,12 +181,18 @@ impl Book {
         }
     }
 
-    /// A line that nothing was reserved for.
-    pub(super) fn note(&mut self, line: Line, now_ms: u64) {
+    /// A line that nothing was reserved for; gives its number.
+    pub(super) fn note(&mut self, line: Line, now_ms: u64) -> u64 {
         let id = self.next;
         self.next += 1;
         let at_ms = if line.at_ms == 0 { now_ms } else { line.at_ms };
+        if let Some(correction) = line.corrects {
+            let is_charged = |scope: &Scope| counts(&line.tags, scope);
+            let by = i128::from(correction.by);
+            self.accounts.correct(is_charged, at_ms, by, &mut self.events);
+        }
         self.batch.lines.push(Line { id, at_ms, ..line });
+        id
     }
 
     pub(super) fn keep(&mut self, documents: Vec<Document>) {
@@ -327,22 +333,5 @@ fn counts(tags: &Tags, scope: &Scope) -> bool {
         Scope::Model(name) => tags.model == *name,
         Scope::Route(name) => tags.route == *name,
         Scope::Label(label, value) => tags.labels.iter().any(|(l, v)| **l == **label && **v == **value),
-    }
-}
-
-impl Line {
-    /// A correction of another line, to be noted.
-    pub fn correcting(line: &Line, by: i64, reason: &str) -> Self {
-        Self {
-            outcome: format!("corrected: {reason}"),
-            usage: Usage::default(),
-            cost: None,
-            reference: None,
-            ceiling: Nanodollars(0),
-            is_estimated: false,
-            is_recovered: false,
-            corrects: Some(Correction { line: line.id, by }),
-            ..line.clone()
-        }
     }
 }

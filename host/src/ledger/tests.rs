@@ -26,6 +26,9 @@ impl Store for Flaky {
     fn open_holds(&self) -> Result<(Vec<Reserved>, u64), StoreError> {
         self.memory.open_holds()
     }
+    fn line(&self, id: u64) -> Result<Option<Line>, StoreError> {
+        self.memory.line(id)
+    }
     fn spent(&self, question: &Question) -> Result<Vec<Spent>, StoreError> {
         self.memory.spent(question)
     }

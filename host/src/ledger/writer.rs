@@ -43,6 +43,7 @@ pub(super) struct Writer {
 enum Answer {
     Granted(Granted, oneshot::Sender<Result<Hold, Refused>>),
     Kept(oneshot::Sender<Result<(), StoreError>>),
+    Noted(u64, oneshot::Sender<Result<u64, StoreError>>),
     Done(oneshot::Sender<()>),
 }
 
@@ -136,7 +137,13 @@ impl Writer {
             Message::Settle(id, settlement) => self.book.settle(id, *settlement),
             Message::GiveUp(id) => self.book.give_up(id),
             Message::Release(id) => self.book.release(id),
-            Message::Note(line) => self.book.note(*line, now_ms),
+            Message::Note(_, Some(reply)) if self.store.is_none() => {
+                drop(reply.send(Err(StoreError::Failed(FAILED.to_owned()))));
+            }
+            Message::Note(line, reply) => {
+                let id = self.book.note(*line, now_ms);
+                answers.extend(reply.map(|reply| Answer::Noted(id, reply)));
+            }
             // What nobody waits for would pile up while the store is out.
             Message::Keep(..) if self.store.is_none() => drop(message),
             Message::Keep(documents, reply) => {
@@ -195,6 +202,8 @@ impl Writer {
                 }
                 Answer::Kept(reply) if is_on_disk => drop(reply.send(Ok(()))),
                 Answer::Kept(reply) => drop(reply.send(Err(StoreError::Failed(FAILED.to_owned())))),
+                Answer::Noted(id, reply) if is_on_disk => drop(reply.send(Ok(id))),
+                Answer::Noted(_, reply) => drop(reply.send(Err(StoreError::Failed(FAILED.to_owned())))),
                 Answer::Done(reply) => drop(reply.send(())),
             }
         }
@@ -222,6 +231,7 @@ impl Writer {
             match answer {
                 Answer::Granted(_, reply) => drop(reply.send(Err(Refused::Unavailable(error.to_string())))),
                 Answer::Kept(reply) => drop(reply.send(Err(error.clone()))),
+                Answer::Noted(_, reply) => drop(reply.send(Err(error.clone()))),
                 Answer::Done(reply) => drop(reply.send(())),
             }
         }

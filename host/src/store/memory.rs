@@ -93,6 +93,10 @@ impl Store for Memory {
         Ok(())
     }
 
+    fn line(&self, id: u64) -> Result<Option<Line>, StoreError> {
+        Ok(self.contents().lines.get(&id).cloned())
+    }
+
     fn document(&self, kind: &str, id: &str, now_ms: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let documents = self.documents(kind, now_ms)?;
         Ok(documents

@@ -55,9 +55,12 @@ impl Sqlite {
         Ok(Self::over(connection, path))
     }
 
-    /// Opens a store that is there, to read it. Another process may be writing.
-    pub fn open_to_read(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join(FILE);
+    /// Opens a store that is there, by its folder or its file, to read it. Another process may be writing.
+    pub fn open_to_read(place: &Path) -> Result<Self, StoreError> {
+        let path = match place.is_file() {
+            true => place.to_owned(),
+            false => place.join(FILE),
+        };
         if !path.exists() {
             return Err(StoreError::Refused(format!("there is no store at {}", path.display())));
         }
@@ -69,12 +72,26 @@ impl Sqlite {
 
     /// Copies the store as it stands into a new file. Others may go on writing.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        if to.exists() {
-            return Err(StoreError::Refused(format!("{} exists already", to.display())));
+        let refused = |error: std::io::Error| StoreError::Refused(format!("cannot write {}: {error}", to.display()));
+        // It holds what the store holds: nobody else is to read it.
+        create_new(to).map_err(refused)?;
+        let copied = self.copy(to);
+        if copied.is_err() {
+            let _ = std::fs::remove_file(to);
         }
+        copied
+    }
+
+    fn copy(&self, to: &Path) -> Result<(), StoreError> {
         let mut copy = Connection::open(to).map_err(failed)?;
+        // In one step: after each, whatever was written meanwhile would make it begin anew.
         let backup = rusqlite::backup::Backup::new(&self.connection, &mut copy).map_err(failed)?;
-        backup.run_to_completion(1_000, Duration::ZERO, None).map_err(failed)
+        backup
+            .run_to_completion(i32::MAX, Duration::from_millis(50), None)
+            .map_err(failed)?;
+        drop(backup);
+        // One file, without a log beside it.
+        copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)
     }
 
     /// In the log either way; on disk, too, where the caller waits for that. A log is synced as a whole, so that what was
@@ -106,6 +123,14 @@ impl Sqlite {
             waits: true,
         }
     }
+}
+
+fn create_new(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
@@ -163,6 +188,10 @@ impl Store for Sqlite {
         read::lines(&self.connection, span, each)
     }
 
+    fn line(&self, id: u64) -> Result<Option<Line>, StoreError> {
+        read::one_line(&self.connection, id)
+    }
+
     fn document(&self, kind: &str, id: &str, now_ms: u64) -> Result<Option<Vec<u8>>, StoreError> {
         read::document(&self.connection, kind, id, now_ms)
     }
@@ -192,7 +221,6 @@ impl Store for Sqlite {
     }
 
     fn reader(&self) -> Result<Box<dyn Store>, StoreError> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        Ok(Box::new(Self::open_to_read(folder)?))
+        Ok(Box::new(Self::open_to_read(&self.path)?))
     }
 }

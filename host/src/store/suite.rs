@@ -78,6 +78,21 @@ fn all(store: &dyn Store, span: Span, by: &[By]) -> Vec<(Vec<String>, i128, u64)
 }
 
 #[test]
+fn a_line_is_found_by_its_number() {
+    each(|store| {
+        let wanted = line(4, 1_000, 7, tags("k", "m", &[("task", "coding")]));
+        store
+            .commit(&Batch {
+                lines: vec![line(3, 1_000, 5, tags("k", "m", &[])), wanted.clone()],
+                ..Batch::default()
+            })
+            .unwrap();
+        assert_eq!(store.line(4).unwrap(), Some(wanted));
+        assert_eq!(store.line(5).unwrap(), None);
+    });
+}
+
+#[test]
 fn a_hold_is_open_until_a_line_resolves_it() {
     each(|store| {
         let batch = Batch {

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::read::{self, TagReader};
 use super::write::{ALL, Bucket, DAY, HOUR, clamp};
-use super::{StoreError, Sums, failed};
+use super::{Line, StoreError, Sums, failed};
 
 /// More findings than this say nothing new.
 const MOST: usize = 100;
@@ -16,11 +16,8 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let mut findings = structure(connection)?;
     // One reading of the store as it stands, though others may go on writing.
     connection.execute_batch("BEGIN").map_err(failed)?;
-    let outcome = contents(connection, &mut findings);
+    contents(connection, &mut findings);
     connection.execute_batch("ROLLBACK").map_err(failed)?;
-    if let Err(error) = outcome {
-        findings.push(error.to_string());
-    }
     findings.truncate(MOST);
     Ok(findings)
 }
@@ -42,21 +39,79 @@ fn structure(connection: &Connection) -> Result<Vec<String>, StoreError> {
     Ok(findings)
 }
 
-fn contents(connection: &Connection, findings: &mut Vec<String>) -> Result<(), StoreError> {
-    let (holds, _) = read::open_holds(connection)?;
-    for hold in &holds {
-        let resolved: i64 = connection
-            .query_row("SELECT count(*) FROM lines WHERE id = ?1", [clamp(hold.id)], |row| {
-                row.get(0)
-            })
-            .map_err(failed)?;
-        if resolved > 0 {
-            findings.push(format!("hold {} has a line and is still open", hold.id));
+/// Each part says what it finds, so that one damaged row does not hide the others.
+fn contents(connection: &Connection, findings: &mut Vec<String>) {
+    for part in [holds, tags, ledger, documents] {
+        if let Err(error) = part(connection, findings) {
+            findings.push(error.to_string());
         }
     }
+}
+
+/// A hold is resolved once: by a line, or by being released.
+fn holds(connection: &Connection, findings: &mut Vec<String>) -> Result<(), StoreError> {
+    let mut known = TagReader::new(connection);
+    let mut select = connection.prepare("SELECT * FROM holds ORDER BY id").map_err(failed)?;
+    let mut rows = select.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        match read::hold(row, &mut known) {
+            Ok(hold) if read::one_line(connection, hold.id)?.is_some() => {
+                findings.push(format!("hold {} has a line and is still open", hold.id));
+            }
+            Ok(_) => {}
+            Err(error) => findings.push(error.to_string()),
+        }
+    }
+    Ok(())
+}
+
+fn tags(connection: &Connection, findings: &mut Vec<String>) -> Result<(), StoreError> {
+    let mut known = TagReader::new(connection);
+    let mut select = connection.prepare("SELECT id FROM tags").map_err(failed)?;
+    let ids = select.query_map([], |row| row.get(0)).map_err(failed)?;
+    for id in ids {
+        if let Err(error) = known.get(id.map_err(failed)?) {
+            findings.push(error.to_string());
+        }
+    }
+    Ok(())
+}
+
+fn ledger(connection: &Connection, findings: &mut Vec<String>) -> Result<(), StoreError> {
     let counted = lines(connection, findings)?;
-    sums(connection, &counted, findings)?;
-    documents(connection)
+    corrections(connection, findings)?;
+    sums(connection, &counted, findings)
+}
+
+/// A correction is a line of its own that costs nothing, and belongs to a line in its place.
+fn corrections(connection: &Connection, findings: &mut Vec<String>) -> Result<(), StoreError> {
+    let since = read::lines_since(connection)?;
+    let mut known = TagReader::new(connection);
+    let mut select = connection
+        .prepare("SELECT * FROM lines WHERE corrects IS NOT NULL")
+        .map_err(failed)?;
+    let mut rows = select.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        // One that cannot be read has been told of.
+        let Ok((line, _)) = read::line(row, &mut known) else {
+            continue;
+        };
+        let Some(correction) = line.corrects else { continue };
+        let Ok(corrected) = read::one_line(connection, correction.line) else {
+            continue;
+        };
+        let is_in_place = |corrected: &Line| corrected.at_ms == line.at_ms && corrected.tags == line.tags;
+        let wrong = match corrected {
+            None if line.at_ms < since => continue,
+            None => "which is not there",
+            Some(corrected) if corrected.corrects.is_some() => "which is a correction itself",
+            Some(corrected) if !is_in_place(&corrected) => "and stands in another place",
+            Some(_) if line.cost.is_some() => "and has a cost of its own",
+            Some(_) => continue,
+        };
+        findings.push(format!("line {} corrects line {}, {wrong}", line.id, correction.line));
+    }
+    Ok(())
 }
 
 /// What the lines that are kept add up to, by hour, and since when they are kept.
@@ -135,13 +190,17 @@ fn sums(connection: &Connection, counted: &Counted, findings: &mut Vec<String>) 
     Ok(())
 }
 
-fn documents(connection: &Connection) -> Result<(), StoreError> {
-    let mut kinds = connection
-        .prepare("SELECT DISTINCT kind FROM documents")
+fn documents(connection: &Connection, findings: &mut Vec<String>) -> Result<(), StoreError> {
+    let mut select = connection
+        .prepare("SELECT id, content, expires_ms, digest, kind FROM documents")
         .map_err(failed)?;
-    let kinds = kinds.query_map([], |row| row.get::<_, String>(0)).map_err(failed)?;
-    for kind in kinds {
-        read::documents(connection, &kind.map_err(failed)?, 0)?;
+    let mut rows = select.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let document = read::read_document(row).map_err(failed)?;
+        let kind: String = row.get(4).map_err(failed)?;
+        if let Err(error) = read::live(&kind, document, 0) {
+            findings.push(error.to_string());
+        }
     }
     Ok(())
 }

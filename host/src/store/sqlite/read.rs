@@ -28,7 +28,7 @@ pub(super) fn open_holds(connection: &Connection) -> Result<(Vec<Hold>, u64), St
     Ok((holds, positive(last)? + 1))
 }
 
-fn hold(row: &Row<'_>, known: &mut TagReader<'_>) -> Result<Hold, StoreError> {
+pub(super) fn hold(row: &Row<'_>, known: &mut TagReader<'_>) -> Result<Hold, StoreError> {
     let tags: i64 = row.get(4).map_err(failed)?;
     let hold = Hold {
         id: number(row, 0)?,
@@ -57,6 +57,16 @@ pub(super) fn lines(connection: &Connection, span: Span, each: &mut dyn FnMut(Li
         }
     }
     Ok(())
+}
+
+pub(super) fn one_line(connection: &Connection, id: u64) -> Result<Option<Line>, StoreError> {
+    let mut known = TagReader::new(connection);
+    let mut select = connection
+        .prepare_cached("SELECT * FROM lines WHERE id = ?1")
+        .map_err(failed)?;
+    let mut rows = select.query([clamp(id)]).map_err(failed)?;
+    let row = rows.next().map_err(failed)?;
+    row.map(|row| line(row, &mut known).map(|(line, _)| line)).transpose()
 }
 
 /// A line, and its tags' number.
@@ -113,27 +123,32 @@ pub(super) fn sums(connection: &Connection, bucket: Bucket) -> Result<Option<Sum
 pub(super) fn bucket_sums(row: &Row<'_>) -> Result<(Bucket, Sums), StoreError> {
     let signed = |column: usize| -> Result<i64, StoreError> { row.get(column).map_err(failed) };
     let bucket = (signed(0)?, signed(1)?, signed(2)?);
-    let usage_text = text(row, 6)?;
+    // Reports read many of these: the text is looked at where it is.
+    let used = row.get_ref(6).map_err(failed)?.as_str();
+    let used = used.map_err(|error| StoreError::Damaged(error.to_string()))?;
     let sums = Sums {
         calls: number(row, 3)?,
         estimated: number(row, 4)?,
         unpriced: number(row, 5)?,
-        usage: usage(&usage_text)?,
+        usage: usage(used)?,
         cost: signed(7)?.into(),
         reference: signed(8)?.into(),
     };
     let digest = signed(9)?;
-    fits(digest == write::sums_digest(bucket, &sums, &usage_text), || {
+    fits(digest == write::sums_digest(bucket, &sums, used), || {
         format!("the sums of {bucket:?}")
     })?;
     Ok((bucket, sums))
 }
 
-/// Whole days and hours come from the sums, what is left at both ends from the lines.
+/// Whole days and hours come from the sums, what is left at both ends from the lines. What has the same tags is added up
+/// before anybody asks which groups it counts in.
 pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<Spent>, StoreError> {
     let mut known = TagReader::new(connection);
     let mut groups: BTreeMap<Vec<String>, Sums> = BTreeMap::new();
-    let mut shares: HashMap<(i64, i64), Vec<Vec<String>>> = HashMap::new();
+    // By the beginning of the day, where days matter, and the number of the tags.
+    let mut by_tags: HashMap<(i64, i64), Sums> = HashMap::new();
+    let has_days = question.asks_for_days();
     for part in parts(question.span) {
         match part {
             Part::Sums(seconds, from, to) => {
@@ -143,32 +158,24 @@ pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<
                 let mut rows = select.query([seconds, from, to]).map_err(failed)?;
                 while let Some(row) = rows.next().map_err(failed)? {
                     let ((_, start, tags), sums) = bucket_sums(row)?;
-                    let day = start - start % DAY;
-                    if !shares.contains_key(&(day, tags)) {
-                        let tags_of = known.get(tags)?;
-                        shares.insert((day, tags), question.groups(&tags_of, positive(start)? * 1000));
-                    }
-                    for group in shares.get(&(day, tags)).into_iter().flatten() {
-                        add(&mut groups, group, |all| all.merge(&sums));
-                    }
+                    let day = if has_days { start - start % DAY } else { 0 };
+                    by_tags.entry((day, tags)).or_default().merge(&sums);
                 }
             }
             Part::Lines(span) => lines(connection, span, &mut |line| {
                 for group in question.groups(&line.tags, line.at_ms) {
-                    add(&mut groups, &group, |all| all.add(&line));
+                    groups.entry(group).or_default().add(&line);
                 }
                 true
             })?,
         }
     }
-    Ok(groups.into_iter().map(|(group, sums)| Spent { group, sums }).collect())
-}
-
-fn add(groups: &mut BTreeMap<Vec<String>, Sums>, group: &Vec<String>, with: impl FnOnce(&mut Sums)) {
-    match groups.get_mut(group) {
-        Some(all) => with(all),
-        None => with(groups.entry(group.clone()).or_default()),
+    for ((day, tags), sums) in by_tags {
+        for group in question.groups(&*known.get(tags)?, positive(day)? * 1000) {
+            groups.entry(group).or_default().merge(&sums);
+        }
     }
+    Ok(groups.into_iter().map(|(group, sums)| Spent { group, sums }).collect())
 }
 
 /// A piece of a span of time.
@@ -249,9 +256,9 @@ pub(super) fn lines_since(connection: &Connection) -> Result<u64, StoreError> {
     since.ok_or_else(|| StoreError::Damaged("since when lines are kept is no number".to_owned()))
 }
 
-type Found = (String, Vec<u8>, Option<i64>, i64);
+pub(super) type Found = (String, Vec<u8>, Option<i64>, i64);
 
-fn read_document(row: &Row<'_>) -> rusqlite::Result<Found> {
+pub(super) fn read_document(row: &Row<'_>) -> rusqlite::Result<Found> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
 }
 
@@ -333,10 +340,20 @@ fn fits(is_so: bool, what: impl FnOnce() -> String) -> Result<(), StoreError> {
     Err(StoreError::Damaged(format!("{} is not what was written", what())))
 }
 
+/// What [`write::usage_text`] wrote.
 fn usage(text: &str) -> Result<Usage, StoreError> {
     let damaged = || StoreError::Damaged(format!("`{text}` is no usage"));
-    let members: BTreeMap<String, u64> = serde_json::from_str(text).map_err(|_| damaged())?;
-    Usage::from_named(members.iter().map(|(name, tokens)| (name.as_str(), *tokens))).ok_or_else(damaged)
+    let members = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    let members = members.ok_or_else(damaged)?.split(',');
+    let mut is_good = true;
+    let members = members.filter(|member| !member.is_empty()).map_while(|member| {
+        let read = member.strip_prefix('"').and_then(|member| member.split_once("\":"));
+        let read = read.and_then(|(name, tokens)| Some((name, tokens.parse().ok()?)));
+        is_good &= read.is_some();
+        read
+    });
+    let usage = Usage::from_named(members);
+    usage.filter(|_| is_good).ok_or_else(damaged)
 }
 
 fn text(row: &Row<'_>, column: usize) -> Result<String, StoreError> {

@@ -1,0 +1,135 @@
+//! What was spent, what is left, and corrections: the ledger as operators see it.
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{refuse, reply};
+use crate::body::Body;
+use crate::ledger::{Balance, Change, Ledger, correction};
+use crate::money::{signed_from_usd, usd};
+use crate::spend::{Query, at_text};
+use crate::store::{Line, Store, StoreError, now_ms};
+
+/// What is sent here is short.
+const BODY_BYTES: usize = 16 << 10;
+
+/// `POST /admin/ledger/corrections`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Correcting {
+    line: u64,
+    /// As text: JSON's numbers are not exact everywhere.
+    by_usd: String,
+    reason: String,
+}
+
+/// Why nothing came of a request.
+enum Wrong {
+    Request(String),
+    Store(StoreError),
+}
+
+/// `GET /admin/spend?by=…`
+pub(super) async fn spend(ledger: &Ledger, query: Option<&str>) -> Response<Body> {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let settings = query.into_iter().flat_map(|query| query.split('&'));
+    let settings = settings.filter(|setting| !setting.is_empty()).map(|setting| {
+        let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+        (decoded(name), decoded(value))
+    });
+    let query = match Query::parse(settings, now_ms()) {
+        Ok(query) => query,
+        Err(message) => return refuse(StatusCode::BAD_REQUEST, &message),
+    };
+    // Nobody is told of less than was booked when they asked.
+    ledger.flush().await;
+    let report = reading(ledger, move |store| query.ask(store)).await;
+    answer(report.map(|report| report.to_json()).map_err(Wrong::Store))
+}
+
+/// `GET /admin/budgets`
+pub(super) async fn budgets(ledger: &Ledger) -> Response<Body> {
+    let balances = ledger.balances().await;
+    reply(
+        StatusCode::OK,
+        &json!({"budgets": balances.iter().map(balance).collect::<Vec<_>>()}),
+    )
+}
+
+fn balance(balance: &Balance) -> Value {
+    let budget = &balance.budget;
+    let held = i128::try_from(balance.held).unwrap_or(i128::MAX);
+    let left = i128::from(budget.limit.0) - balance.spent - held;
+    json!({
+        "scope": balance.scope.to_string(),
+        "period": budget.period.name(),
+        "zone": budget.zone.name(),
+        "hard": budget.is_hard,
+        "limit_usd": budget.limit.to_string(),
+        "spent_usd": usd(balance.spent),
+        "held_usd": usd(held),
+        "left_usd": usd(left),
+        "resets": balance.resets_ms.map(at_text),
+    })
+}
+
+/// `POST /admin/ledger/corrections`
+pub(super) async fn correct(ledger: &Ledger, body: Incoming) -> Response<Body> {
+    let body = Limited::new(body, BODY_BYTES).collect().await;
+    let Ok(body) = body.map(|body| body.to_bytes()) else {
+        return refuse(StatusCode::BAD_REQUEST, "the body cannot be read");
+    };
+    answer(corrected(ledger, &body).await)
+}
+
+async fn corrected(ledger: &Ledger, body: &[u8]) -> Result<Value, Wrong> {
+    let wanted = "`{\"line\": 12, \"by_usd\": \"-0.50\", \"reason\": \"…\"}`";
+    let asked: Correcting = serde_json::from_slice(body)
+        .map_err(|error| Wrong::Request(format!("a correction is {wanted}, and this is not: {error}")))?;
+    let change = Change {
+        line: asked.line,
+        by: signed_from_usd(&asked.by_usd).map_err(Wrong::Request)?,
+        reason: asked.reason,
+    };
+    // What was booked a moment ago can be corrected.
+    ledger.flush().await;
+    let line: Line = reading(ledger, move |store| correction(&change, store))
+        .await
+        .map_err(Wrong::Store)?;
+    let (corrects, at) = (line.corrects, line.at_ms);
+    let id = ledger.note_now(line).await.map_err(Wrong::Store)?;
+    tracing::info!(
+        line = id,
+        corrects = corrects.map(|c| c.line),
+        "a line of the ledger was corrected"
+    );
+    Ok(json!({
+        "line": id,
+        "corrects": corrects.map(|correction| correction.line),
+        "by_usd": corrects.map(|correction| usd(correction.by.into())),
+        "at": at_text(at),
+    }))
+}
+
+/// Asks the store on a thread that may take its time.
+async fn reading<T: Send + 'static>(
+    ledger: &Ledger,
+    ask: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let ledger = ledger.clone();
+    let asking = tokio::task::spawn_blocking(move || ask(ledger.reader()?.as_ref()));
+    asking.await.map_err(|error| StoreError::Failed(error.to_string()))?
+}
+
+fn answer(outcome: Result<Value, Wrong>) -> Response<Body> {
+    match outcome {
+        Ok(value) => reply(StatusCode::OK, &value),
+        Err(Wrong::Request(message)) => refuse(StatusCode::BAD_REQUEST, &message),
+        Err(Wrong::Store(StoreError::Refused(message))) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &message),
+        Err(Wrong::Store(error)) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}

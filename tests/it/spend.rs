@@ -1,0 +1,191 @@
+//! What was spent: reports are the sums of the ledger's lines to the nano-dollar, whoever asks and however they are grouped.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tests::config::{openai, policy, route};
+use tests::{Answer, FakeProvider, Gateway, Home};
+
+/// Every answer of the fake provider says that it used ten tokens of input and five of output: at 1 and 2 USD per million.
+const COST: i128 = 20_000;
+
+fn ask(model: &str, text: &str) -> Value {
+    json!({ "model": model, "max_tokens": 100, "messages": [{ "role": "user", "content": text }] })
+}
+
+/// A command's output as JSON.
+fn said(home: &Home, arguments: &[&str]) -> Value {
+    let output = home.run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The ledger's lines, as `store export` has them.
+fn lines(home: &Home) -> Vec<Value> {
+    let output = home.run(&["store", "export"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The cost of each group of a report.
+fn costs(report: &Value, by: &str) -> BTreeMap<String, i128> {
+    let rows = report["rows"].as_array().unwrap().iter();
+    rows.map(|row| (row[by].as_str().unwrap().to_owned(), nano(&row["cost_nano"])))
+        .collect()
+}
+
+fn nano(value: &Value) -> i128 {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_report_is_the_sum_of_the_exported_lines_exactly() {
+    let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
+    let other = FakeProvider::chatting([Answer::error(500, "busy"), Answer::chat("hello")]).await;
+    let rules = "rules = [{ any = [\"code\"], label = \"coding\", prefer = [\"p2/model\"] }]";
+    let config = openai("p1", &provider.url())
+        + &openai("p2", &other.url())
+        + &policy("words", "keyword", rules)
+        + &route("auto", &["p1", "p2"], "policies = [\"words\"]")
+        + &route("plain", &["p1"], "");
+    let gateway = Gateway::start(&config).await;
+    for (model, text) in [
+        ("auto", "hi"),
+        ("auto", "code"),
+        ("auto", "code"),
+        ("plain", "hi"),
+        ("p2/model", "hi"),
+    ] {
+        assert_eq!(gateway.data().chat(&ask(model, text)).await.status, 200);
+    }
+    let home = gateway.home().clone();
+    for by in ["key", "route", "provider", "model", "day", "label"] {
+        let shown = gateway.shows(&format!("/admin/spend?by={by}")).await;
+        let mut expected: BTreeMap<String, i128> = BTreeMap::new();
+        for line in lines(&home) {
+            let cost = i128::from(line["cost_nano"].as_u64().unwrap());
+            let groups: Vec<String> = match by {
+                "day" => vec![line["at"].as_str().unwrap()[..10].to_owned()],
+                "label" if line["labels"] == json!({}) => vec![String::new()],
+                "label" => {
+                    let labels = line["labels"].as_object().unwrap().iter();
+                    labels
+                        .map(|(label, value)| format!("{label}={}", value.as_str().unwrap()))
+                        .collect()
+                }
+                _ => vec![line[by].as_str().unwrap().to_owned()],
+            };
+            groups
+                .into_iter()
+                .for_each(|group| *expected.entry(group).or_default() += cost);
+        }
+        assert_eq!(costs(&shown, by), expected, "{by}");
+        assert_eq!(nano(&shown["total"]["cost_nano"]), 5 * COST, "{by}");
+        // Whoever reads the store beside the gateway sees the same.
+        let told = said(&home, &["spend", "--by", by, "--format", "json"]);
+        assert_eq!(
+            (&told["rows"], &told["total"]),
+            (&shown["rows"], &shown["total"]),
+            "{by}"
+        );
+    }
+    let coding = gateway.shows("/admin/spend?by=model&label=class%3Dcoding").await;
+    assert_eq!(coding["total"]["calls"].as_u64(), Some(3), "{coding:#}");
+    let none = gateway.shows("/admin/spend?by=model&route=plain&provider=p2").await;
+    assert_eq!(
+        (
+            none["rows"].as_array().unwrap().len(),
+            nano(&none["total"]["cost_nano"])
+        ),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn savings_are_what_the_reference_model_would_have_cost_beyond_the_true_cost() {
+    let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
+    let dear = "[models.dear]\nprovider = \"p1\"\nprice = { input = 10, output = 40 }\n";
+    let config = openai("p1", &provider.url())
+        + dear
+        + &route("named", &["p1"], "reference = \"dear\"")
+        + &route("alone", &["p1"], "")
+        + "\n[routes.dearest]\ncandidates = [\"p1/model\", \"dear\"]\n";
+    let gateway = Gateway::start(&config).await;
+    for model in ["named", "alone", "dearest"] {
+        assert_eq!(gateway.data().chat(&ask(model, "hi")).await.status, 200);
+    }
+    let report = gateway.shows("/admin/spend?by=route").await;
+    let reference = 10 * 10_000 + 5 * 40_000;
+    for row in report["rows"].as_array().unwrap() {
+        let saved = if row["route"] == "alone" { 0 } else { reference - COST };
+        assert_eq!(
+            (nano(&row["cost_nano"]), nano(&row["savings_nano"])),
+            (COST, saved),
+            "{row:#}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_a_call_has_spent_nothing() {
+    let provider = FakeProvider::start().await;
+    let gateway = Gateway::start(&openai("p1", &provider.url())).await;
+    let home = gateway.home().clone();
+    let report = said(&home, &["spend", "--by", "key", "--format", "json"]);
+    assert_eq!(
+        (&report["rows"], &report["total"]["cost_usd"]),
+        (&json!([]), &json!("0.00"))
+    );
+    let csv = home.run(&["spend", "--by", "key,day", "--format", "csv"]);
+    assert!(String::from_utf8(csv.stdout).unwrap().starts_with("key,day,calls,"));
+    let table = String::from_utf8(home.run(&["spend"]).stdout).unwrap();
+    assert!(table.contains("cost USD") && table.contains("0.00"), "{table}");
+    assert!(home.run(&["store", "export"]).stdout.is_empty());
+}
+
+#[tokio::test]
+async fn a_question_that_cannot_be_answered_is_refused_with_the_reason() {
+    let provider = FakeProvider::start().await;
+    let gateway = Gateway::start(&openai("p1", &provider.url())).await;
+    for (query, expected) in [
+        ("by=colour", "nothing is counted by `colour`"),
+        ("colour=red", "no setting `colour`"),
+        ("from=yesterday", "`yesterday` is no moment"),
+        ("label=coding", "not a label with its value"),
+    ] {
+        let reply = gateway.admin().get(&format!("/admin/spend?{query}")).await;
+        assert_eq!(reply.status, 400, "{query}");
+        assert!(reply.text().contains(expected), "{}", reply.text());
+    }
+    for arguments in [
+        &["spend", "--by", "colour"][..],
+        &["spend", "--from", "yesterday"],
+        &["store", "correct", "1"],
+    ] {
+        assert_eq!(gateway.home().run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    let nowhere = gateway.home().run(&["spend", "--store", "nowhere"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("there is no store at"));
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_budget_is_shown() {
+    let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
+    let budget = "budget = { limit_usd = 1, period = \"month\" }";
+    let gateway = Gateway::start(&(openai("p1", &provider.url()) + &route("auto", &["p1"], budget))).await;
+    assert_eq!(gateway.data().chat(&ask("auto", "hi")).await.status, 200);
+    let shown = gateway
+        .until("/admin/budgets", |shown| shown["budgets"][0]["held_usd"] == "0.00")
+        .await;
+    let budget = &shown["budgets"][0];
+    assert_eq!(
+        (&budget["scope"], &budget["period"]),
+        (&json!("route:auto"), &json!("month"))
+    );
+    assert_eq!(
+        (&budget["spent_usd"], &budget["left_usd"]),
+        (&json!("0.00002"), &json!("0.99998"))
+    );
+}

@@ -7,6 +7,7 @@ mod budgets;
 mod cache;
 pub mod defaults;
 mod idempotency;
+mod events;
 mod interpolate;
 mod key_hash;
 mod keys;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 pub use cache::{CacheConfig, CacheRule, CacheScope};
 pub use idempotency::IdempotencyConfig;
+pub use events::{EVENTS, SigningKey, WebhookConfig, is_wanted};
 pub use interpolate::Secret;
 pub use key_hash::KeyHash;
 pub use keys::{
@@ -78,6 +80,8 @@ pub struct Config {
     pub routes: BTreeMap<String, RouteConfig>,
     /// Who may call.
     pub keys: KeysConfig,
+    /// Who is told of budgets.
+    pub webhook: Option<WebhookConfig>,
     /// Budgets of labels that policies set, by label and value.
     pub labels: BTreeMap<(String, String), Vec<Budget>>,
     /// What is odd but not wrong; shown at every load.
@@ -95,6 +99,7 @@ impl Config {
             ("admin.listen", self.admin != other.admin),
             ("store.path", self.store != other.store),
             ("store.ledger", self.ledger != other.ledger),
+            ("events.webhook", self.webhook != other.webhook),
             ("plugins.slots", self.plugins.slots != other.plugins.slots),
             ("plugins.asking", self.plugins.asking != other.plugins.asking),
             (
@@ -296,6 +301,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         routes,
         keys,
         labels: labels(root),
+        webhook: events::read(root.section("events"), base),
         warnings,
     };
     root.finish_ref();

@@ -197,7 +197,7 @@ impl Ledger {
 
     /// As [`Self::note`]; gives the line's number once it is on disk.
     pub async fn note_now(&self, line: Line) -> Result<u64, StoreError> {
-        let Some(desk) = &self.0 else {
+        let Some(desk) = self.0.as_ref().filter(|desk| desk.books) else {
             return Err(StoreError::Refused("the ledger is off".to_owned()));
         };
         let (reply, answer) = oneshot::channel();

@@ -25,6 +25,7 @@ pub mod idempotency;
 pub mod keys;
 pub mod plugins;
 pub mod upstream;
+pub mod webhooks;
 
 pub mod ledger;
 

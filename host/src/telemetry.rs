@@ -5,6 +5,7 @@ mod cache;
 mod labels;
 mod ledger;
 mod log;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -25,6 +26,7 @@ pub use labels::Ended;
 use labels::Labelled;
 pub use ledger::LedgerMeter;
 pub use log::Log;
+pub use webhooks::WebhookMeter;
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -51,6 +53,8 @@ pub struct Metrics {
     labelled: Labelled,
     /// What the ledger's writer counts.
     pub ledger: LedgerMeter,
+    /// What became of messages to the webhook.
+    pub webhooks: WebhookMeter,
     /// Answers that were kept.
     pub cache: CacheMeter,
 }
@@ -163,6 +167,7 @@ impl Default for Metrics {
             "Log lines that standard error did not take in time",
             log::lost(),
         );
+        let webhooks = WebhookMeter::register(&mut registry);
         let mut metrics = Self {
             registry,
             requests: Family::default(),
@@ -184,6 +189,7 @@ impl Default for Metrics {
             plugin_seconds: Family::default(),
             plugin_faults: Family::default(),
             labelled,
+            webhooks,
             ledger,
             cache: CacheMeter::default(),
         };

@@ -21,6 +21,7 @@ mod decisions;
 mod dialects;
 mod docs;
 mod ensemble;
+mod events;
 mod examples;
 mod failover;
 mod goldens;

@@ -18,7 +18,7 @@ const ROWS: &[&[&str]] = &[
     &["pipeline"],
     &["surfaces"],
     &["generation"],
-    &["idempotency"],
+    &["idempotency", "webhooks"],
     &["cache", "upstream", "reports", "keys"],
     &["documents"],
     &["ledger", "spend"],

@@ -9,11 +9,17 @@ use crate::ledger::{Event, Ledger, Opener, Setup};
 use crate::store::sqlite::Sqlite;
 use crate::store::{Store, StoreError, now_ms};
 use crate::telemetry::Meter;
+use crate::webhooks::Webhook;
 
 /// Opens the store of a configuration, for one process at a time.
 pub(super) fn open(config: &Config, meter: &Meter) -> Result<Ledger, String> {
     let folder = config.store.clone();
     lock_for_good(&folder)?;
+    let webhook = config.webhook.as_ref();
+    let webhook = webhook.map(|webhook| Webhook::start(webhook, meter.webhooks.clone()));
+    let webhook = webhook
+        .transpose()
+        .map_err(|reason| format!("events.webhook: {reason}"))?;
     let reading = folder.clone();
     let open: Opener = Arc::new(move || Ok(Box::new(Sqlite::open(&folder)?) as Box<dyn Store>));
     let reader: Opener = Arc::new(move || Ok(Box::new(Sqlite::open_to_read(&reading)?) as Box<dyn Store>));
@@ -26,7 +32,12 @@ pub(super) fn open(config: &Config, meter: &Meter) -> Result<Ledger, String> {
         bounds: bounds(config),
         clock: Box::new(now_ms),
         meter: meter.ledger.clone(),
-        listener: Box::new(log),
+        listener: Box::new(move |event| {
+            log(event);
+            if let Some(webhook) = &webhook {
+                webhook.tell(event);
+            }
+        }),
     });
     ledger.map_err(|error| cannot(&config.store, &error))
 }

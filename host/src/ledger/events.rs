@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::budget::Scope;
 use crate::money::Nanodollars;
 
@@ -109,6 +111,53 @@ impl fmt::Display for Event {
 }
 
 impl Event {
+    /// What there is to know, for programs: amounts in US dollars as text, and the sentence for people.
+    pub fn data(&self) -> Value {
+        let mut data = match self {
+            Self::Threshold {
+                scope,
+                period,
+                percent,
+                spent,
+                limit,
+            } => json!({
+                "scope": scope.to_string(),
+                "period": period,
+                "percent": percent,
+                "spent_usd": spent.to_string(),
+                "limit_usd": limit.to_string(),
+            }),
+            Self::Exceeded {
+                scope,
+                period,
+                limit,
+                resets,
+            } => json!({
+                "scope": scope.to_string(),
+                "period": period,
+                "limit_usd": limit.to_string(),
+                "resets": resets,
+            }),
+            Self::Reset { scope, period } => json!({"scope": scope.to_string(), "period": period}),
+            Self::Overrun {
+                request,
+                model,
+                ceiling,
+                cost,
+            } => json!({
+                "request_id": request,
+                "model": model,
+                "ceiling_usd": ceiling.to_string(),
+                "cost_usd": cost.to_string(),
+            }),
+            Self::Unpriced { model } => json!({"model": model}),
+            Self::StoreFailed { reason } => json!({"reason": reason}),
+            Self::StoreRecovered => json!({}),
+        };
+        data["message"] = self.to_string().into();
+        data
+    }
+
     /// Its name in logs, metrics and webhooks.
     pub fn name(&self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ mod hold;
 mod purse;
 mod reading;
 pub mod record;
+mod receipt;
 mod relay;
 mod review;
 mod telling;

@@ -189,3 +189,89 @@ async fn what_is_left_of_a_budget_is_shown() {
         (&json!("0.00002"), &json!("0.99998"))
     );
 }
+
+/// What the fake provider's answers cost, in its parts.
+fn receipt() -> [Value; 2] {
+    [json!(0.00002), json!({ "input": 0.00001, "output": 0.00001 })]
+}
+
+#[tokio::test]
+async fn an_answer_says_what_it_cost_and_of_which_parts_to_a_client_that_asks_for_it() {
+    let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
+    let cache = "cache = { any_temperature = true }";
+    let gateway = Gateway::start(&(openai("p1", &provider.url()) + &route("auto", &["p1"], cache))).await;
+    let mut asking = ask("auto", "hi");
+    asking["usage"] = json!({ "include": true });
+    let reply = gateway.data().chat(&asking).await;
+    let usage = reply.json()["usage"].clone();
+    assert_eq!(
+        [usage["cost"].clone(), usage["cost_details"].clone()],
+        receipt(),
+        "{usage:#}"
+    );
+    assert_eq!(usage["prompt_tokens"], 10);
+    // The wish is the gateway's to fulfil, and none of the provider's business.
+    assert_eq!(provider.only().json().get("usage"), None);
+    // Given again, it costs nothing; who does not ask is not told.
+    let again = gateway.data().chat(&asking).await.json();
+    assert_eq!(again["usage"]["cost"].as_f64(), Some(0.0), "{again:#}");
+    let plain = gateway.data().chat(&ask("auto", "hi")).await.json();
+    assert_eq!(
+        (&plain["usage"]["prompt_tokens"], plain["usage"].get("cost")),
+        (&json!(10), None)
+    );
+    asking["usage"] = json!({ "include": "please" });
+    gateway.data().chat(&asking).await.refused(400, "invalid_type");
+}
+
+#[tokio::test]
+async fn a_stream_says_what_it_cost_to_a_client_that_asks_in_either_gateways_words() {
+    let provider = FakeProvider::chatting([Answer::chat_stream(["hel", "lo"])]).await;
+    let gateway = Gateway::start(&(openai("p1", &provider.url()) + &route("auto", &["p1"], ""))).await;
+    let wishes = [
+        json!({ "usage": { "include": true } }),
+        json!({ "stream_options": { "include_usage": true } }),
+        json!({ "usage": { "include": true }, "stream_options": { "include_usage": false } }),
+    ];
+    for wish in wishes {
+        let mut asking = ask("auto", "hi");
+        asking["stream"] = json!(true);
+        asking
+            .as_object_mut()
+            .unwrap()
+            .extend(wish.as_object().unwrap().clone());
+        let (events, _) = gateway.data().chat_stream(&asking).await.rest().await;
+        let told: Vec<Value> = events
+            .iter()
+            .filter_map(|event| serde_json::from_str::<Value>(&event.data).ok())
+            .filter(|chunk| chunk["usage"].is_object())
+            .collect();
+        assert_eq!(told.len(), 1, "{wish}");
+        let usage = &told[0]["usage"];
+        assert_eq!(
+            [usage["cost"].clone(), usage["cost_details"].clone()],
+            receipt(),
+            "{usage:#}"
+        );
+        let sent = provider.journal().last().unwrap().json();
+        assert_eq!(
+            (sent.get("usage"), &sent["stream_options"]["include_usage"]),
+            (None, &json!(true)),
+            "{wish}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn clients_of_other_gateways_find_the_cost_in_the_header_that_they_know() {
+    let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
+    let config = openai("p1", &provider.url()) + "\n[server]\ncost_headers = [\"litellm\"]\n";
+    let gateway = Gateway::start(&config).await;
+    let reply = gateway.data().chat(&ask("p1/model", "hi")).await;
+    for header in ["x-pointsman-cost-usd", "x-litellm-response-cost"] {
+        assert_eq!(reply.header(header), Some("0.00002"), "{header}");
+    }
+    let home = Home::with_config("[server]\ncost_headers = [\"somebody\"]\n");
+    let said = home.run(&["check"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("no cost header `somebody`; there is litellm"));
+}

@@ -31,6 +31,8 @@ pub struct ServerConfig {
     pub drain: Duration,
     /// One log line for every request.
     pub access_log: bool,
+    /// Headers of other gateways that say what an answer cost, beside Pointsman's own.
+    pub cost_headers: Vec<&'static str>,
 }
 
 /// The pepper belongs to the keys, so that it is handed over apart.
@@ -52,10 +54,25 @@ pub(super) fn read(section: Section<'_>, base: &Path) -> (ServerConfig, Option<S
         stall: time("stall_ms", 120_000),
         drain: Duration::from_millis(section.number("drain_ms", 0..=3_600_000).unwrap_or(30_000)),
         access_log: section.flag("access_log", false),
+        cost_headers: cost_headers(&section),
     };
     let pepper = pepper(&section, base);
     section.finish();
     (config, pepper)
+}
+
+/// The headers by the names of the gateways whose clients read them.
+const COST_HEADERS: [(&str, &str); 1] = [("litellm", "x-litellm-response-cost")];
+
+fn cost_headers(section: &Section<'_>) -> Vec<&'static str> {
+    let header = |(name, span): (String, _)| {
+        let known = COST_HEADERS.iter().find(|(gateway, _)| *gateway == name);
+        if known.is_none() {
+            section.note(span, format!("no cost header `{name}`; there is litellm"));
+        }
+        known.map(|(_, header)| *header)
+    };
+    section.strings("cost_headers").into_iter().filter_map(header).collect()
 }
 
 fn pepper(section: &Section<'_>, base: &Path) -> Option<Secret> {

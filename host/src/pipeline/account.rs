@@ -8,6 +8,7 @@ use super::bill::Bill;
 use super::decide::{Decided, Decision, Step, Trace};
 use super::purse::{Place, Purse};
 use super::record::{self, Told};
+use super::receipt::Receipt;
 use super::{Call, milliseconds, telling};
 use crate::error::ApiError;
 use crate::generation::{Generation, Model, Route};
@@ -307,6 +308,20 @@ impl Account {
             // Where nobody answered, there may still be what was spent on the way.
             None => self.bill.total().filter(|total| *total > Nanodollars(0)),
         }
+    }
+
+    /// [`Self::cost`] with its parts.
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        let cost = self.cost()?;
+        match &self.served {
+            Some(served) => Some(Receipt::new(served.model.price.as_ref()?, served.usage.as_ref()?, cost)),
+            None => self.hit.as_ref().map(|_| Receipt::again(cost)),
+        }
+    }
+
+    /// Headers of other gateways that are to say what an answer cost.
+    pub(super) fn cost_headers(&self) -> &[&'static str] {
+        &self.generation.config.server.cost_headers
     }
 
     /// Who answers, and what that answer has cost: all but what policies asked before they decided.

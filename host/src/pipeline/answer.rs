@@ -1,6 +1,6 @@
 //! An answer as the server sends it: headers that say who served and why, and the body.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use hyper::HeaderMap;
 use hyper::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 
@@ -8,11 +8,10 @@ use super::account::{Account, Hit};
 use super::attempt::{Beginning, Reply, Whole};
 use super::cached::{CACHE, Recorder};
 use super::decide::{Decision, Step};
-use super::relay;
 use super::walk::Served;
+use super::{receipt, relay};
 use crate::body::Body;
 use crate::cache::Entry;
-use crate::money::Nanodollars;
 
 /// Headers and body of a success.
 #[derive(Debug)]
@@ -64,15 +63,17 @@ pub(super) fn again(entry: &Entry, decision: &Decision, mut account: Account) ->
     let mut headers = headers(&entry.model, &entry.provider, decision, &[], &account);
     headers.insert(CACHE, HeaderValue::from_static("hit"));
     headers.insert(AGE, HeaderValue::from(entry.age().as_secs()));
-    put_cost(&mut headers, account.cost());
-    if account.call().ask.is_stream {
+    put_cost(&mut headers, &account);
+    let body = if account.call().ask.is_stream {
         put_stream(&mut headers);
+        entry.body.clone()
     } else {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
+        with_receipt(entry.body.clone(), &account)
+    };
     Answer {
         headers,
-        body: Body::whole(entry.body.clone()),
+        body: Body::whole(body),
     }
 }
 
@@ -83,11 +84,18 @@ fn whole(whole: Whole, mut headers: HeaderMap, mut account: Account, recorder: O
         recorder.whole(&whole.body, &account);
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    put_cost(&mut headers, account.cost());
+    put_cost(&mut headers, &account);
     Answer {
         headers,
-        body: Body::whole(whole.body),
+        body: Body::whole(with_receipt(whole.body, &account)),
     }
+}
+
+/// Where the client asked for it, the body says what it cost.
+fn with_receipt(body: Bytes, account: &Account) -> Bytes {
+    let wanted = account.call().ask.wants_cost;
+    let priced = wanted.then(|| receipt::on(&body, account)).flatten();
+    priced.map_or(body, Bytes::from)
 }
 
 fn stream(
@@ -114,9 +122,11 @@ fn put_stream(headers: &mut HeaderMap) {
     );
 }
 
-fn put_cost(headers: &mut HeaderMap, cost: Option<Nanodollars>) {
-    if let Some(cost) = cost {
-        put(headers, COST, &cost.to_string());
+fn put_cost(headers: &mut HeaderMap, account: &Account) {
+    let Some(cost) = account.cost() else { return };
+    let others = account.cost_headers().iter().map(|name| HeaderName::from_static(name));
+    for name in others.chain([COST]) {
+        put(headers, name, &cost.to_string());
     }
 }
 

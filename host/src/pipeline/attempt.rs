@@ -21,6 +21,7 @@ use super::bill::Bill;
 use super::decide::Step;
 use super::purse::Payment;
 use super::reading::Reading;
+use super::receipt::{self, Receipt};
 use crate::generation::{Remote, Way};
 use crate::json::{Document, Limits};
 use crate::money::{Price, Usage};
@@ -154,10 +155,11 @@ struct Visibility {
 }
 
 impl Visibility {
-    /// `usage.cost` in US dollars, as JSON.
-    fn cost(&self, usage: &Usage) -> Option<String> {
-        let cost = self.bill.with(self.price.as_ref()?.cost(usage))?;
-        Some(cost.to_string())
+    /// What the request has cost, if this is what its answer used.
+    fn receipt(&self, usage: &Usage) -> Option<Receipt> {
+        let price = self.price.as_ref()?;
+        let cost = self.bill.with(price.cost(usage))?;
+        Some(Receipt::new(price, usage, cost))
     }
 }
 

@@ -14,13 +14,15 @@ use hyper::header::{CACHE_CONTROL, HeaderName};
 use super::account::Account;
 use super::attempt::write_event;
 use super::decide::Decision;
+use super::receipt::{self, Receipt};
 use super::{Call, answer};
 use crate::cache::{Cache, Entry, Found, Key, Lead, now_ms};
 use crate::config::{CacheRule, CacheScope};
 use crate::error::{ApiError, printable};
 use crate::generation::{Generation, Route};
-use crate::json::{Document, Edit, Limits, Value};
+use crate::json::{Document, Limits, Value};
 use crate::keys::Caller;
+use crate::money::Nanodollars;
 use crate::upstream::sse::Splitter;
 
 /// The header by which a client says what it wants, and by which it is told what it got.
@@ -264,31 +266,28 @@ fn again(events: &[u8]) -> Option<Bytes> {
         let data = event.data().map(|data| Bytes::copy_from_slice(&data));
         match data.and_then(|data| Document::parse(data, LIMITS).ok()) {
             Some(chunk) if is_filtered(&chunk) => return None,
-            Some(chunk) if has_cost(&chunk) => write_event(&mut out, &[&free(&chunk)]),
+            Some(chunk) if told(&chunk).next().is_some() => write_event(&mut out, &[&free(&chunk)]),
             _ => out.extend_from_slice(event.raw()),
         }
     }
     Some(out.freeze())
 }
 
-/// Where an answer says what it cost.
-const COSTS: [&str; 3] = ["/usage/cost", "/choices/0/usage/cost", "/x_groq/usage/cost"];
+/// Where an answer says what it used, and what that cost.
+const PLACES: [&str; 3] = ["/usage", "/choices/0/usage", "/x_groq/usage"];
 
-fn has_cost(answer: &Document) -> bool {
-    COSTS.iter().any(|pointer| answer.pointer(pointer).is_some())
+/// The places where it says what it cost.
+fn told(answer: &Document) -> impl Iterator<Item = &'static str> {
+    let is_told = |place: &&str| answer.pointer(&format!("{place}/cost")).is_some();
+    PLACES.into_iter().filter(is_told)
 }
 
 /// The same answer for somebody who has not paid for it.
 fn free(answer: &Document) -> Vec<u8> {
-    let told = COSTS.iter().filter(|pointer| answer.pointer(pointer).is_some());
-    let edits: Vec<Edit<'_>> = told
-        .map(|pointer| Edit {
-            pointer,
-            value: Some("0.00"),
-        })
-        .collect();
+    let nothing = Receipt::again(Nanodollars(0));
+    let members: Vec<_> = told(answer).flat_map(|place| nothing.members(place)).collect();
     // Places that are there can be changed.
-    answer.with(&edits).unwrap_or_else(|_| answer.text().to_vec())
+    receipt::with(answer, &members).unwrap_or_else(|_| answer.text().to_vec())
 }
 
 fn is_filtered(answer: &Document) -> bool {
@@ -339,7 +338,8 @@ mod tests {
     fn a_stream_is_given_again_as_it_was_for_nothing() {
         let events = ": hello\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\r\n\r\n\
                       data: {\"usage\":{\"prompt_tokens\":1,\"cost\":0.5}}\n\n";
-        let expected = events.replace("0.5", "0.00");
+        let free = r#"0.00,"cost_details":{"input":0.00,"output":0.00}"#;
+        let expected = events.replace("0.5", free);
         assert_eq!(again(events.as_bytes()).unwrap(), expected);
     }
 

@@ -10,9 +10,10 @@ use super::attempt::{Beginning, Failure, Reply, write_event};
 use super::decide::Step;
 use super::milliseconds;
 use super::reading::Reading;
+use super::receipt::{self, Receipt};
 use super::relay::Watched;
-use crate::json::{Document, Edit, Kind, Limits};
-use crate::money::{Nanodollars, Usage};
+use crate::json::{Document, Kind, Limits};
+use crate::money::Usage;
 use crate::plugins::words;
 use crate::upstream::sse::Splitter;
 
@@ -150,10 +151,10 @@ impl Held {
     }
 
     /// Lets it go as it came; where a stream says what it cost, with what the request has cost by now.
-    pub(super) fn release(self, cost: Option<Nanodollars>, shows_usage: bool) -> Reply {
+    pub(super) fn release(self, receipt: Option<Receipt>, shows_usage: bool) -> Reply {
         match (self.reply, self.usage_at.filter(|_| shows_usage)) {
             (Reply::Stream(mut beginning), Some(range)) => {
-                if let Some(event) = priced(&beginning.events[range.clone()], cost) {
+                if let Some(event) = priced(&beginning.events[range.clone()], receipt) {
                     let rest = beginning.events.split_off(range.end);
                     beginning.events.truncate(range.start);
                     beginning.events.extend_from_slice(&event);
@@ -166,18 +167,14 @@ impl Held {
     }
 }
 
-/// An event with this cost in the place of its own.
-fn priced(event: &[u8], cost: Option<Nanodollars>) -> Option<BytesMut> {
+/// An event with this receipt in the place of its own.
+fn priced(event: &[u8], receipt: Option<Receipt>) -> Option<BytesMut> {
     let mut splitter = Splitter::default();
     splitter.buffer().extend_from_slice(event);
     let event = splitter.next_event().ok()??;
     let chunk = Document::parse(Bytes::copy_from_slice(&event.data()?), LIMITS).ok()?;
-    let cost = cost.map(|cost| cost.to_string());
-    let edit = Edit {
-        pointer: "/usage/cost",
-        value: cost.as_deref(),
-    };
-    let text = chunk.with(&[edit]).ok()?;
+    let members = receipt.map_or_else(|| receipt::none("/usage"), |receipt| receipt.members("/usage"));
+    let text = receipt::with(&chunk, &members).ok()?;
     let mut event = BytesMut::new();
     write_event(&mut event, &[&text]);
     Some(event)
@@ -186,6 +183,7 @@ fn priced(event: &[u8], cost: Option<Nanodollars>) -> Option<BytesMut> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::money::Nanodollars;
 
     #[test]
     fn the_event_that_says_what_was_used_is_found_among_all_line_ends() {
@@ -198,9 +196,11 @@ mod tests {
 
     #[test]
     fn a_cost_is_put_in_the_place_of_another_or_taken_out() {
-        let event = b"data: {\"usage\":{\"a\":1,\"cost\":1}}\n\n";
-        let with = priced(event, Some(Nanodollars(2_500_000_000))).unwrap();
-        assert_eq!(with, &b"data: {\"usage\":{\"a\":1,\"cost\":2.50}}\n\n"[..]);
+        let event = b"data: {\"usage\":{\"a\":1,\"cost\":1,\"cost_details\":{}}}\n\n";
+        let with = priced(event, Some(Receipt::again(Nanodollars(2_500_000_000)))).unwrap();
+        let expected =
+            r#"data: {"usage":{"a":1,"cost":2.50,"cost_details":{"input":0.00,"output":0.00,"beside":2.50}}}"#;
+        assert_eq!(with, format!("{expected}\n\n"));
         assert_eq!(priced(event, None).unwrap(), &b"data: {\"usage\":{\"a\":1}}\n\n"[..]);
     }
 }

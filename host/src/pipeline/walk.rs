@@ -86,7 +86,7 @@ pub(super) async fn walk<'a>(
     race.end(account);
     if let Some((step, held)) = kept {
         account.serve_aside();
-        let reply = held.release(account.cost(), call.ask.wants_usage);
+        let reply = held.release(account.receipt(), call.ask.wants_usage);
         return Ok(Served { step, reply, reasons });
     }
     let failure = last.unwrap_or_else(|| Failure::upstream("no step was taken"));
@@ -138,7 +138,7 @@ async fn judge(
     let opinion = review.next(&answer).await;
     account.waited(asking.map_or(Duration::ZERO, Asking::waited));
     Ok(match opinion {
-        None => Judged::Serves(held.release(account.cost(), account.call().ask.wants_usage)),
+        None => Judged::Serves(held.release(account.receipt(), account.call().ask.wants_usage)),
         Some(reason) => {
             account.set_aside();
             Judged::Next(held, reason)

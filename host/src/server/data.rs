@@ -152,14 +152,13 @@ async fn read_chat(
     head::check_body(&head.headers, limits)?;
     chat::check_content_type(&head.headers)?;
     let text = intake::read(body, limits).await?;
-    let document = Document::parse(
-        text,
-        Limits {
-            depth: limits.json_depth,
-        },
-    );
+    let json = Limits {
+        depth: limits.json_depth,
+    };
+    let document = Document::parse(text, json);
     let document = document.map_err(|error| ApiError::invalid("invalid_json", format!("the request body: {error}")))?;
     let ask = Ask::read(&document)?;
+    let document = chat::without_wish(document, &ask, json);
     let policy_headers = limits.policy_headers.clone();
     let seed = Call::seed_of(&id);
     Ok(Arc::new(Call {

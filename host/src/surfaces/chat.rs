@@ -4,7 +4,7 @@
 use hyper::header::CONTENT_TYPE;
 
 use crate::error::ApiError;
-use crate::json::{Document, Kind, Value};
+use crate::json::{Document, Edit, Kind, Limits, Value};
 
 /// What a chat request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Ask {
     pub is_stream: bool,
     /// Whether the client wants to see the usage of a streamed answer.
     pub wants_usage: bool,
+    /// Whether the client wants to read in the body what a whole answer cost.
+    pub wants_cost: bool,
     /// How many messages.
     pub messages: u32,
     /// Bytes of all text, as written.
@@ -62,7 +64,8 @@ impl Ask {
         let mut ask = Self {
             model: model(body)?,
             is_stream: flag(body, "stream")?.unwrap_or(false),
-            wants_usage: wants_usage(body)?,
+            wants_usage: wants_usage(body)? || wants_cost(body)?,
+            wants_cost: wants_cost(body)?,
             messages: 0,
             text_bytes: 0,
             body_bytes: document.text().len() as u64,
@@ -149,6 +152,34 @@ impl Ask {
     }
 }
 
+/// The request without the wish for its cost, which is the gateway's to fulfil: of a stream, it is put in OpenAI's words.
+pub fn without_wish(document: Document, ask: &Ask, limits: Limits) -> Document {
+    let root = document.root();
+    if root.get("usage").and_then(|usage| usage.get("include")).is_none() {
+        return document;
+    }
+    let mut edits = vec![Edit {
+        pointer: "/usage",
+        value: None,
+    }];
+    if ask.is_stream && ask.wants_usage {
+        edits.push(match root.field("stream_options") {
+            Some(_) => Edit {
+                pointer: "/stream_options/include_usage",
+                value: Some("true"),
+            },
+            None => Edit {
+                pointer: "/stream_options",
+                value: Some(r#"{"include_usage":true}"#),
+            },
+        });
+    }
+    let text = document.with(&edits).ok();
+    // What was read can be read without a member, and with one more.
+    let edited = text.and_then(|text| Document::parse(text.into(), limits).ok());
+    edited.unwrap_or(document)
+}
+
 /// Refuses a body that says that it is something else.
 pub fn check_content_type(headers: &hyper::HeaderMap) -> Result<(), ApiError> {
     let Some(value) = headers.get(CONTENT_TYPE) else {
@@ -197,6 +228,14 @@ fn wants_usage(body: Value<'_>) -> Result<bool, ApiError> {
         return Err(wrong_type("stream_options", "an object"));
     }
     Ok(flag(options, "include_usage")?.unwrap_or(false))
+}
+
+/// OpenRouter's `usage: {"include": true}`.
+fn wants_cost(body: Value<'_>) -> Result<bool, ApiError> {
+    match body.field("usage") {
+        Some(usage) => Ok(flag(usage, "include")?.unwrap_or(false)),
+        None => Ok(false),
+    }
 }
 
 fn wants_structured_output(body: Value<'_>) -> Result<bool, ApiError> {
@@ -250,7 +289,6 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::json::Limits;
 
     fn read(body: &str) -> Result<Ask, String> {
         let document = Document::parse(Bytes::copy_from_slice(body.as_bytes()), Limits::default()).unwrap();

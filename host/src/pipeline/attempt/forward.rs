@@ -7,7 +7,9 @@ use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 use serde_json::Value as Json;
 
-use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, send as call, usage};
+use super::{
+    ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, receipt, send as call, usage,
+};
 use crate::error::printable;
 use crate::generation::Remote;
 use crate::json::{Document, Edit, Kind, Limits};
@@ -195,15 +197,8 @@ impl Stream {
         match self.shown(&chunk) {
             Shown::AsItIs => out.extend_from_slice(event.raw()),
             Shown::Not => {}
-            Shown::With(edits) => {
-                let edits: Vec<Edit<'_>> = edits
-                    .iter()
-                    .map(|(pointer, value)| Edit {
-                        pointer,
-                        value: value.as_deref(),
-                    })
-                    .collect();
-                let text = chunk.with(&edits).map_err(|error| Failure::fault(&error.to_string()))?;
+            Shown::With(members) => {
+                let text = receipt::with(&chunk, &members).map_err(|error| Failure::fault(&error.to_string()))?;
                 super::write_event(out, &[&text]);
             }
         }
@@ -216,10 +211,10 @@ impl Stream {
         let found = usage::counted(chunk.root(), &said);
         self.usage = found.or(self.usage);
         if self.visibility.shows_usage {
-            let cost = found.and_then(|usage| self.visibility.cost(&usage));
-            let Some(cost) = cost else { return Shown::AsItIs };
+            let receipt = found.and_then(|usage| self.visibility.receipt(&usage));
+            let Some(receipt) = receipt else { return Shown::AsItIs };
             let told = said.into_iter().filter(|(_, usage)| usage.kind() == Kind::Object);
-            return Shown::With(told.map(|(place, _)| (place + "/cost", Some(cost.clone()))).collect());
+            return Shown::With(told.flat_map(|(place, _)| receipt.members(&place)).collect());
         }
         let choices = chunk.root().get("choices");
         let is_empty = choices.is_none_or(|list| list.elements().next().is_none());

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Attempt, Beginning, Failure, Reply, Source, Whole, usage};
+use super::{Attempt, Beginning, Failure, Reply, Source, Whole, receipt, usage};
 use crate::config::SimulatedConfig;
-use crate::json::{Document, Edit, Limits};
+use crate::json::{Document, Limits};
 use crate::money::Usage;
 use crate::plugins::words::Kind;
 use crate::upstream::simulated::{self, Form, Target};
@@ -87,15 +87,10 @@ fn visible(attempt: &Attempt<'_>, chunks: Vec<Bytes>) -> Result<VecDeque<Bytes>,
             None => shown.push_back(chunk),
             Some(_) if !visibility.shows_usage => {}
             Some(usage) => {
-                let cost = visibility.cost(&usage);
-                let edit = cost.as_deref().map(|cost| Edit {
-                    pointer: "/usage/cost",
-                    value: Some(cost),
-                });
-                let text = document
-                    .with(edit.as_slice())
-                    .map_err(|error| Failure::fault(&error.to_string()))?;
-                shown.push_back(text.into());
+                let receipt = visibility.receipt(&usage);
+                let members: Vec<_> = receipt.iter().flat_map(|receipt| receipt.members("/usage")).collect();
+                let text = receipt::with(&document, &members);
+                shown.push_back(text.map_err(|error| Failure::fault(&error.to_string()))?.into());
             }
         }
     }

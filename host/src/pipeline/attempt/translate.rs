@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, send as call};
+use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, receipt, send as call};
 use crate::generation::Remote;
-use crate::json::{Document, Edit, Limits};
+use crate::json::{Document, Limits};
 use crate::money::Usage;
 use crate::plugins::words::{self, Operation};
 use crate::plugins::{AdapterError, AdapterStream};
@@ -171,22 +171,13 @@ impl Stream {
             .get("choices")
             .is_none_or(|choices| choices.elements().next().is_none());
         let is_said = chunk.root().field("usage").is_some();
-        let cost = self.visibility.cost(usage);
-        let edit = match (self.visibility.shows_usage, &cost) {
+        let members = match (self.visibility.shows_usage, self.visibility.receipt(usage)) {
             (false, _) if is_last => return Ok(()),
-            (false, _) => Some(Edit {
-                pointer: "/usage",
-                value: None,
-            }),
-            (true, Some(cost)) if is_said => Some(Edit {
-                pointer: "/usage/cost",
-                value: Some(cost),
-            }),
-            (true, _) => None,
+            (false, _) => vec![("/usage".to_owned(), None)],
+            (true, Some(receipt)) if is_said => receipt.members("/usage").into(),
+            (true, _) => Vec::new(),
         };
-        let text = chunk
-            .with(edit.as_slice())
-            .map_err(|error| Failure::fault(&error.to_string()))?;
+        let text = receipt::with(&chunk, &members).map_err(|error| Failure::fault(&error.to_string()))?;
         super::write_event(out, &[&text]);
         Ok(())
     }

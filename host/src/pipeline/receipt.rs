@@ -1,0 +1,123 @@
+//! What a request has cost, as its client reads it: `usage.cost`, and the parts that add up to it.
+
+use bytes::Bytes;
+
+use super::Account;
+use crate::json::{Document, Edit, EditError, Kind, Limits};
+use crate::money::{Nanodollars, Parts, Price, Usage};
+
+/// As deep as anything is read.
+const LIMITS: Limits = Limits { depth: 512 };
+
+/// The cost of an answer and of what it took to get it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Receipt {
+    cost: Nanodollars,
+    /// Of the answer itself.
+    parts: Parts,
+}
+
+impl Receipt {
+    /// Of an answer, with what the request has cost in all.
+    pub(super) fn new(price: &Price, usage: &Usage, cost: Nanodollars) -> Self {
+        let parts = price.parts(usage);
+        Self { cost, parts }
+    }
+
+    /// Of an answer that was there already.
+    pub(super) fn again(cost: Nanodollars) -> Self {
+        let parts = Parts::default();
+        Self { cost, parts }
+    }
+
+    /// As members of the usage that stands at this place.
+    pub(super) fn members(&self, place: &str) -> [(String, Option<String>); 2] {
+        [
+            (format!("{place}/cost"), Some(self.cost.to_string())),
+            (format!("{place}/cost_details"), Some(self.details())),
+        ]
+    }
+
+    /// In US dollars, as JSON: the parts that are always there, and the others where they cost something.
+    fn details(&self) -> String {
+        let Parts {
+            input,
+            audio_input,
+            cached_input,
+            cache_write,
+            output,
+            reasoning,
+            audio_output,
+        } = self.parts;
+        let beside = Nanodollars(self.cost.0.saturating_sub(self.parts.total().0));
+        let parts = [
+            ("input", input, true),
+            ("audio_input", audio_input, false),
+            ("cached_input", cached_input, false),
+            ("cache_write", cache_write, false),
+            ("output", output, true),
+            ("reasoning", reasoning, false),
+            ("audio_output", audio_output, false),
+            ("beside", beside, false),
+        ];
+        let told = parts.into_iter().filter(|(_, cost, always)| *always || cost.0 > 0);
+        let told: Vec<String> = told.map(|(name, cost, _)| format!("\"{name}\":{cost}")).collect();
+        format!("{{{}}}", told.join(","))
+    }
+}
+
+/// Members of a usage without any receipt.
+pub(super) fn none(place: &str) -> [(String, Option<String>); 2] {
+    [(format!("{place}/cost"), None), (format!("{place}/cost_details"), None)]
+}
+
+/// A text with these members put in their places, or taken out of them.
+pub(super) fn with(document: &Document, members: &[(String, Option<String>)]) -> Result<Vec<u8>, EditError> {
+    let edits = members.iter().map(|(pointer, value)| Edit {
+        pointer,
+        value: value.as_deref(),
+    });
+    document.with(&edits.collect::<Vec<_>>())
+}
+
+/// A whole answer for a client that wants to know what it cost; none where that is not known.
+pub(super) fn on(body: &Bytes, account: &Account) -> Option<Vec<u8>> {
+    let receipt = account.receipt()?;
+    let document = Document::parse(body.clone(), LIMITS).ok()?;
+    let usage = document.root().field("usage")?;
+    let is_told = usage.kind() == Kind::Object;
+    is_told.then(|| with(&document, &receipt.members("/usage")).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::money::{PriceList, StatedRates};
+
+    #[test]
+    fn the_parts_of_a_receipt_add_up_to_its_cost() {
+        let usd = Nanodollars(1_000_000_000);
+        let rates = StatedRates {
+            input: usd,
+            output: Nanodollars(2 * usd.0),
+            cached_input: Some(Nanodollars(usd.0 / 10)),
+            ..StatedRates::default()
+        };
+        let price = Price::new(&PriceList {
+            rates,
+            ..PriceList::default()
+        });
+        let usage = Usage {
+            input: 10,
+            cache_read: 100,
+            output: 5,
+            reasoning: 2,
+            ..Usage::default()
+        };
+        let receipt = Receipt::new(&price, &usage, Nanodollars(40_000));
+        assert_eq!(
+            receipt.members("/usage")[1].1.as_deref(),
+            Some(r#"{"input":0.00001,"cached_input":0.00001,"output":0.000006,"reasoning":0.000004,"beside":0.00001}"#)
+        );
+    }
+}

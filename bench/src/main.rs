@@ -18,6 +18,7 @@ mod pacer;
 mod plugins;
 mod process;
 mod report;
+mod reports;
 mod results;
 mod scenario;
 mod tally;
@@ -91,6 +92,21 @@ enum Role {
     Plugins,
     /// Measure only one policy in every language.
     Languages,
+    /// Measure only reports on a ledger of many lines.
+    LedgerReport {
+        /// How many lines, all in one month.
+        #[arg(long, default_value_t = 10_000_000)]
+        lines: u64,
+        /// How many keys.
+        #[arg(long, default_value_t = 200)]
+        keys: u64,
+        /// How many models each key uses.
+        #[arg(long, default_value_t = 5)]
+        models: u64,
+        /// How many kinds of task each key has.
+        #[arg(long, default_value_t = 2)]
+        tasks: u64,
+    },
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -110,6 +126,21 @@ async fn main() -> Result<()> {
                 "{}",
                 languages::section(&languages::measure(PLUGIN_CALLS, &gateway::program()?)?)
             );
+            Ok(())
+        }
+        Some(Role::LedgerReport {
+            lines,
+            keys,
+            models,
+            tasks,
+        }) => {
+            let traffic = reports::Traffic {
+                lines,
+                keys,
+                models,
+                tasks,
+            };
+            print!("{}", reports::measure(traffic, &output_folder()?)?);
             Ok(())
         }
         None => measure(&arguments).await,

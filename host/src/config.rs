@@ -6,8 +6,8 @@
 mod budgets;
 mod cache;
 pub mod defaults;
-mod idempotency;
 mod events;
+mod idempotency;
 mod interpolate;
 mod key_hash;
 mod keys;
@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use cache::{CacheConfig, CacheRule, CacheScope};
-pub use idempotency::IdempotencyConfig;
 pub use events::{EVENTS, SigningKey, WebhookConfig, is_wanted};
+pub use idempotency::IdempotencyConfig;
 pub use interpolate::Secret;
 pub use key_hash::KeyHash;
 pub use keys::{

@@ -9,7 +9,7 @@ use sha2::Sha256;
 use tests::config::{openai, route};
 use tests::{Answer, FakeProvider, Gateway, Home, Received};
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const SECRET: &str = "whsec_UG9pbnRzbWFuIHNpZ25zIGl0cyBuZXdz";
 
 fn ask(max_tokens: u64) -> Value {
     json!({ "model": "auto", "max_tokens": max_tokens, "messages": [{ "role": "user", "content": "hello" }] })
@@ -130,11 +130,11 @@ fn a_webhook_that_cannot_work_is_a_mistake_of_the_configuration_that_shows_no_se
             "`secret` must be `whsec_` and Base64",
         ),
         (
-            "url = \"ftp://hunter2/b\", secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"",
+            "url = \"ftp://hunter2/b\", secret = \"whsec_UG9pbnRzbWFuIHNpZ25zIGl0cyBuZXdz\"",
             "`url` must be an http or https",
         ),
         (
-            "url = \"https://a/b\", secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\", events = [\"budgets\"]",
+            "url = \"https://a/b\", secret = \"whsec_UG9pbnRzbWFuIHNpZ25zIGl0cyBuZXdz\", events = [\"budgets\"]",
             "no event `budgets`; there are budget.threshold,",
         ),
     ] {

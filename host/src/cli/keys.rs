@@ -7,12 +7,12 @@ use std::sync::Arc;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::ledger::now_ms;
 use crate::config::{Config, RateLimits, Source, parse_span};
 use crate::keys::{NewKey, Pepper, Vault, Wish, WishedBudget, listed};
 use crate::ledger::Opener;
 use crate::store::Store;
 use crate::store::memory::Memory;
+use crate::store::now_ms;
 use crate::store::sqlite::{self, Sqlite};
 
 #[derive(Debug, Subcommand)]

@@ -32,7 +32,7 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     let meter = Meter::default();
     let ledger = super::ledger::open(&config, &meter)?;
     let app = App::new(engine, meter, ledger);
-    app::kept::restore(&app.state, &app.ledger, super::ledger::now_ms())
+    app::kept::restore(&app.state, &app.ledger, crate::store::now_ms())
         .map_err(|error| format!("the store in {}: {error}", config.store.display()))?;
     let vault = Arc::new(super::keys::vault(&config.store));
     vault

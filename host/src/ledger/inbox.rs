@@ -82,7 +82,8 @@ impl Message {
         match self {
             Self::Reserve(..) | Self::Balances(_) | Self::Flush(_) | Self::Close(_) => true,
             Self::Keep(_, reply) => reply.is_some(),
-            Self::Settle(..) | Self::Release(_) | Self::GiveUp(_) | Self::Note(_) => false,
+            Self::Note(_, reply) => reply.is_some(),
+            Self::Settle(..) | Self::Release(_) | Self::GiveUp(_) => false,
         }
     }
 }

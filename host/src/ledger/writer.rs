@@ -50,7 +50,7 @@ enum Answer {
 impl Answer {
     /// Whether somebody wants to hear that it is on disk.
     fn waits(&self) -> bool {
-        matches!(self, Self::Kept(_) | Self::Done(_))
+        matches!(self, Self::Kept(_) | Self::Noted(..) | Self::Done(_))
     }
 }
 

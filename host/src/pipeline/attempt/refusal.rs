@@ -1,12 +1,14 @@
 //! What the caller hears where an attempt was not paid for.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use hyper::StatusCode;
 
 use crate::budget::{Period, Scope, Window};
 use crate::error::ApiError;
 use crate::ledger::{Exceeded, Refused};
+use crate::money::usd;
+use crate::store::now_ms;
 
 /// The error of a refusal. Whose budget it is and how it stands is told only where it is the caller's own.
 pub(super) fn told(refused: Refused) -> ApiError {
@@ -71,16 +73,4 @@ fn named(scope: &Scope, period: Period) -> String {
         Period::Total => format!("of {scope}"),
         period => format!("of {scope} for this {}", period.name()),
     }
-}
-
-/// Corrections may have taken away more than was spent.
-fn usd(amount: i128) -> String {
-    let sign = if amount < 0 { "-" } else { "" };
-    let amount = u64::try_from(amount.unsigned_abs()).unwrap_or(u64::MAX);
-    format!("{sign}{}", crate::money::Nanodollars(amount))
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }

@@ -171,7 +171,8 @@ pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<
         }
     }
     for ((day, tags), sums) in by_tags {
-        for group in question.groups(&*known.get(tags)?, positive(day)? * 1000) {
+        let tags = known.get(tags)?;
+        for group in question.groups(&tags, positive(day)? * 1000) {
             groups.entry(group).or_default().merge(&sums);
         }
     }

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::read::{self, TagReader};
 use super::write::{ALL, Bucket, DAY, HOUR, clamp};
-use super::{Line, StoreError, Sums, failed};
+use super::{StoreError, Sums, failed};
 
 /// More findings than this say nothing new.
 const MOST: usize = 100;
@@ -83,7 +83,7 @@ fn ledger(connection: &Connection, findings: &mut Vec<String>) -> Result<(), Sto
     sums(connection, &counted, findings)
 }
 
-/// A correction is a line of its own that costs nothing, and belongs to a line in its place.
+/// A correction is a line of its own, and belongs to a line that is none.
 fn corrections(connection: &Connection, findings: &mut Vec<String>) -> Result<(), StoreError> {
     let since = read::lines_since(connection)?;
     let mut known = TagReader::new(connection);
@@ -100,13 +100,10 @@ fn corrections(connection: &Connection, findings: &mut Vec<String>) -> Result<()
         let Ok(corrected) = read::one_line(connection, correction.line) else {
             continue;
         };
-        let is_in_place = |corrected: &Line| corrected.at_ms == line.at_ms && corrected.tags == line.tags;
         let wrong = match corrected {
             None if line.at_ms < since => continue,
             None => "which is not there",
             Some(corrected) if corrected.corrects.is_some() => "which is a correction itself",
-            Some(corrected) if !is_in_place(&corrected) => "and stands in another place",
-            Some(_) if line.cost.is_some() => "and has a cost of its own",
             Some(_) => continue,
         };
         findings.push(format!("line {} corrects line {}, {wrong}", line.id, correction.line));

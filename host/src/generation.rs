@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::HeaderMap;
@@ -71,6 +72,8 @@ pub struct Provider {
     pub allow_any_model: bool,
     /// Settings for its adapter.
     pub settings: serde_json::Value,
+    /// How long it keeps the beginning of a prompt in its cache.
+    pub prompt_cache: Duration,
     /// What may be spent on it.
     pub budgets: Vec<Arc<Scoped>>,
     /// Its name, as the ledger has it.

@@ -7,6 +7,7 @@
 mod connect;
 pub mod health;
 mod link;
+pub mod prefixes;
 mod shared;
 pub mod simulated;
 pub mod sse;

@@ -5,6 +5,12 @@ use serde::Serialize;
 use crate::policy::{Candidate, Edit, Plan, Rejection, Step, Verdict};
 
 impl Candidate {
+    /// How many tokens of the request's input its provider is believed to have in its cache; none where nobody knows.
+    pub fn cached_tokens(&self) -> Option<u64> {
+        let (_, tokens) = self.extras.iter().find(|(name, _)| name == "cached_tokens")?;
+        tokens.parse().ok()
+    }
+
     /// Whether a name in a configuration means this candidate: its id, or `tag:` and one of its tags.
     pub fn answers_to(&self, name: &str) -> bool {
         self.id == name

@@ -26,6 +26,8 @@ pub struct ProviderConfig {
     pub allow_any_model: bool,
     /// Up to the established connection, TLS included.
     pub connect_timeout: Duration,
+    /// How long it keeps the beginning of a prompt in its cache after the last use.
+    pub prompt_cache: Duration,
     /// More certificate authorities, PEM.
     pub ca_file: Option<PathBuf>,
     /// Handed to the adapter with every call.
@@ -131,6 +133,7 @@ fn provider(
         headers: headers.collect(),
         allow_any_model: section.flag("allow_any_model", false),
         connect_timeout: Duration::from_millis(section.number("connect_timeout_ms", 1..=600_000).unwrap_or(5_000)),
+        prompt_cache: Duration::from_secs(section.number("prompt_cache_seconds", 0..=86_400).unwrap_or(300)),
         ca_file: section.string("ca_file").map(|(path, _)| context.base.join(path)),
         settings: section.json("settings"),
         simulated: simulated(section.section("simulated")),

@@ -9,7 +9,7 @@ use super::decide::{Decided, Decision, Step, Trace};
 use super::purse::{Place, Purse};
 use super::receipt::Receipt;
 use super::record::{self, Told};
-use super::{Call, milliseconds, telling};
+use super::{Call, milliseconds, prefix, telling};
 use crate::error::ApiError;
 use crate::generation::{Generation, Model, Route};
 use crate::keys::Admission;
@@ -38,6 +38,8 @@ pub(super) struct Account {
     aside: Option<(Serving, usize)>,
     /// What it has cost beside the answer.
     bill: Arc<Bill>,
+    /// What policies are told of later requests of the same.
+    conversation: Option<u64>,
     /// The answer was there already.
     hit: Option<Hit>,
     /// Whether an attempt failed before another answered.
@@ -138,6 +140,7 @@ impl Account {
             waited: Duration::ZERO,
             aside: None,
             bill: Arc::new(Bill::new(purse)),
+            conversation: None,
             hit: None,
             has_fallen_back: false,
             is_decided: false,
@@ -156,6 +159,7 @@ impl Account {
             self.steps = decision.steps.iter().map(|step| step.model.id.clone()).collect();
         }
         self.labels.clone_from(&decision.labels);
+        self.conversation = decision.conversation;
         self.bill.purse.label(&decision.labels);
         Ok(decision)
     }
@@ -441,6 +445,9 @@ impl Account {
         let cost = served.cost();
         let total = served.total();
         let (health, meter) = (&served.model.health, &served.model.meter);
+        if let Some((conversation, usage)) = self.conversation.zip(served.usage) {
+            prefix::answered(&served.model, conversation, &usage);
+        }
         // A whole answer has no first token that anybody saw.
         let first_token = self.call.ask.is_stream.then_some(served.run.took);
         if let Some(first_token) = first_token {

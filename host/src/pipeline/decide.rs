@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::review::Review;
-use super::{Call, facts};
+use super::{Call, facts, prefix};
 use crate::error::ApiError;
 use crate::generation::{LoadedPolicy, Model, Route};
 use crate::json::{Document, Edit, Limits};
@@ -38,6 +38,8 @@ pub struct Decision {
     pub reason: String,
     /// Attempts after the first.
     pub retries: u32,
+    /// The conversation, where policies were asked.
+    pub(super) conversation: Option<u64>,
     /// Who wants to see the answer first.
     pub review: Option<Review>,
 }
@@ -135,6 +137,7 @@ pub async fn chain(
         policies: String::new(),
         reason: String::new(),
         retries: route.config.retries,
+        conversation: None,
         review: None,
     };
     if route.policies.is_empty() {
@@ -180,9 +183,11 @@ struct Chain<'a> {
 
 impl<'a> Chain<'a> {
     fn new(route: &Route, call: &'a Arc<Call>, decision: Decision, models: Option<Arc<dyn Models>>) -> Self {
-        let candidate = |step: &Step| facts::candidate(&step.model, step.weight, &call.ask);
+        let summary = facts::summary(call, route);
+        let conversation = prefix::conversation(&summary.key_id, summary.session.as_deref().unwrap_or_default());
+        let candidate = |step: &Step| facts::candidate(&step.model, step.weight, &call.ask, conversation);
         let question = plugins::Call {
-            summary: facts::summary(call, route),
+            summary,
             candidates: decision.steps.iter().map(candidate).collect(),
             prompt: facts::View::new(call.clone()),
             models,
@@ -190,7 +195,10 @@ impl<'a> Chain<'a> {
         Self {
             call,
             question,
-            decision,
+            decision: Decision {
+                conversation: Some(conversation),
+                ..decision
+            },
             edits: Vec::new(),
             reviewers: Vec::new(),
             trace: Vec::new(),

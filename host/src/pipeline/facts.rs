@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::Call;
 use super::purse::{MOST_OUTPUT_TOKENS, ceiling};
+use super::{Call, prefix};
 use crate::generation::{Model, Route};
 use crate::json::{Document, Value};
 use crate::money::Usage;
@@ -64,9 +64,10 @@ pub(super) fn summary(call: &Call, route: &Route) -> words::Summary {
 }
 
 /// A candidate as it stands now.
-pub(super) fn candidate(model: &Model, weight: u32, ask: &Ask) -> words::Candidate {
+pub(super) fn candidate(model: &Model, weight: u32, ask: &Ask, conversation: u64) -> words::Candidate {
     let health = model.health.read();
-    let (estimated_cost, ceiling_cost) = costs(model, ask);
+    let cached = prefix::cached(model, conversation, ask);
+    let (estimated_cost, ceiling_cost) = costs(model, ask, cached.unwrap_or(0));
     words::Candidate {
         id: model.id.clone(),
         provider: model.provider.name.clone(),
@@ -94,7 +95,10 @@ pub(super) fn candidate(model: &Model, weight: u32, ask: &Ask) -> words::Candida
             requests_left: None,
             tokens_left: None,
         },
-        extras: Vec::new(),
+        extras: cached
+            .map(|tokens| ("cached_tokens".to_owned(), tokens.to_string()))
+            .into_iter()
+            .collect(),
     }
 }
 
@@ -102,20 +106,26 @@ pub(super) fn candidate(model: &Model, weight: u32, ask: &Ask) -> words::Candida
 /// catalog knows none either.
 const USUAL_OUTPUT_TOKENS: u64 = 500;
 
+/// Tokens of input, by estimate.
+pub(super) fn expected_input(ask: &Ask) -> u64 {
+    ask.estimated_input_tokens().into()
+}
+
 /// What a request is counted as towards its caller's limits until it is known what it used.
 pub(super) fn expected_tokens(ask: &Ask) -> u64 {
     let output = ask.max_output_tokens.map_or(USUAL_OUTPUT_TOKENS, u64::from);
-    u64::from(ask.estimated_input_tokens()).saturating_add(output.saturating_mul(ask.choices.into()))
+    expected_input(ask).saturating_add(output.saturating_mul(ask.choices.into()))
 }
 
 /// What the request would cost at a model, probably and at most.
-fn costs(model: &Model, ask: &Ask) -> (Option<u64>, Option<u64>) {
+fn costs(model: &Model, ask: &Ask, cached: u64) -> (Option<u64>, Option<u64>) {
     let Some(price) = &model.price else { return (None, None) };
     let asked = ask.max_output_tokens.map(u64::from);
     let choices = u64::from(ask.choices);
     let most = asked.or(model.max_output.map(u64::from)).unwrap_or(MOST_OUTPUT_TOKENS);
     let estimate = price.cost(&Usage {
-        input: u64::from(ask.estimated_input_tokens()),
+        input: expected_input(ask).saturating_sub(cached),
+        cache_read: cached,
         output: most.min(USUAL_OUTPUT_TOKENS).saturating_mul(choices),
         ..Usage::default()
     });

@@ -209,6 +209,7 @@ impl Builder<'_> {
             way,
             allow_any_model: config.allow_any_model,
             settings: config.settings.clone(),
+            prompt_cache: config.prompt_cache,
             budgets: scoped(Scope::Provider(name.into()), &config.budgets),
             counted_as: name.into(),
         })

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::prefixes::Prefixes;
+
 /// One model's record; cheap to update, and read without a lock.
 #[derive(Debug, Default)]
 pub struct Health {
@@ -13,6 +15,8 @@ pub struct Health {
     first_token: AtomicU32,
     total: AtomicU32,
     errors: Errors,
+    /// What its provider has in its cache.
+    pub prefixes: Prefixes,
 }
 
 /// The share of failures: the newest attempt counts a tenth, and what is known halves every ten seconds, so that a model

@@ -54,6 +54,7 @@ struct Offer {
     context_window: u32,
     abilities: Vec<String>,
     health: OfferHealth,
+    extras: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -292,7 +293,7 @@ impl From<&Offer> for Candidate {
                 .iter()
                 .fold(Abilities::empty(), |all, name| all | ability(name)),
             health: Health::from(&offer.health),
-            extras: Vec::new(),
+            extras: offer.extras.clone().into_iter().collect(),
         }
     }
 }

@@ -13,7 +13,7 @@ use config::{Config, Mode, Whom};
 use pointsman_plugin::{
     Candidate, Ended, Observe, Plan, Policy, Request, Verdict, export_policy, standing::Standing, state,
 };
-use price::{Place, Turn, staying, switching};
+use price::{Place, Turn, turns_on};
 use serde::{Deserialize, Serialize};
 
 /// Who is meant and how long the input is estimated to be, as `KEY/TOKENS`: neither is told when a request ends.
@@ -147,12 +147,20 @@ impl Sticky {
             prefix: last.input.min(input),
             output: last.output,
         };
+        // What the gateway has learnt from answers goes before what can be guessed from the time.
         let is_cached = |candidate: &Candidate| {
             let (cache_s, min_tokens) = self.cache(candidate);
-            cache_s > 0 && turn.prefix > 0 && turn.prefix >= u64::from(min_tokens)
+            let is_guessed = cache_s > 0 && turn.prefix > 0 && turn.prefix >= u64::from(min_tokens);
+            is_guessed || candidate.cached_tokens().is_some_and(|tokens| tokens > 0)
         };
         let age_ms = request.now_ms.saturating_sub(last.at_ms);
-        if !is_cached(current) || age_ms >= u64::from(self.cache(current).0) * 1000 {
+        let guessed = if is_cached(current) && age_ms < u64::from(self.cache(current).0) * 1000 {
+            turn.prefix
+        } else {
+            0
+        };
+        let left = current.cached_tokens().unwrap_or(guessed).min(input);
+        if left == 0 {
             return Fate::Free(format!("{was} served before and has nothing left in its cache"));
         }
         let (Some(here), Some(there)) = (&current.price, &first.price) else {
@@ -163,8 +171,9 @@ impl Sticky {
             price,
             is_cached: is_cached(candidate),
         };
-        let stay = staying(place(current, here), turn, turns);
-        let switch = switching(place(first, there), turn, turns);
+        let stay = turns_on(place(current, here), turn, turns, left);
+        let found = first.cached_tokens().unwrap_or(0).min(input);
+        let switch = turns_on(place(first, there), turn, turns, found);
         let why = format!("{turns} turns cost {} on {was}, {} on {to}", stay.usd(), switch.usd());
         if switch < stay {
             Fate::Free(why)

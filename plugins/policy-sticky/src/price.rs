@@ -1,8 +1,8 @@
 //! What staying and switching cost, in whole nano-dollars times a million, so that nothing is rounded.
 //!
 //! One turn on a model of which `cached` tokens of the input are in its prompt cache costs
-//! `cached · cached_input + (input − cached) · cache_write + output · output_price`. Over `turns` turns of the same length,
-//! staying costs that many turns with a warm cache; switching costs one with a cold cache and the others with a warm one.
+//! `cached · cached_input + (input − cached) · cache_write + output · output_price`. Of `turns` turns of the same length, the
+//! first finds in the cache what is there now, and the others what the one before has left.
 
 use pointsman_plugin::{Price, money::Usd};
 
@@ -34,15 +34,10 @@ impl Sum {
     }
 }
 
-/// The price of so many turns on the model that the conversation is on.
-pub(crate) fn staying(on: Place<'_>, turn: Turn, turns: u32) -> Sum {
-    Sum(u128::from(turns) * on.cost(turn, turn.prefix))
-}
-
-/// The price of so many turns on another model, of which the first finds nothing in its cache.
-pub(crate) fn switching(to: Place<'_>, turn: Turn, turns: u32) -> Sum {
+/// The price of so many turns on a model that has so many tokens of the first one in its cache.
+pub(crate) fn turns_on(place: Place<'_>, turn: Turn, turns: u32, cached: u64) -> Sum {
     let later = u128::from(turns.saturating_sub(1));
-    Sum(to.cost(turn, 0) + later * to.cost(turn, turn.prefix))
+    Sum(place.cost(turn, cached) + later * place.cost(turn, turn.prefix))
 }
 
 impl Place<'_> {
@@ -88,21 +83,25 @@ mod tests {
     fn staying_reads_the_prefix_from_the_cache_at_every_turn() {
         // 90 000 at $1, 10 000 at $10, 1 000 at $20 a million: 0.09 + 0.1 + 0.02 dollars, twice.
         let price = price(10, 1, 10, 20);
-        assert_eq!(staying(cached(&price), TURN, 2).usd().to_string(), "$0.42");
+        assert_eq!(
+            turns_on(cached(&price), TURN, 2, TURN.prefix).usd().to_string(),
+            "$0.42"
+        );
     }
 
     #[test]
     fn switching_pays_for_the_whole_input_once() {
         // The first turn writes 100 000 at $12: 1.22 dollars; the second writes 10 000 and reads the rest: 0.23.
         let price = price(10, 1, 12, 20);
-        assert_eq!(switching(cached(&price), TURN, 2).usd().to_string(), "$1.45");
+        assert_eq!(turns_on(cached(&price), TURN, 2, 0).usd().to_string(), "$1.45");
     }
 
     #[test]
     fn the_price_of_switching_between_equals_is_the_prefix_at_the_caches_discount() {
         let price = price(10, 1, 10, 20);
         for turns in 1..5 {
-            let loss = switching(cached(&price), TURN, turns).0 - staying(cached(&price), TURN, turns).0;
+            let on = |tokens| turns_on(cached(&price), TURN, turns, tokens).0;
+            let loss = on(0) - on(TURN.prefix);
             assert_eq!(loss, u128::from(TURN.prefix) * 9_000_000_000);
         }
     }
@@ -114,7 +113,7 @@ mod tests {
             price: &price,
             is_cached: false,
         };
-        assert_eq!(staying(uncached, TURN, 3), switching(uncached, TURN, 3));
+        assert_eq!(turns_on(uncached, TURN, 3, TURN.prefix), turns_on(uncached, TURN, 3, 0));
     }
 
     #[test]
@@ -130,6 +129,6 @@ mod tests {
             prefix: 0,
             output: u64::MAX,
         };
-        assert_eq!(switching(cached(&price), turn, 1000).usd().nanos, u64::MAX);
+        assert_eq!(turns_on(cached(&price), turn, 1000, 0).usd().nanos, u64::MAX);
     }
 }

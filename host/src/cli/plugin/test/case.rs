@@ -92,6 +92,7 @@ struct Offer {
     context_window: u32,
     abilities: Vec<Ability>,
     health: OfferHealth,
+    extras: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -331,7 +332,7 @@ impl Offer {
                 requests_left: health.requests_left,
                 tokens_left: health.tokens_left,
             },
-            extras: Vec::new(),
+            extras: self.extras.clone().into_iter().collect(),
         }
     }
 }

@@ -240,12 +240,33 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// Whatever a test did, and though the process was killed in the middle of it: what it kept is sound. A test that damages
+    /// its store says so by a file `damaged` in its folder.
+    fn check_store(&self) {
+        let has = |name: &str| self.home.path(name).exists();
+        if !has("pointsman-data/pointsman.db") || has("damaged") {
+            return;
+        }
+        self.home.write("store.toml", "[store]\npath = \"pointsman-data\"\n");
+        let output = self.home.run(&["store", "check", "--config", "store.toml"]);
+        assert!(
+            output.status.success(),
+            "the store is not sound: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
             eprintln!("--- the gateway's log ---\n{}--- end ---", self.log());
+        } else {
+            self.check_store();
         }
     }
 }

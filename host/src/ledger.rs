@@ -11,6 +11,10 @@ mod events;
 mod hold;
 mod inbox;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod tests;
 mod writer;
 

@@ -113,6 +113,50 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     execute(cargo(["run", "--release", "--package", "bench", "--"]).args(arguments))
 }
 
+/// Tries the ledger for a long time: what is a test gets more rounds, the rest is the package `soak`.
+pub(crate) fn soak(arguments: &[String]) -> Result<()> {
+    let (profile, arguments) = match arguments.split_first() {
+        Some((first, rest)) if first == "--release" => ("release", rest),
+        _ => ("debug", arguments),
+    };
+    let times = |usual: &str| match arguments {
+        [_, flag, times] if flag == "--cycles" => times.clone(),
+        _ => usual.to_owned(),
+    };
+    match arguments.first().map(String::as_str) {
+        None | Some("--list") => soak(&["help".to_owned()]),
+        Some("schedules") => {
+            execute(cargo(["test", "--workspace", "--lib", "ledger::"]).env("POINTSMAN_SOAK_TIMES", times("100000")))
+        }
+        Some("leave") => execute(
+            cargo(["test", "--workspace", "--test", "it", "ledger::leaving"])
+                .env("POINTSMAN_SOAK_TIMES", times("1000")),
+        ),
+        Some(trial) => {
+            add_missing_targets()?;
+            let mut build = cargo(["build", "--workspace", "--bin", "pointsman", "--bin", "soak"]);
+            execute(if profile == "release" {
+                build.arg("--release")
+            } else {
+                &mut build
+            })?;
+            let program = env::current_exe().context("cannot find the target directory")?;
+            let target = nested::target_dir_above(&program).context("cannot find the target directory")?;
+            let built = target.join(profile);
+            let mut soak = Command::new(built.join("soak"));
+            soak.args(arguments)
+                .env("CARGO_BIN_EXE_pointsman", built.join("pointsman"));
+            execute(&mut soak)?;
+            if trial == "help" {
+                println!(
+                    "\nAnd two that are tests, with more rounds:\n  schedules  B11: orders of threads, and steps against a model\n  leave      B3: clients that leave\n"
+                );
+            }
+            Ok(())
+        }
+    }
+}
+
 fn documentation() -> Command {
     let mut doc = cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
     doc.env("RUSTDOCFLAGS", "--deny warnings");

@@ -43,6 +43,11 @@ const COMMANDS: &[Command] = &[
         commands::reference,
     ),
     (
+        "soak",
+        "long trials of the ledger, `soak help` lists them; `--release` first builds with optimisation",
+        commands::soak,
+    ),
+    (
         "bench",
         "build with optimisation and measure; arguments go to the benchmark",
         commands::bench,

@@ -40,6 +40,8 @@ impl Sqlite {
             .map_err(|error| StoreError::Refused(format!("{}: {error}", folder.display())))?;
         let path = folder.join(FILE);
         let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        // The first journal is no log yet: that it has gone must be on disk, or it would take back what came after it.
+        connection.pragma_update(None, "synchronous", "EXTRA").map_err(failed)?;
         // Durable when a commit returns; a checkpoint reads the log back, so its sync is what the next one rests on.
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
@@ -177,15 +179,15 @@ impl Store for Sqlite {
     }
 
     fn open_holds(&self) -> Result<(Vec<Hold>, u64), StoreError> {
-        read::open_holds(&self.connection)
+        read::at_one_moment(&self.connection, || read::open_holds(&self.connection))
     }
 
     fn spent(&self, question: &Question) -> Result<Vec<Spent>, StoreError> {
-        read::spent(&self.connection, question)
+        read::at_one_moment(&self.connection, || read::spent(&self.connection, question))
     }
 
     fn lines(&self, span: Span, each: &mut dyn FnMut(Line) -> bool) -> Result<(), StoreError> {
-        read::lines(&self.connection, span, each)
+        read::at_one_moment(&self.connection, || read::lines(&self.connection, span, each))
     }
 
     fn line(&self, id: u64) -> Result<Option<Line>, StoreError> {

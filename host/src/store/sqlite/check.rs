@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::read::{self, TagReader};
-use super::write::{ALL, Bucket, DAY, HOUR, clamp};
+use super::write::{ALL, Bucket, DAY, HOUR, clamp, total};
 use super::{StoreError, Sums, failed};
 
 /// More findings than this say nothing new.
@@ -157,6 +157,24 @@ fn sums(connection: &Connection, counted: &Counted, findings: &mut Vec<String>) 
     for ((_, start, tags), sums) in hours {
         days.entry((DAY, start - start % DAY, *tags)).or_default().merge(sums);
         all.merge(sums);
+    }
+    for seconds in [HOUR, DAY] {
+        let mut totals: HashMap<Bucket, Sums> = HashMap::new();
+        for ((_, start, _), sums) in kept.iter().filter(|(bucket, _)| bucket.0 == seconds) {
+            totals.entry(total(seconds, *start)).or_default().merge(sums);
+        }
+        let is_total = |bucket: &&Bucket| bucket.0 == -seconds;
+        if kept.keys().filter(is_total).count() != totals.len() {
+            findings.push(format!(
+                "there are totals of {seconds} seconds without sums, or sums without totals"
+            ));
+        }
+        for (bucket, sums) in totals.iter().filter(|(bucket, sums)| kept.get(*bucket) != Some(*sums)) {
+            findings.push(format!(
+                "the sums of {bucket:?} add up to {}, which is not what their total says",
+                sums.cost
+            ));
+        }
     }
     let is_whole = |sums: &Sums, other: Option<&Sums>| Some(sums) == other;
     for (bucket, sums) in &days {

@@ -10,7 +10,26 @@ use super::{Hold, Line, Question, Span, Spent, StoreError, Sums, Tags, failed};
 use crate::money::{Nanodollars, Usage};
 use crate::store::{Correction, labels};
 
+/// Answers from the store as it stands at one moment, though others may go on writing.
+pub(super) fn at_one_moment<T>(
+    connection: &Connection,
+    answer: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    if !connection.is_autocommit() {
+        return answer();
+    }
+    connection.execute_batch("BEGIN").map_err(failed)?;
+    let answer = answer();
+    connection.execute_batch("ROLLBACK").map_err(failed)?;
+    answer
+}
+
 pub(super) fn open_holds(connection: &Connection) -> Result<(Vec<Hold>, u64), StoreError> {
+    // A hold that is missing would be money that nobody accounts for. There are few of them.
+    let structure: String = connection
+        .query_row("PRAGMA quick_check(holds)", [], |row| row.get(0))
+        .map_err(failed)?;
+    fits(structure == "ok", || "the table of holds".to_owned())?;
     let mut known = TagReader::new(connection);
     let mut select = connection.prepare("SELECT * FROM holds ORDER BY id").map_err(failed)?;
     let mut rows = select.query([]).map_err(failed)?;
@@ -45,18 +64,29 @@ pub(super) fn hold(row: &Row<'_>, known: &mut TagReader<'_>) -> Result<Hold, Sto
     Ok(hold)
 }
 
+/// Lines in order. Where they were read to the end, those of whole hours have to be all that there were.
 pub(super) fn lines(connection: &Connection, span: Span, each: &mut dyn FnMut(Line) -> bool) -> Result<(), StoreError> {
     let mut known = TagReader::new(connection);
+    let (from, to) = (clamp(span.from_ms), clamp(span.to_ms));
+    let since = clamp(lines_since(connection)?);
+    // In seconds; there is no hour at the end of time.
+    let whole = up(from.max(since), HOUR_MS) / 1000..down(to, HOUR_MS) / 1000;
     let mut select = connection
         .prepare_cached("SELECT * FROM lines WHERE at_ms >= ?1 AND at_ms < ?2 ORDER BY at_ms, id")
         .map_err(failed)?;
-    let mut rows = select.query([clamp(span.from_ms), clamp(span.to_ms)]).map_err(failed)?;
+    let mut rows = select.query([from, to]).map_err(failed)?;
+    let mut found = Sums::default();
     while let Some(row) = rows.next().map_err(failed)? {
-        if !each(line(row, &mut known)?.0) {
-            break;
+        let (line, _) = line(row, &mut known)?;
+        if whole.contains(&(clamp(line.at_ms) / 1000)) {
+            found.add(&line);
+        }
+        if !each(line) {
+            return Ok(());
         }
     }
-    Ok(())
+    let wanted = totals(connection, HOUR, whole.start, whole.end)?;
+    fits(found == wanted, || format!("what the lines of {whole:?} add up to"))
 }
 
 pub(super) fn one_line(connection: &Connection, id: u64) -> Result<Option<Line>, StoreError> {
@@ -141,33 +171,77 @@ pub(super) fn bucket_sums(row: &Row<'_>) -> Result<(Bucket, Sums), StoreError> {
     Ok((bucket, sums))
 }
 
+/// What the sums of all tags have to add up to.
+fn totals(connection: &Connection, seconds: i64, from: i64, to: i64) -> Result<Sums, StoreError> {
+    let mut all = Sums::default();
+    each_sums(connection, write::total(seconds, from).0, from, to, |_, sums| {
+        all.merge(sums)
+    })?;
+    Ok(all)
+}
+
+fn each_sums(
+    connection: &Connection,
+    seconds: i64,
+    from: i64,
+    to: i64,
+    mut each: impl FnMut(Bucket, &Sums),
+) -> Result<(), StoreError> {
+    let mut select = connection
+        .prepare_cached("SELECT * FROM sums WHERE seconds = ?1 AND start >= ?2 AND start < ?3")
+        .map_err(failed)?;
+    let mut rows = select.query([seconds, from, to]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let (bucket, sums) = bucket_sums(row)?;
+        each(bucket, &sums);
+    }
+    Ok(())
+}
+
 /// Whole days and hours come from the sums, what is left at both ends from the lines. What has the same tags is added up
-/// before anybody asks which groups it counts in.
+/// before anybody asks which groups it counts in. What is read has to add up to what is kept of larger spans, up to that of
+/// everything, so that a row that has gone is no money that was never spent.
 pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<Spent>, StoreError> {
     let mut known = TagReader::new(connection);
     let mut groups: BTreeMap<Vec<String>, Sums> = BTreeMap::new();
     // By the beginning of the day, where days matter, and the number of the tags.
     let mut by_tags: HashMap<(i64, i64), Sums> = HashMap::new();
     let has_days = question.asks_for_days();
+    everything_adds_up(connection)?;
     for part in parts(question.span) {
         match part {
             Part::Sums(seconds, from, to) => {
-                let mut select = connection
-                    .prepare_cached("SELECT * FROM sums WHERE seconds = ?1 AND start >= ?2 AND start < ?3")
-                    .map_err(failed)?;
-                let mut rows = select.query([seconds, from, to]).map_err(failed)?;
-                while let Some(row) = rows.next().map_err(failed)? {
-                    let ((_, start, tags), sums) = bucket_sums(row)?;
-                    let day = if has_days { start - start % DAY } else { 0 };
-                    by_tags.entry((day, tags)).or_default().merge(&sums);
-                }
+                // Hours are held against whole days.
+                let (first, last) = (down(from, DAY), up(to, DAY));
+                let mut found = Sums::default();
+                each_sums(connection, seconds, first, last, |(_, start, tags), sums| {
+                    found.merge(sums);
+                    if (from..to).contains(&start) {
+                        let day = if has_days { start - start % DAY } else { 0 };
+                        by_tags.entry((day, tags)).or_default().merge(sums);
+                    }
+                })?;
+                let wanted = totals(connection, DAY, first, last)?;
+                fits(found == wanted, || {
+                    format!("what the sums from {first} to {last} add up to")
+                })?;
             }
-            Part::Lines(span) => lines(connection, span, &mut |line| {
-                for group in question.groups(&line.tags, line.at_ms) {
-                    groups.entry(group).or_default().add(&line);
-                }
-                true
-            })?,
+            Part::Lines(span) if span.from_ms < span.to_ms => {
+                let (from, to) = (down(clamp(span.from_ms), HOUR_MS), up(clamp(span.to_ms), HOUR_MS));
+                let hours = Span {
+                    from_ms: positive(from)?,
+                    to_ms: positive(to)?,
+                };
+                lines(connection, hours, &mut |line| {
+                    if span.from_ms <= line.at_ms && line.at_ms < span.to_ms {
+                        for group in question.groups(&line.tags, line.at_ms) {
+                            groups.entry(group).or_default().add(&line);
+                        }
+                    }
+                    true
+                })?;
+            }
+            Part::Lines(_) => {}
         }
     }
     for ((day, tags), sums) in by_tags {
@@ -179,6 +253,31 @@ pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<
     Ok(groups.into_iter().map(|(group, sums)| Spent { group, sums }).collect())
 }
 
+/// Whether the days add up to the sum of everything, and there is one where there are lines.
+fn everything_adds_up(connection: &Connection) -> Result<(), StoreError> {
+    let everything = sums(connection, write::ALL)?.unwrap_or_default();
+    let days = totals(connection, DAY, 0, i64::MAX)?;
+    fits(days == everything, || "what the days add up to".to_owned())?;
+    if everything == Sums::default() {
+        let has_lines: bool = connection
+            .query_row("SELECT EXISTS (SELECT 1 FROM lines)", [], |row| row.get(0))
+            .map_err(failed)?;
+        fits(!has_lines, || "the sum of everything".to_owned())?;
+    }
+    Ok(())
+}
+
+/// In the same unit as the moment.
+fn up(at: i64, unit: i64) -> i64 {
+    down(at, unit).saturating_add(if at.rem_euclid(unit) > 0 { unit } else { 0 })
+}
+
+fn down(at: i64, unit: i64) -> i64 {
+    at.div_euclid(unit) * unit
+}
+
+const HOUR_MS: i64 = HOUR * 1000;
+
 /// A piece of a span of time.
 enum Part {
     /// Sums of so many seconds each, from and to in seconds.
@@ -188,8 +287,6 @@ enum Part {
 
 fn parts(span: Span) -> Vec<Part> {
     let (from, to) = (clamp(span.from_ms), clamp(span.to_ms).min(i64::MAX / 2_000 * 1_000));
-    let up = |at: i64, unit: i64| at.div_euclid(unit) * unit + if at.rem_euclid(unit) > 0 { unit } else { 0 };
-    let down = |at: i64, unit: i64| at.div_euclid(unit) * unit;
     let (hour, day) = (HOUR * 1000, DAY * 1000);
     let (first_hour, last_hour) = (up(from, hour), down(to, hour));
     let between = |from: i64, to: i64| {

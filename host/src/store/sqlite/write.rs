@@ -18,6 +18,11 @@ pub(super) const DAY: i64 = 86_400;
 /// The bucket of everything.
 pub(super) const ALL: Bucket = (0, 0, 0);
 
+/// The bucket of what the buckets of all tags in such a span add up to: a row that has gone is missed there.
+pub(super) const fn total(seconds: i64, start: i64) -> Bucket {
+    (-seconds, start, 0)
+}
+
 /// The document that says since when all lines are kept, in milliseconds.
 pub(super) const LINES_SINCE: (&str, &str) = ("store", "lines-since");
 
@@ -201,9 +206,11 @@ impl Writer<'_> {
             return Ok(());
         }
         let at = clamp(line.at_ms) / 1000;
-        for bucket in [(HOUR, at - at % HOUR, tags), (DAY, at - at % DAY, tags), ALL] {
-            self.add(bucket, line)?;
+        for (seconds, start) in [(HOUR, at - at % HOUR), (DAY, at - at % DAY)] {
+            self.add((seconds, start, tags), line)?;
+            self.add(total(seconds, start), line)?;
         }
+        self.add(ALL, line)?;
         Ok(())
     }
 

@@ -1,0 +1,96 @@
+//! `cargo xtask soak`: trials of the ledger that take too long for the tests. Here are the arguments and the table; each trial
+//! is a file. What they have in common: the truth is what a provider's journal, or the other side of a pipe, has seen, and
+//! a trial that finds anything wrong fails. `docs/reliability.md` says which of them shows what.
+
+mod chance;
+mod clock;
+mod day;
+mod faults;
+mod flips;
+mod image;
+mod kill;
+mod kinds;
+mod power;
+mod process;
+mod redb;
+mod script;
+mod store;
+mod strace;
+mod worker;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::kinds::Kind;
+
+/// Long trials of the ledger.
+#[derive(Parser)]
+#[command(name = "soak", bin_name = "cargo xtask soak")]
+struct Arguments {
+    #[command(subcommand)]
+    trial: Trial,
+}
+
+#[derive(Subcommand)]
+enum Trial {
+    /// B2: the gateway is killed under load, at random moments and in the middle of writing
+    Kill {
+        /// How often.
+        #[arg(long, default_value_t = 500)]
+        cycles: usize,
+    },
+    /// B12: the wall clock goes back, and on by days, while budgets are in use
+    Clock,
+    /// D1: the disk is full
+    Full,
+    /// D2: writing to the disk fails
+    Eio,
+    /// D3: the power goes, and what was not synced is lost, torn or out of order
+    Power {
+        /// Batches that are written meanwhile.
+        #[arg(long, default_value_t = 200)]
+        batches: u64,
+    },
+    /// D4: single bytes of a store turn over
+    Flips {
+        /// How many, one at a time.
+        #[arg(long, default_value_t = 10_000)]
+        flips: usize,
+    },
+    /// A day of traffic with a kill every few minutes, time compressed
+    Day {
+        /// How many calls the day has.
+        #[arg(long, default_value_t = 5_000_000)]
+        calls: u64,
+        /// How often the process is killed.
+        #[arg(long, default_value_t = 288)]
+        kills: u64,
+    },
+    /// SQLite and redb under kills, full disks, failing disks, losses of power and flipped bytes
+    Store {
+        /// Kills, and flips times a hundred, of each.
+        #[arg(long, default_value_t = 100)]
+        cycles: usize,
+    },
+    /// The process that the trials of stores kill.
+    #[command(hide = true)]
+    Worker(worker::Options),
+    /// The process that the day kills.
+    #[command(hide = true)]
+    DayWorker(day::Options),
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().trial {
+        Trial::Kill { cycles } => kill::run(cycles),
+        Trial::Clock => clock::run(),
+        Trial::Full => faults::full_gateway(),
+        Trial::Eio => faults::eio_gateway(),
+        Trial::Power { batches } => power::run(Kind::Sqlite, batches).map(|found| println!("{found}")),
+        Trial::Flips { flips } => flips::run(Kind::Sqlite, flips).map(|found| println!("{found}")),
+        Trial::Day { calls, kills } => day::run(calls, kills),
+        Trial::Store { cycles } => store::run(cycles),
+        Trial::Worker(options) => worker::run(&options),
+        Trial::DayWorker(options) => day::work(&options),
+    }
+}

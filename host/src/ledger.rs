@@ -1,6 +1,6 @@
 //! The ledger: money is reserved before the first byte of an attempt goes out, and booked once on every way it can end.
 //!
-//! One thread writes ([`writer`]). It decides on reservations with its balances in memory ([`accounts`]), collects what came
+//! One thread writes (`writer`). It decides on reservations with its balances in memory (`accounts`), collects what came
 //! meanwhile into one batch, and answers when the store has it on disk. A [`Hold`] is the caller's end of a reservation: it
 //! is settled with what was used, or settles itself when it is dropped.
 
@@ -21,7 +21,7 @@ mod writer;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
@@ -180,12 +180,16 @@ impl Ledger {
         let Some(desk) = self.0.as_ref().filter(|desk| desk.books) else {
             return Ok(Hold::off(wish));
         };
+        let unreserved = wish.budgets.is_empty().then(|| wish.clone());
         let (reply, answer) = oneshot::channel();
         desk.post(Message::Reserve(Box::new(wish), reply));
-        match tokio::time::timeout(desk.timeout, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Refused::Unavailable("the ledger is closed".to_owned())),
-            Err(_) => Err(Refused::Unavailable(format!(
+        let answer = tokio::time::timeout(desk.timeout, answer).await;
+        match (answer, unreserved) {
+            (Ok(Ok(answer)), _) => answer,
+            // There is nothing to check. What was asked for is released when it is answered after all.
+            (Err(_), Some(wish)) if desk.inbox.has_room() => Ok(Hold::unreserved(desk.clone(), wish, now_ms())),
+            (Ok(Err(_)), _) => Err(Refused::Unavailable("the ledger is closed".to_owned())),
+            (Err(_), _) => Err(Refused::Unavailable(format!(
                 "the store did not answer within {} ms",
                 desk.timeout.as_millis()
             ))),
@@ -269,6 +273,11 @@ impl Desk {
         // After the end nobody listens; what a hold would say then is found by the next start.
         self.inbox.post(message);
     }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl fmt::Debug for Desk {

@@ -21,7 +21,7 @@ policies = ["keyword"]
 "#;
 
 fn ask() -> Value {
-    json!({ "model": "auto", "messages": [{ "role": "user", "content": "hello" }] })
+    json!({ "model": "auto", "messages": [{ "role": "user", "content": "hello, the word is sesame" }] })
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn a_decision_is_kept_with_what_came_of_it() {
         record["cost_nano_usd"].as_u64().is_some_and(|cost| cost > 0),
         "{record}"
     );
-    assert!(!record.to_string().contains("hello"), "{record}");
+    assert!(!record.to_string().contains("sesame"), "{record}");
 }
 
 #[tokio::test]

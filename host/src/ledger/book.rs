@@ -9,7 +9,7 @@ use super::events::Event;
 use super::hold::Settlement;
 use super::{Refused, Wish};
 use crate::budget::{Scope, Scoped, Window};
-use crate::money::{Nanodollars, Usage};
+use crate::money::Nanodollars;
 use crate::store::{Batch, By, Document, Hold, Line, Question, Span, Store, StoreError, Sums, Tags};
 
 /// The state of the ledger.
@@ -71,7 +71,7 @@ impl Book {
             let cost = (hold.price_version != UNPRICED).then_some(hold.ceiling);
             Line {
                 is_recovered: true,
-                ..line(&hold, given_up(cost), None)
+                ..line(&hold, Settlement::given_up(cost), None)
             }
         });
         self.batch.lines.extend(lines);
@@ -171,7 +171,7 @@ impl Book {
     pub(super) fn give_up(&mut self, id: u64) {
         let Some(open) = self.open.get(&id) else { return };
         let cost = open.is_priced.then_some(open.hold.ceiling);
-        self.settle(id, given_up(cost));
+        self.settle(id, Settlement::given_up(cost));
     }
 
     /// Nothing was sent.
@@ -252,16 +252,6 @@ impl Book {
 
 /// The version of a price that there is not.
 const UNPRICED: u32 = 0;
-
-fn given_up(cost: Option<Nanodollars>) -> Settlement {
-    Settlement {
-        outcome: "unknown".to_owned(),
-        usage: Usage::default(),
-        cost,
-        reference: cost,
-        is_estimated: true,
-    }
-}
 
 fn line(hold: &Hold, settlement: Settlement, metadata: Option<Arc<str>>) -> Line {
     Line {

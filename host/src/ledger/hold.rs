@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Desk, Message, Wish};
 use crate::money::{Nanodollars, Usage};
+use crate::store::Line;
 
 /// Money reserved for one attempt. Settled once: by its owner, or by being dropped, whoever drops it and why.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Hold {
     /// A byte may have gone out.
     is_sent: AtomicBool,
     is_resolved: bool,
+    /// Nothing is reserved for it: its line is booked without a hold, at this time.
+    unreserved: Option<(Box<Wish>, u64)>,
 }
 
 /// What an attempt came to.
@@ -44,7 +47,15 @@ impl Hold {
             warnings,
             is_sent: AtomicBool::new(false),
             is_resolved: false,
+            unreserved: None,
         }
+    }
+
+    /// Of a call without a budget, which need not wait for a store that does not answer.
+    pub(super) fn unreserved(desk: Arc<Desk>, wish: Wish, now_ms: u64) -> Self {
+        let mut hold = Self::new(desk, 0, wish.at_most, Vec::new());
+        hold.unreserved = Some((Box::new(wish), now_ms));
+        hold
     }
 
     /// Of a ledger that is off.
@@ -56,6 +67,7 @@ impl Hold {
             warnings: Vec::new(),
             is_sent: AtomicBool::new(false),
             is_resolved: true,
+            unreserved: None,
         }
     }
 
@@ -76,8 +88,12 @@ impl Hold {
 
     /// Books what the attempt came to. Where nothing was sent there is nothing to book, and the money is free again.
     pub fn settle(mut self, settlement: Settlement) {
-        if self.is_sent() {
-            self.resolve(|id| Message::Settle(id, Box::new(settlement)));
+        if !self.is_sent() {
+            return;
+        }
+        match self.unreserved.take() {
+            Some((wish, at_ms)) => self.resolve(|_| note(*wish, settlement, at_ms)),
+            None => self.resolve(|id| Message::Settle(id, Box::new(settlement))),
         }
     }
 
@@ -91,10 +107,48 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if self.is_sent() {
-            self.resolve(Message::GiveUp);
-        } else {
-            self.resolve(Message::Release);
+        match (self.is_sent(), self.unreserved.take()) {
+            (false, Some(_)) => self.is_resolved = true,
+            (false, None) => self.resolve(Message::Release),
+            (true, None) => self.resolve(Message::GiveUp),
+            (true, Some((wish, at_ms))) => {
+                let cost = wish.price_version.is_some().then_some(wish.at_most);
+                self.resolve(|_| note(*wish, Settlement::given_up(cost), at_ms));
+            }
         }
     }
+}
+
+impl Settlement {
+    /// Something was sent, and nobody knows what it came to: all that was reserved.
+    pub(super) fn given_up(cost: Option<Nanodollars>) -> Self {
+        Self {
+            outcome: "unknown".to_owned(),
+            usage: Usage::default(),
+            cost,
+            reference: cost,
+            is_estimated: true,
+        }
+    }
+}
+
+/// A line without a hold.
+fn note(wish: Wish, settlement: Settlement, at_ms: u64) -> Message {
+    let line = Line {
+        id: 0,
+        at_ms,
+        request: wish.request,
+        tags: wish.tags,
+        outcome: settlement.outcome,
+        usage: settlement.usage,
+        cost: settlement.cost,
+        ceiling: wish.at_most,
+        reference: settlement.reference,
+        price_version: wish.price_version.unwrap_or_default(),
+        is_estimated: settlement.is_estimated,
+        is_recovered: false,
+        corrects: None,
+        metadata: wish.metadata,
+    };
+    Message::Note(Box::new(line), None)
 }

@@ -10,6 +10,9 @@ use super::Message;
 /// More than this is not left lying until somebody waits.
 const MANY: usize = 512;
 
+/// While the writer waits for a disk that does not answer, no more than this is left for it.
+const MOST: usize = 100_000;
+
 /// Where messages wait for the writer.
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -40,6 +43,11 @@ impl Inbox {
         if wakes && let Some(writer) = self.writer.get() {
             writer.unpark();
         }
+    }
+
+    /// Whether more may be left here by those who do not wait.
+    pub(super) fn has_room(&self) -> bool {
+        self.lock().messages.len() < MOST
     }
 
     /// The thread that calls this is the one that is woken from now on.

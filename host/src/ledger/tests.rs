@@ -14,12 +14,17 @@ use crate::store::{Batch, Hold as Reserved, Pruned, Question, Span, Spent};
 struct Flaky {
     memory: Memory,
     is_out: Arc<AtomicBool>,
+    /// The disk does not answer.
+    hangs: Arc<AtomicBool>,
 }
 
 impl Store for Flaky {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         if self.is_out.load(Ordering::Relaxed) {
             return Err(StoreError::Failed("the disk is full".to_owned()));
+        }
+        while self.hangs.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
         }
         self.memory.commit(batch)
     }
@@ -72,6 +77,10 @@ impl Bench {
     }
 
     fn over(store: Flaky) -> Self {
+        Self::patient(store, Duration::from_secs(20))
+    }
+
+    fn patient(store: Flaky, timeout: Duration) -> Self {
         let now_ms = Arc::new(AtomicU64::new(1_700_000_000_000));
         let told = Arc::new(Mutex::new(Vec::new()));
         let (opened, clock, heard) = (store.clone(), now_ms.clone(), told.clone());
@@ -88,7 +97,7 @@ impl Bench {
             reader: open.clone(),
             open,
             books: true,
-            timeout: Duration::from_secs(20),
+            timeout,
             keep_lines: Duration::from_secs(1 << 30),
             bounds: Vec::new(),
             clock: Box::new(move || clock.load(Ordering::Relaxed)),
@@ -364,6 +373,30 @@ async fn while_the_store_is_out_budgets_refuse_and_nothing_is_lost() {
     assert_eq!(bench.lines().len(), 2);
     assert_eq!(bench.store.open_holds().unwrap().0, []);
     assert!(bench.events().await.contains(&"store.recovered"));
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_stops_those_who_have_a_budget_and_nobody_else() {
+    let bench = Bench::patient(Flaky::default(), Duration::from_millis(50));
+    bench.store.hangs.store(true, Ordering::Relaxed);
+    let budgets = [budget(key(), 1_000, Period::Month)];
+    assert!(matches!(bench.reserve(1, &budgets).await, Err(Refused::Unavailable(_))));
+    settle(bench.reserve(5, &[]).await.unwrap(), 4);
+    let unknown = bench.reserve(6, &[]).await.unwrap();
+    unknown.sending();
+    drop(unknown);
+    drop(bench.reserve(7, &[]).await.unwrap());
+    bench.store.hangs.store(false, Ordering::Relaxed);
+    bench.ledger.flush().await;
+    let lines: Vec<_> = bench
+        .lines()
+        .iter()
+        .map(|line| (line.cost, line.is_estimated))
+        .collect();
+    assert_eq!(lines, [(Some(Nanodollars(4)), false), (Some(Nanodollars(6)), true)]);
+    // What had been asked for before is released.
+    bench.ledger.flush().await;
+    assert_eq!(bench.store.open_holds().unwrap().0, []);
 }
 
 #[tokio::test]

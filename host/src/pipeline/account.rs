@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::attempt::{Failure, Run};
 use super::bill::Bill;
-use super::decide::{Decided, Decision, Step, Trace};
+use super::decide::{Decided, Decision, Step};
 use super::purse::{Place, Purse};
 use super::receipt::Receipt;
 use super::record::{self, Told};
@@ -26,10 +26,7 @@ pub(super) struct Account {
     call: Arc<Call>,
     meter: Meter,
     labels: Vec<(String, String)>,
-    /// What policies said, the reason, and the steps; kept where decisions are.
-    trace: Vec<Trace>,
-    reason: String,
-    steps: Vec<String>,
+    decision: record::Decision,
     attempts: Vec<words::Attempt>,
     served: Option<Serving>,
     /// Time spent on providers, which is not the gateway's own.
@@ -132,9 +129,7 @@ impl Account {
             call,
             meter,
             labels: Vec::new(),
-            trace: Vec::new(),
-            reason: String::new(),
-            steps: Vec::new(),
+            decision: record::Decision::default(),
             attempts: Vec::new(),
             served: None,
             waited: Duration::ZERO,
@@ -152,11 +147,11 @@ impl Account {
     /// Notes a decision.
     pub(super) fn decided(&mut self, decided: Decided) -> Result<Decision, ApiError> {
         self.is_decided = true;
-        self.trace = decided.trace;
+        self.decision.trace = decided.trace;
         let decision = decided.outcome?;
         if self.generation.config.decisions.is_some() {
-            self.reason.clone_from(&decision.reason);
-            self.steps = decision.steps.iter().map(|step| step.model.id.clone()).collect();
+            self.decision.reason.clone_from(&decision.reason);
+            self.decision.steps = decision.steps.iter().map(|step| step.model.id.clone()).collect();
         }
         self.labels.clone_from(&decision.labels);
         self.conversation = decision.conversation;
@@ -413,10 +408,8 @@ impl Account {
         let told = Told {
             call: &self.call,
             route: &self.route,
-            trace: &self.trace,
+            decision: &self.decision,
             labels: &self.labels,
-            reason: &self.reason,
-            steps: &self.steps,
             attempts: &self.attempts,
             cost,
         };

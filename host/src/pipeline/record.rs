@@ -16,14 +16,20 @@ use crate::store::Document;
 /// The documents' kind. Their ids are the requests'.
 pub const KIND: &str = "decision";
 
+/// What policies said, the reason, and the steps.
+#[derive(Debug, Default)]
+pub(super) struct Decision {
+    pub(super) trace: Vec<Trace>,
+    pub(super) reason: String,
+    pub(super) steps: Vec<String>,
+}
+
 /// What there is to tell of a request that has ended.
 pub(super) struct Told<'a> {
     pub(super) call: &'a Call,
     pub(super) route: &'a Route,
-    pub(super) trace: &'a [Trace],
+    pub(super) decision: &'a Decision,
     pub(super) labels: &'a [(String, String)],
-    pub(super) reason: &'a str,
-    pub(super) steps: &'a [String],
     pub(super) attempts: &'a [words::Attempt],
     pub(super) cost: Option<Nanodollars>,
 }
@@ -48,10 +54,10 @@ pub(super) fn of(told: &Told<'_>, config: &DecisionsConfig) -> Document {
         "is_stream": call.ask.is_stream,
         "estimated_input_tokens": call.ask.estimated_input_tokens(),
         "candidates": offered,
-        "policies": told.trace.iter().map(policy).collect::<Vec<_>>(),
+        "policies": told.decision.trace.iter().map(policy).collect::<Vec<_>>(),
         "labels": labels,
-        "reason": told.reason,
-        "steps": told.steps,
+        "reason": told.decision.reason,
+        "steps": told.decision.steps,
         "attempts": told.attempts.iter().map(attempt).collect::<Vec<_>>(),
         "cost_nano_usd": told.cost.map(|cost| cost.0),
     });

@@ -105,7 +105,7 @@ pub(super) fn line(line: &Line) -> String {
     .to_string()
 }
 
-/// What [`line`] wrote.
+/// What [`line()`] wrote.
 pub(super) fn read_line(text: &str) -> Result<Line, StoreError> {
     let read = || {
         let value: Value = serde_json::from_str(text).ok()?;

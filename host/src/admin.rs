@@ -55,7 +55,7 @@ impl Service for Admin {
             (&Method::GET, "/admin/routes") => reply(StatusCode::OK, &routes(&generation)),
             (&Method::GET, path) if path.starts_with(DECISIONS) => decision(&self.app, &path[DECISIONS.len()..]).await,
             (&Method::GET, "/admin/cache") => reply(StatusCode::OK, &self.app.cache.shown()),
-            (&Method::DELETE, "/admin/cache") => reply(StatusCode::OK, &json!({"removed": self.app.cache.clear()})),
+            (&Method::DELETE, "/admin/cache") => empty_cache(&self.app).await,
             (&Method::GET, "/admin/spend") => money::spend(&self.app.ledger, request.uri().query()).await,
             (&Method::GET, "/admin/budgets") => money::budgets(&self.app.ledger).await,
             (&Method::POST, "/admin/ledger/corrections") => money::correct(&self.app.ledger, request.into_body()).await,
@@ -99,6 +99,18 @@ async fn decision(app: &App, id: &str) -> Response<Body> {
         Err(error) => {
             tracing::warn!(%error, "a decision cannot be read");
             refuse(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read")
+        }
+    }
+}
+
+async fn empty_cache(app: &App) -> Response<Body> {
+    match app.cache.clear().await {
+        Ok(removed) => reply(StatusCode::OK, &json!({"removed": removed})),
+        Err(error) => {
+            tracing::warn!(%error, "the kept answers cannot be removed");
+            let message =
+                "the answers in memory are gone, those in the store are not: it cannot be written now; try again";
+            refuse(StatusCode::SERVICE_UNAVAILABLE, message)
         }
     }
 }

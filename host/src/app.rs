@@ -7,12 +7,13 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Room};
 use crate::documents::Documents;
 use crate::generation::Generation;
 use crate::idempotency::Idempotency;
 use crate::keys::{Keys, Vault};
 use crate::ledger::Ledger;
+use crate::pipeline::record;
 use crate::plugins::{Engine, StateStore};
 use crate::reports::{Handle, Status};
 use crate::telemetry::Meter;
@@ -55,7 +56,7 @@ impl App {
         let documents = Documents::new(ledger.clone());
         Arc::new(Self {
             idempotency: Idempotency::new(documents.clone()),
-            cache: Cache::new(meter.cache.clone()),
+            cache: Cache::new(meter.cache.clone(), documents),
             current: ArcSwapOption::empty(),
             engine,
             state: StateStore::default(),
@@ -79,6 +80,14 @@ impl App {
     /// Puts a generation in service. Requests under way keep the one they have.
     pub fn swap(&self, generation: Generation) {
         self.keys.declare(&generation.config.keys);
+        let cache = &generation.config.cache;
+        self.cache.bound(Room {
+            memory_bytes: cache.memory_bytes,
+            disk_bytes: cache.disk_bytes,
+        });
+        if let Some(decisions) = &generation.config.decisions {
+            self.ledger.bound(record::KIND, decisions.bytes);
+        }
         self.current.store(Some(Arc::new(generation)));
     }
 

@@ -1,10 +1,12 @@
 //! Answers to requests that came before: kept by an exact key for a while, in bounded room, the least recently used gone
-//! first. Of equal requests at one time one is answered and the others wait for that answer.
+//! first; behind them in the store, with room of their own, so that they outlive the process. Of equal requests at one time one
+//! is answered and the others wait for that answer.
 //!
 //! What makes requests equal, and which answers may be kept, is the pipeline's to say; here a key is a digest and an answer
 //! is bytes. Nothing is kept that nobody handed over whole.
 
 mod flight;
+mod kept;
 mod shelf;
 
 use std::fmt;
@@ -18,7 +20,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shelf::{Looked, Shelf};
 
+use crate::documents::Documents;
 use crate::money::Nanodollars;
+use crate::store::StoreError;
 use crate::telemetry::CacheMeter;
 
 /// What requests with the same answer have in common.
@@ -87,18 +91,29 @@ pub enum Found {
 /// How many others a request waits for, one after the other, before it asks the provider itself.
 const LEADS: usize = 3;
 
+/// How much room answers have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// In memory.
+    pub memory_bytes: u64,
+    /// In the store.
+    pub disk_bytes: u64,
+}
+
 /// All answers that are kept.
 #[derive(Debug)]
 pub struct Cache {
     shelf: Mutex<Shelf>,
+    documents: Documents,
     meter: CacheMeter,
 }
 
 impl Cache {
     /// An empty one.
-    pub fn new(meter: CacheMeter) -> Arc<Self> {
+    pub fn new(meter: CacheMeter, documents: Documents) -> Arc<Self> {
         Arc::new(Self {
             shelf: Mutex::default(),
+            documents,
             meter,
         })
     }
@@ -109,11 +124,23 @@ impl Cache {
     }
 
     /// Looks for an answer that is no older than this and that the asker may have. Waits where somebody is getting it.
-    pub async fn find(self: &Arc<Self>, key: Key, ttl: Duration, may_have: impl Fn(&Entry) -> bool) -> Found {
+    pub async fn find(
+        self: &Arc<Self>,
+        key: Key,
+        ttl: Duration,
+        room: Room,
+        may_have: impl Fn(&Entry) -> bool,
+    ) -> Found {
         for _ in 0..LEADS {
             let mut state = match self.look(key, ttl, &may_have) {
                 Looked::Hit(entry) => return Found::Hit(entry),
-                Looked::Lead(flight, epoch) => return Found::Lead(Lead::new(self.clone(), key, flight, epoch, true)),
+                Looked::Lead(flight, epoch) => {
+                    let lead = Lead::new(self.clone(), key, flight, epoch, true);
+                    return match self.kept(key, ttl, room).await.filter(|entry| may_have(entry)) {
+                        Some(entry) => Found::Hit(lead.found(entry, ttl, room)),
+                        None => Found::Lead(lead),
+                    };
+                }
                 Looked::Wait(state) => state,
             };
             // An error says that whoever was getting it is gone without it.
@@ -134,6 +161,16 @@ impl Cache {
         looked
     }
 
+    /// An answer in the store that is not too old. Where the store cannot say, there is none.
+    async fn kept(&self, key: Key, ttl: Duration, room: Room) -> Option<Entry> {
+        if room.disk_bytes == 0 {
+            return None;
+        }
+        let read = self.documents.read(kept::KIND, key.to_string(), now_ms()).await;
+        let content = read.inspect_err(|error| tracing::warn!(%error, "the kept answers cannot be read"));
+        kept::read(&content.ok()??).filter(|entry| shelf::is_fresh(entry, ttl, now_ms()))
+    }
+
     /// Gets an answer anew, whatever is there. Nobody waits for it.
     pub fn refresh(self: &Arc<Self>, key: Key) -> Lead {
         let epoch = self.shelf().epoch();
@@ -141,12 +178,25 @@ impl Cache {
         Lead::new(self.clone(), key, flight, epoch, false)
     }
 
-    /// Throws everything away, and what is being got at this moment is not kept either. Returns how many answers there were.
-    pub fn clear(&self) -> usize {
+    /// Throws everything away, and what is being got at this moment is not kept either. Returns how many answers there were:
+    /// in the store, or in memory where that has more.
+    pub async fn clear(&self) -> Result<u64, StoreError> {
+        let (count, emptied) = {
+            let mut shelf = self.shelf();
+            let count = shelf.clear() as u64;
+            self.count(&shelf, 0);
+            // Said while nobody can keep anything: what is kept after this is of the next epoch.
+            (count, self.documents.empty(kept::KIND))
+        };
+        Ok(count.max(emptied.await?))
+    }
+
+    /// Answers have so much room from now on.
+    pub fn bound(&self, room: Room) {
+        self.documents.bound(kept::KIND, room.disk_bytes);
         let mut shelf = self.shelf();
-        let count = shelf.clear();
-        self.count(&shelf, 0);
-        count
+        let evicted = shelf.shrink(room.memory_bytes);
+        self.count(&shelf, evicted);
     }
 
     /// Figures for operators.
@@ -163,10 +213,25 @@ impl Cache {
         })
     }
 
-    fn keep(&self, key: Key, entry: Arc<Entry>, ttl: Duration, epoch: u64, memory_bytes: u64) {
+    fn keep(&self, key: Key, entry: &Arc<Entry>, ttl: Duration, epoch: u64, room: Room) {
         let mut shelf = self.shelf();
-        let evicted = shelf.keep(key, entry, ttl, epoch, memory_bytes);
+        if epoch != shelf.epoch() {
+            return;
+        }
+        let evicted = shelf.keep(key, entry.clone(), ttl, room.memory_bytes);
         self.count(&shelf, evicted);
+        if entry.bytes() <= room.disk_bytes {
+            self.documents.write_soon(vec![kept::written(key, entry, ttl)]);
+        }
+    }
+
+    /// What was found in the store is in memory again.
+    fn found(&self, key: Key, entry: &Arc<Entry>, ttl: Duration, epoch: u64, room: Room) {
+        let mut shelf = self.shelf();
+        if epoch == shelf.epoch() {
+            let evicted = shelf.keep(key, entry.clone(), ttl, room.memory_bytes);
+            self.count(&shelf, evicted);
+        }
     }
 
     fn count(&self, shelf: &Shelf, evicted: u64) {

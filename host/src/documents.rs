@@ -55,6 +55,16 @@ impl Documents {
         self.ledger.keep_now(documents).await
     }
 
+    /// Documents of a kind have so many bytes from now on.
+    pub fn bound(&self, kind: &'static str, most_bytes: u64) {
+        self.ledger.bound(kind, most_bytes);
+    }
+
+    /// Takes away all documents of a kind, those that were written before this call; says how many there were.
+    pub fn empty(&self, kind: &'static str) -> impl Future<Output = Result<u64, StoreError>> + use<> {
+        self.ledger.empty(kind)
+    }
+
     /// Writes documents some time soon.
     pub fn write_soon(&self, documents: Vec<Document>) {
         self.ledger.keep(documents);

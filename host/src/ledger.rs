@@ -69,8 +69,6 @@ pub struct Setup {
     pub timeout: Duration,
     /// How long lines are kept; their sums stay.
     pub keep_lines: Duration,
-    /// How many bytes documents of a kind may have.
-    pub bounds: Vec<(&'static str, u64)>,
     /// Milliseconds since 1970.
     pub clock: Box<dyn Fn() -> u64 + Send>,
     /// Where commits and holds are counted.
@@ -134,6 +132,10 @@ pub(crate) enum Message {
     /// A line without a hold; the writer gives it a number, which it says when that is on disk.
     Note(Box<Line>, Option<oneshot::Sender<Result<u64, StoreError>>>),
     Keep(Vec<Document>, Option<oneshot::Sender<Result<(), StoreError>>>),
+    /// Documents of a kind have so many bytes from now on.
+    Bound(&'static str, u64),
+    /// All documents of a kind go, and how many there were is answered.
+    Empty(&'static str, oneshot::Sender<Result<u64, StoreError>>),
     Balances(oneshot::Sender<Vec<Balance>>),
     /// Answered when all that was said before is on disk.
     Flush(oneshot::Sender<()>),
@@ -230,6 +232,27 @@ impl Ledger {
         answer
             .await
             .map_err(|_| StoreError::Failed("the ledger is closed".to_owned()))?
+    }
+
+    /// Documents of a kind have so many bytes from now on; those that expire first make room.
+    pub fn bound(&self, kind: &'static str, most_bytes: u64) {
+        if let Some(desk) = &self.0 {
+            desk.post(Message::Bound(kind, most_bytes));
+        }
+    }
+
+    /// Takes away all documents of a kind; those that are said to be kept after this call stay.
+    pub fn empty(&self, kind: &'static str) -> impl Future<Output = Result<u64, StoreError>> + use<> {
+        let (reply, answer) = oneshot::channel();
+        match &self.0 {
+            Some(desk) => desk.post(Message::Empty(kind, reply)),
+            None => drop(reply.send(Ok(0))),
+        }
+        async {
+            answer
+                .await
+                .unwrap_or_else(|_| Err(StoreError::Failed("the ledger is closed".to_owned())))
+        }
     }
 
     /// What is left of the budgets that were met since the start.

@@ -51,7 +51,6 @@ pub(crate) fn ledger(open: Opener, clock: Arc<AtomicU64>) -> Result<Ledger> {
         keep_lines: Duration::from_secs(400 * 86_400),
         clock: Box::new(move || clock.load(Ordering::Relaxed)),
         books: true,
-        bounds: Vec::new(),
         meter: Meter::default().ledger.clone(),
         listener: Box::new(|_| {}),
     };

@@ -351,7 +351,7 @@ async fn answers_have_bounded_room() {
     let provider = FakeProvider::chatting([Answer::chat(&"long ".repeat(400))]).await;
     let config = openai("p1", &provider.url()) + &route("auto", &["p1"], "cache = {}");
     let bounded = |bounds: &str| format!("{config}\n[cache]\n{bounds}\n");
-    let gateway = Gateway::start(&bounded("memory_bytes = 6000")).await;
+    let gateway = Gateway::start(&bounded("memory_bytes = 6000\ndisk_bytes = 0")).await;
     for text in ["one", "two", "three"] {
         gateway.data().chat(&ask(text)).await;
     }
@@ -370,6 +370,35 @@ async fn answers_have_bounded_room() {
     for _ in 0..2 {
         assert_eq!(word(&gateway.data().chat(&ask("four")).await), "miss");
     }
+}
+
+#[tokio::test]
+async fn what_memory_has_no_room_for_or_a_restart_clears_is_in_the_store() {
+    let provider = FakeProvider::chatting([Answer::chat(&"long ".repeat(400))]).await;
+    let config = openai("p1", &provider.url()) + &route("auto", &["p1"], "cache = {}") + "\n[cache]\n";
+    let gateway = Gateway::start(&(config.clone() + "memory_bytes = 3000")).await;
+    for text in ["one", "two"] {
+        assert_eq!(word(&gateway.data().chat(&ask(text)).await), "miss");
+    }
+    assert_eq!(gateway.shows("/admin/cache").await["entries"], 1);
+    let first = gateway.data().chat(&ask("one")).await;
+    assert_eq!(word(&first), "hit");
+    let home = gateway.home().clone();
+    assert!(gateway.stop().await.success());
+    let gateway = Gateway::start_in(home).await;
+    let again = gateway.data().chat(&ask("one")).await;
+    assert_eq!((word(&again), again.json()), ("hit", first.json()));
+    // What is emptied is gone from the disk as well, and what has no room there is not written.
+    let removed = gateway
+        .admin()
+        .send("DELETE".parse().unwrap(), "/admin/cache", &[], "")
+        .await;
+    assert_eq!(removed.json(), json!({ "removed": 2 }));
+    assert_eq!(word(&gateway.data().chat(&ask("one")).await), "miss");
+    gateway.write_config(&(config + "memory_bytes = 0\ndisk_bytes = 0"));
+    assert_eq!(gateway.reload().await.status, 200);
+    assert_eq!(word(&gateway.data().chat(&ask("one")).await), "miss");
+    assert_eq!(provider.journal().len(), 4);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Cache, Entry, Key};
+use super::{Cache, Entry, Key, Room};
 
 /// What those who wait are told.
 #[derive(Debug)]
@@ -42,10 +42,18 @@ impl Lead {
     }
 
     /// The answer is there, for those who wait and for those who come.
-    pub fn keep(self, entry: Entry, ttl: Duration, memory_bytes: u64) {
+    pub fn keep(self, entry: Entry, ttl: Duration, room: Room) {
         let entry = Arc::new(entry);
-        self.cache.keep(self.key, entry.clone(), ttl, self.epoch, memory_bytes);
+        self.cache.keep(self.key, &entry, ttl, self.epoch, room);
         self.flight.send_replace(State::Landed(entry));
+    }
+
+    /// It was in the store.
+    pub(super) fn found(self, entry: Entry, ttl: Duration, room: Room) -> Arc<Entry> {
+        let entry = Arc::new(entry);
+        self.cache.found(self.key, &entry, ttl, self.epoch, room);
+        self.flight.send_replace(State::Landed(entry.clone()));
+        entry
     }
 
     /// The answer is there for those who wait, and not kept.

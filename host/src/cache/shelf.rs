@@ -60,10 +60,8 @@ impl Shelf {
     /// An answer that is not too old, which is then the one that was used last.
     fn get(&mut self, key: Key, ttl: Duration, now_ms: u64) -> Option<Arc<Entry>> {
         let kept = self.entries.get_mut(&key)?;
-        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        // One from the future was given before the clock was set back: nobody knows how old it is.
-        let age_ms = now_ms.checked_sub(kept.entry.stored_ms);
-        if age_ms.is_none_or(|age_ms| age_ms >= ttl_ms) {
+        let ttl_ms = milliseconds(ttl);
+        if !is_fresh(&kept.entry, ttl, now_ms) {
             self.remove(key);
             return None;
         }
@@ -75,15 +73,14 @@ impl Shelf {
         Some(kept.entry.clone())
     }
 
-    /// Keeps an answer of this epoch for so long, and as many of the others as there is room for. Returns how many had to go.
-    pub(super) fn keep(&mut self, key: Key, entry: Arc<Entry>, ttl: Duration, epoch: u64, most_bytes: u64) -> u64 {
-        if epoch != self.epoch || entry.bytes() > most_bytes {
+    /// Keeps an answer for so long, and as many of the others as there is room for. Returns how many had to go.
+    pub(super) fn keep(&mut self, key: Key, entry: Arc<Entry>, ttl: Duration, most_bytes: u64) -> u64 {
+        if entry.bytes() > most_bytes {
             return 0;
         }
         self.remove(key);
         self.sweep(entry.stored_ms);
-        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        let until_ms = entry.stored_ms.saturating_add(ttl_ms);
+        let until_ms = entry.stored_ms.saturating_add(milliseconds(ttl));
         self.uses += 1;
         self.bytes += entry.bytes();
         self.order.insert(self.uses, key);
@@ -95,6 +92,11 @@ impl Shelf {
                 until_ms,
             },
         );
+        self.shrink(most_bytes)
+    }
+
+    /// Lets the least recently used go until the rest has room. Returns how many had to.
+    pub(super) fn shrink(&mut self, most_bytes: u64) -> u64 {
         let mut evicted = 0;
         while self.bytes > most_bytes {
             let Some((_, oldest)) = self.order.first_key_value() else {
@@ -151,4 +153,15 @@ impl Shelf {
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+/// Whether an answer is no older than this. One from the future was given before the clock was set back: nobody knows how
+/// old it is.
+pub(super) fn is_fresh(entry: &Entry, ttl: Duration, now_ms: u64) -> bool {
+    let age_ms = now_ms.checked_sub(entry.stored_ms);
+    age_ms.is_some_and(|age_ms| age_ms < milliseconds(ttl))
+}
+
+pub(super) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -29,7 +29,6 @@ pub(super) fn open(config: &Config, meter: &Meter) -> Result<Ledger, String> {
         books: config.ledger.is_on,
         timeout: config.ledger.timeout,
         keep_lines: config.ledger.keep_lines,
-        bounds: bounds(config),
         clock: Box::new(now_ms),
         meter: meter.ledger.clone(),
         listener: Box::new(move |event| {
@@ -44,12 +43,6 @@ pub(super) fn open(config: &Config, meter: &Meter) -> Result<Ledger, String> {
 
 fn cannot(folder: &Path, error: &StoreError) -> String {
     format!("the store in {}: {error}", folder.display())
-}
-
-/// How much room documents have.
-fn bounds(config: &Config) -> Vec<(&'static str, u64)> {
-    let decisions = config.decisions.as_ref().map(|decisions| ("decision", decisions.bytes));
-    decisions.into_iter().collect()
 }
 
 /// Why a store cannot be had for oneself.

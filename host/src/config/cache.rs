@@ -9,6 +9,8 @@ use super::reader::Section;
 pub struct CacheConfig {
     /// What answers in memory may take.
     pub memory_bytes: u64,
+    /// What answers in the store may take.
+    pub disk_bytes: u64,
     /// Larger answers are not kept.
     pub entry_bytes: usize,
     /// Whether a request may ask for the cache where its route says nothing.
@@ -62,6 +64,7 @@ pub(super) fn read(section: Section<'_>) -> CacheConfig {
     };
     let config = CacheConfig {
         memory_bytes: section.number("memory_bytes", 0..=1 << 40).unwrap_or(64 << 20),
+        disk_bytes: section.number("disk_bytes", 0..=1 << 40).unwrap_or(256 << 20),
         entry_bytes: section.number("entry_bytes", 1..=64 << 20).unwrap_or(1 << 20) as usize,
         on_request: section.flag("on_request", false),
         rule: rule(&section, default),

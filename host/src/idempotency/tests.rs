@@ -24,7 +24,6 @@ fn process(store: &Memory) -> Arc<Idempotency> {
         reader: Arc::new(move || Ok(Box::new(reader.clone()) as Box<dyn Store>)),
         timeout: Duration::from_secs(60),
         keep_lines: Duration::from_secs(60),
-        bounds: Vec::new(),
         clock: Box::new(now_ms),
         meter: Metrics::default().ledger.clone(),
         listener: Box::new(|_| {}),

@@ -13,6 +13,10 @@ const MANY: usize = 512;
 /// While the writer waits for a disk that does not answer, no more than this is left for it.
 const MOST: usize = 100_000;
 
+/// How long the writer lets more come before it looks again, and how often.
+const STEP: Duration = Duration::from_micros(200);
+const STEPS: u32 = 6;
+
 /// Where messages wait for the writer.
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -23,6 +27,8 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct Waiting {
     messages: Vec<Message>,
+    /// Those of them that somebody waits for.
+    waited_for: usize,
     /// The writer will not look by itself before long.
     is_asleep: bool,
     is_closed: bool,
@@ -37,6 +43,7 @@ impl Inbox {
             return;
         }
         waiting.messages.push(message);
+        waiting.waited_for += usize::from(is_waited_for);
         let is_asleep = std::mem::take(&mut waiting.is_asleep);
         let wakes = is_waited_for || is_asleep || waiting.messages.len() == MANY;
         drop(waiting);
@@ -67,7 +74,21 @@ impl Inbox {
             waiting = self.lock();
         }
         waiting.is_asleep = false;
+        waiting.waited_for = 0;
         std::mem::take(&mut waiting.messages)
+    }
+
+    /// Lets more come, as long as more comes that somebody waits for: at most [`STEPS`] times [`STEP`].
+    pub(super) fn gather(&self) {
+        let mut before = self.lock().waited_for;
+        for _ in 0..STEPS {
+            std::thread::sleep(STEP);
+            let now = self.lock().waited_for;
+            if now == before {
+                return;
+            }
+            before = now;
+        }
     }
 
     /// Nothing is taken any more; who waits for an answer hears that there is none.
@@ -88,10 +109,10 @@ impl Inbox {
 impl Message {
     fn is_waited_for(&self) -> bool {
         match self {
-            Self::Reserve(..) | Self::Balances(_) | Self::Flush(_) | Self::Close(_) => true,
+            Self::Reserve(..) | Self::Empty(..) | Self::Balances(_) | Self::Flush(_) | Self::Close(_) => true,
             Self::Keep(_, reply) => reply.is_some(),
             Self::Note(_, reply) => reply.is_some(),
-            Self::Settle(..) | Self::Release(_) | Self::GiveUp(_) => false,
+            Self::Settle(..) | Self::Release(_) | Self::GiveUp(_) | Self::Bound(..) => false,
         }
     }
 }

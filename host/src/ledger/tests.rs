@@ -99,7 +99,6 @@ impl Bench {
             books: true,
             timeout,
             keep_lines: Duration::from_secs(1 << 30),
-            bounds: Vec::new(),
             clock: Box::new(move || clock.load(Ordering::Relaxed)),
             meter: crate::telemetry::Meter::default().ledger.clone(),
             listener: Box::new(move |event| heard.lock().unwrap().push(event.clone())),

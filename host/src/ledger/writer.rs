@@ -1,5 +1,6 @@
 //! The thread that writes: it takes what has come, decides, writes it in one batch, and answers when that is on disk.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,6 +20,9 @@ const RETRY: Duration = Duration::from_millis(250);
 const SYNC: Duration = Duration::from_millis(50);
 /// How often what is old is looked for.
 const SWEEP: Duration = Duration::from_secs(30);
+/// Where so many came while one batch was being written, the next one waits for more of them: what a batch costs is shared by
+/// those in it, and on a processor that has nothing to spare that is worth more than the fraction of a millisecond.
+const CROWD: usize = 3;
 /// Lines that wait for a store that failed. Beyond them, nothing more is spent.
 const BACKLOG: usize = 100_000;
 
@@ -29,7 +33,8 @@ pub(super) struct Writer {
     listener: Listener,
     meter: LedgerMeter,
     keep_lines: Duration,
-    bounds: Vec<(&'static str, u64)>,
+    /// How many bytes documents of a kind may have.
+    bounds: BTreeMap<&'static str, Bound>,
     /// None while it has failed.
     store: Option<Box<dyn Store>>,
     tried: Instant,
@@ -37,6 +42,15 @@ pub(super) struct Writer {
     /// Since when something is kept that is not on disk.
     unsynced: Option<Instant>,
     book: Book,
+    /// How many waited for the last batch.
+    crowd: usize,
+}
+
+/// How many bytes documents of a kind may have.
+struct Bound {
+    most_bytes: u64,
+    /// Whether there may be more, as far as anybody knows.
+    is_due: bool,
 }
 
 /// What is answered when the batch is on disk.
@@ -75,12 +89,13 @@ impl Writer {
             listener: setup.listener,
             meter: setup.meter,
             keep_lines: setup.keep_lines,
-            bounds: setup.bounds,
+            bounds: BTreeMap::new(),
             store: Some(store),
             tried: Instant::now(),
             swept: Instant::now(),
             unsynced: None,
             book,
+            crowd: 0,
         })
     }
 
@@ -88,6 +103,9 @@ impl Writer {
         self.desk.inbox.listen();
         let mut has_ended = false;
         while !has_ended {
+            if self.crowd >= CROWD {
+                self.desk.inbox.gather();
+            }
             let (patience, looks_soon) = self.patience();
             let messages = self.desk.inbox.take(patience, looks_soon);
             let mut answers = Vec::new();
@@ -96,6 +114,7 @@ impl Writer {
                 has_ended |= matches!(message, Message::Close(_));
                 self.take(message, now_ms, &mut answers);
             }
+            self.crowd = answers.len();
             self.write(answers);
             self.sweep(now_ms);
             let (open, held) = self.book.held();
@@ -147,8 +166,28 @@ impl Writer {
             // What nobody waits for would pile up while the store is out.
             Message::Keep(..) if self.store.is_none() => drop(message),
             Message::Keep(documents, reply) => {
+                for document in &documents {
+                    if let Some(bound) = self.bounds.get_mut(document.kind) {
+                        bound.is_due = true;
+                    }
+                }
                 self.book.keep(documents);
                 answers.extend(reply.map(Answer::Kept));
+            }
+            Message::Bound(kind, most_bytes) => {
+                let bound = Bound {
+                    most_bytes,
+                    is_due: true,
+                };
+                self.bounds.insert(kind, bound);
+            }
+            Message::Empty(kind, reply) => {
+                self.book.batch.documents.retain(|document| document.kind != kind);
+                let emptied = match &mut self.store {
+                    Some(store) => store.trim(kind, 0),
+                    None => Err(StoreError::Failed(FAILED.to_owned())),
+                };
+                let _ = reply.send(emptied);
             }
             Message::Balances(reply) => drop(reply.send(self.book.balances())),
             Message::Flush(reply) | Message::Close(reply) => answers.push(Answer::Done(reply)),
@@ -274,12 +313,15 @@ impl Writer {
         self.swept = Instant::now();
         let Some(store) = &mut self.store else { return };
         let before = now_ms.saturating_sub(u64::try_from(self.keep_lines.as_millis()).unwrap_or(u64::MAX));
-        let trimmed = |store: &mut Box<dyn Store>, bounds: &[(&'static str, u64)]| {
-            let trim = |(kind, most): &(&str, u64)| store.trim(kind, *most);
-            bounds.iter().map(trim).sum::<Result<u64, StoreError>>()
-        };
+        // Documents are counted only where some were written: that takes a while where there are many.
+        let due = self.bounds.iter_mut();
+        let due =
+            due.filter_map(|(kind, bound)| std::mem::take(&mut bound.is_due).then_some((*kind, bound.most_bytes)));
         let pruned = store.prune(now_ms, before);
-        match pruned.and_then(|pruned| Ok((pruned, trimmed(store, &self.bounds)?))) {
+        let trimmed = due
+            .map(|(kind, most)| store.trim(kind, most))
+            .sum::<Result<u64, StoreError>>();
+        match pruned.and_then(|pruned| Ok((pruned, trimmed?))) {
             Ok((Pruned { lines: 0, documents: 0 }, 0)) => {}
             Ok((pruned, trimmed)) => {
                 let documents = pruned.documents + trimmed;

@@ -16,7 +16,7 @@ use super::attempt::write_event;
 use super::decide::Decision;
 use super::receipt::{self, Receipt};
 use super::{Call, answer};
-use crate::cache::{Cache, Entry, Found, Key, Lead, now_ms};
+use crate::cache::{Cache, Entry, Found, Key, Lead, Room, now_ms};
 use crate::config::{CacheRule, CacheScope};
 use crate::error::{ApiError, printable};
 use crate::generation::{Generation, Route};
@@ -113,12 +113,16 @@ pub(super) async fn look(
         };
     }
     let key = key(rule, call, route, decision);
+    let room = Room {
+        memory_bytes: config.memory_bytes,
+        disk_bytes: config.disk_bytes,
+    };
     let lead = if wish == Wish::Refresh {
         Some(cache.refresh(key))
     } else {
         let may_have = |entry: &Entry| decision.steps.iter().any(|step| step.model.id == entry.model);
         let began = Instant::now();
-        let found = cache.find(key, rule.ttl, may_have).await;
+        let found = cache.find(key, rule.ttl, room, may_have).await;
         account.waited(began.elapsed());
         match found {
             Found::Hit(entry) => return Looked::Hit(entry),
@@ -130,7 +134,7 @@ pub(super) async fn look(
     let recorder = lead.map(|lead| Recorder {
         lead,
         ttl: rule.ttl,
-        memory_bytes: config.memory_bytes,
+        room,
         most: config.entry_bytes,
         events: BytesMut::new(),
     });
@@ -205,7 +209,7 @@ fn scope(scope: CacheScope, caller: &Caller) -> String {
 pub(super) struct Recorder {
     lead: Lead,
     ttl: Duration,
-    memory_bytes: u64,
+    room: Room,
     /// Of an answer.
     most: usize,
     events: BytesMut,
@@ -252,7 +256,7 @@ impl Recorder {
             // Good enough for those who ask at this moment; later the first choice may be back.
             self.lead.share(entry);
         } else {
-            self.lead.keep(entry, self.ttl, self.memory_bytes);
+            self.lead.keep(entry, self.ttl, self.room);
         }
     }
 }

@@ -47,6 +47,7 @@ pub use self::fault::{Fault, LoadError};
 pub use self::grants::{Grant, World};
 pub use self::inspect::{Import, Inspection, Shape, inspect};
 pub use self::limits::Limits;
+pub use self::outgoing::take_dropped;
 pub use self::policy::{Call, Policy, PolicySpec, Seat, config_schema};
 pub use self::prompt::Prompt;
 pub use self::state::{StateChange, StateStore, StateUse};

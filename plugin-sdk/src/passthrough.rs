@@ -1,18 +1,13 @@
 //! For providers that speak OpenAI's JSON as it is: their profile, and what an adapter does unless it says otherwise.
 //! Bodies keep every byte that needs no change, unknown fields and the order of members included.
 
-use std::{borrow::Cow, fmt};
-
-use serde::{
-    Deserialize,
-    de::{Deserializer, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 
 use crate::adapter::{
     AdapterStream, Answer, Authentication, Chunk, Dialects, Event, Failure, Framing, Kind, Operation, Outgoing,
     Profile, Target, Usage,
 };
+use crate::translate::Members;
 
 const PATHS: [(Operation, &str); 8] = [
     (Operation::Chat, "/chat/completions"),
@@ -119,16 +114,11 @@ pub(crate) fn encode(
             format!("this provider has no operation `{operation:?}`"),
         ));
     };
-    let mut members: Members = serde_json::from_slice(body).map_err(|error| {
-        Failure::new(
-            Kind::InvalidRequest,
-            format!("the request is not a JSON object: {error}"),
-        )
-    })?;
-    members.set("model", &serde_json::Value::from(target.model.as_str()));
+    let mut members = Members::of(body)?;
+    members.set("model", serde_json::Value::from(target.model.as_str()).to_string());
     if is_stream {
-        members.set("stream", &serde_json::Value::Bool(true));
-        members.set("stream_options", &serde_json::json!({ "include_usage": true }));
+        members.set("stream", "true".to_owned());
+        members.set("stream_options", r#"{"include_usage":true}"#.to_owned());
     }
     Ok(Outgoing::json(path, members.into_json()))
 }
@@ -197,59 +187,6 @@ fn text_of(value: &serde_json::Value) -> Option<String> {
         _ => None,
     }
 }
-
-/// A JSON object whose values are left as the text that they are.
-struct Members<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
-
-impl Members<'_> {
-    fn set(&mut self, name: &'static str, value: &serde_json::Value) {
-        let value = Cow::Owned(value.to_string());
-        match self.0.iter_mut().find(|(own, _)| own == name) {
-            Some((_, place)) => *place = value,
-            None => self.0.push((name.into(), value)),
-        }
-    }
-
-    fn into_json(self) -> Vec<u8> {
-        let mut json = String::from("{");
-        for (index, (name, value)) in self.0.iter().enumerate() {
-            if index > 0 {
-                json.push(',');
-            }
-            json.push_str(&serde_json::Value::from(&**name).to_string());
-            json.push(':');
-            json.push_str(value);
-        }
-        json.push('}');
-        json.into_bytes()
-    }
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((name, value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-                    members.push((name.0, Cow::Borrowed(value.get())));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
-// `Cow` alone would always own; a member's name is nearly never escaped, so nearly always borrowed.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Deserialize)]
 struct WholeAnswer {

@@ -94,6 +94,37 @@ async fn a_request_is_translated_and_the_key_goes_where_the_provider_wants_it() 
 }
 
 #[tokio::test]
+async fn what_a_provider_has_no_word_for_is_named_to_the_client_or_refused() {
+    let say = || message(json!([{ "type": "text", "text": "Track 7." }]), "end_turn");
+    let provider = FakeProvider::start().await;
+    provider.on("/v1/messages", [say(), Answer::typed_events(&calling())]);
+    let one = anthropic("claude", &provider.url());
+    let strict = "[models.\"claude/strict\"]\nprovider = \"claude\"\nsettings = { on_unsupported = \"refuse\" }\n";
+    let gateway = Gateway::start(&format!("{one}{strict}")).await;
+    let mut ask = ask();
+    (ask["seed"], ask["user"], ask["moonlight"]) = (1.into(), "u".into(), true.into());
+    let reply = gateway.data().chat(&ask).await;
+    assert_eq!(
+        (reply.status, reply.header("x-pointsman-dropped")),
+        (200, Some("seed, moonlight"))
+    );
+    assert_eq!(provider.only().header("x-pointsman-dropped"), None);
+    ask["stream"] = true.into();
+    let reply = gateway.data().chat(&ask).await;
+    assert_eq!(
+        (reply.status, reply.header("x-pointsman-dropped")),
+        (200, Some("seed, moonlight"))
+    );
+    ask["model"] = "claude/strict".into();
+    let reply = gateway.data().chat(&ask).await;
+    assert_eq!(reply.status, 400);
+    assert_eq!(
+        reply.json()["error"]["message"],
+        "seed cannot be asked of Anthropic; leave it out"
+    );
+}
+
+#[tokio::test]
 async fn a_key_in_the_query_arrives_as_it_is_and_stays_secret() {
     let key = "a&b=c d/+é%20#?canary";
     let encoded = "a%26b%3Dc%20d%2F%2B%C3%A9%2520%23%3Fcanary";

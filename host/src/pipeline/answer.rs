@@ -31,6 +31,8 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-pointsman-attempts");
 const COST: HeaderName = HeaderName::from_static("x-pointsman-cost-usd");
 /// Budgets of the caller's own that are nearly used up, or wholly, with the share in percent.
 const BUDGET_WARNING: HeaderName = HeaderName::from_static("x-pointsman-budget-warning");
+/// What of the request the provider's adapter left out.
+const DROPPED: HeaderName = HeaderName::from_static("x-pointsman-dropped");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-pointsman-overhead-us");
 
 /// The answer of a step that serves.
@@ -45,6 +47,9 @@ pub(super) fn of(
     let mut headers = headers(&model.id, &model.provider.name, decision, &served.reasons, &account);
     if let Some(word) = cache {
         headers.insert(CACHE, HeaderValue::from_static(word));
+    }
+    if let Some(names) = served.reply.dropped() {
+        put(&mut headers, DROPPED, names);
     }
     match served.reply {
         Reply::Whole(reply) => whole(reply, headers, account, recorder),

@@ -37,6 +37,16 @@ pub enum Reply {
     Stream(Box<Beginning>),
 }
 
+impl Reply {
+    /// What of the request the provider's adapter left out, for the client to know.
+    pub fn dropped(&self) -> Option<&str> {
+        match self {
+            Self::Whole(whole) => whole.dropped.as_deref(),
+            Self::Stream(beginning) => beginning.dropped.as_deref(),
+        }
+    }
+}
+
 /// A whole answer in the canonical form.
 #[derive(Debug)]
 pub struct Whole {
@@ -44,6 +54,8 @@ pub struct Whole {
     pub body: Bytes,
     /// What it used, where the provider said.
     pub usage: Option<Usage>,
+    /// What of the request its adapter left out.
+    pub dropped: Option<String>,
 }
 
 impl Whole {
@@ -71,6 +83,8 @@ pub struct Beginning {
     pub has_more: bool,
     /// Where more comes from.
     pub source: Source,
+    /// What of the request its adapter left out.
+    pub dropped: Option<String>,
 }
 
 /// Where a streamed answer comes from.

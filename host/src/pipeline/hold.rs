@@ -59,6 +59,7 @@ async fn stream(beginning: Beginning, step: &Step, most: usize) -> Result<Taken,
         mut events,
         mut has_more,
         source,
+        dropped,
     } = beginning;
     let mut watched = Watched::new(source, step);
     while has_more && events.len() <= most {
@@ -75,6 +76,7 @@ async fn stream(beginning: Beginning, step: &Step, most: usize) -> Result<Taken,
         events,
         has_more,
         source: watched.source,
+        dropped,
     }));
     Ok(if is_too_large {
         Taken::TooLarge(reply)

@@ -41,6 +41,18 @@ const RESERVED: [&str; 17] = [
     "forwarded",
 ];
 
+/// By this header an adapter says what of a request it left out. It is for the client; the provider never sees it.
+const DROPPED: &str = "x-pointsman-dropped";
+
+/// Takes what the adapter says it left out from among the headers that are sent.
+pub fn take_dropped(outgoing: &mut Outgoing) -> Option<String> {
+    let is_told = |(name, _): &(String, String)| name.eq_ignore_ascii_case(DROPPED);
+    let told = outgoing.headers.iter().position(is_told)?;
+    let (_, names) = outgoing.headers.swap_remove(told);
+    outgoing.headers.retain(|header| !is_told(header));
+    Some(names)
+}
+
 /// Holds an encoded request to the rules.
 pub(super) fn check(outgoing: Outgoing) -> Result<Outgoing, Fault> {
     let check = || {
@@ -240,6 +252,21 @@ mod tests {
     fn a_plain_request_passes() {
         let plain = outgoing("/v1/messages?beta=true", &[("anthropic-version", "2023-06-01")]);
         assert_eq!(check(plain.clone()), Ok(plain));
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_to_the_client_and_never_sent() {
+        let mut told = outgoing(
+            "/",
+            &[
+                ("X-Pointsman-Dropped", "seed"),
+                ("x-pointsman-dropped", "n"),
+                ("a", "b"),
+            ],
+        );
+        assert_eq!(take_dropped(&mut told).as_deref(), Some("seed"));
+        assert_eq!(told.headers, [("a".to_owned(), "b".to_owned())]);
+        assert_eq!(take_dropped(&mut told), None);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The conversation as the provider wants it: the system text apart, user and assistant by turns, a user first, thinking
 //! before everything else in a turn, and the results of tools before anything the user says.
 
-use crate::chat::{Message, Raw, ThinkingBlock, ToolCall, refuse};
+use crate::PROVIDER;
 use crate::content::{self, Kinds};
 use crate::messages::{Block, Role, System, Turn};
 use crate::tools;
 use pointsman_plugin::Failure;
+use pointsman_plugin::translate::{self, Raw, Text, Thought, TurnCall, refuse};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -19,7 +20,7 @@ pub(crate) struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    pub(crate) fn of(messages: Vec<Message<'a>>) -> Result<Self, Failure> {
+    pub(crate) fn of(messages: Vec<translate::Turn<'a>>) -> Result<Self, Failure> {
         if messages.is_empty() {
             return Err(refuse("messages is empty; send at least one"));
         }
@@ -33,7 +34,7 @@ impl<'a> Conversation<'a> {
         Ok(conversation)
     }
 
-    fn add(&mut self, message: Message<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
+    fn add(&mut self, message: translate::Turn<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
         let mark = message.cache_control;
         match message.role.0.as_ref() {
             "system" | "developer" => content::translate(message.content, mark, Kinds::Text, place, &mut self.system),
@@ -43,14 +44,11 @@ impl<'a> Conversation<'a> {
             }
             "assistant" => self.add_assistant(message, place),
             "tool" => self.add_result(message, place),
-            role => Err(refuse(format!(
-                "{}.role is `{role}`, but must be system, developer, user, assistant or tool",
-                place()
-            ))),
+            _ => Err(message.unknown_role(place)),
         }
     }
 
-    fn add_assistant(&mut self, message: Message<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
+    fn add_assistant(&mut self, message: translate::Turn<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
         let blocks = &mut self.turn(Role::Assistant).content;
         blocks.extend(message.thinking_blocks.into_iter().flatten().filter_map(thought));
         content::translate(message.content, message.cache_control, Kinds::Text, place, blocks)?;
@@ -66,7 +64,7 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    fn add_result(&mut self, message: Message<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
+    fn add_result(&mut self, message: translate::Turn<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
         let Some(id) = message.tool_call_id else {
             return Err(refuse(format!(
                 "{}.tool_call_id is missing; it names the call that this answers",
@@ -187,7 +185,7 @@ impl<'a> Conversation<'a> {
 }
 
 /// Thinking goes back only as the provider signed it; without its signature it would be refused.
-fn thought(block: ThinkingBlock<'_>) -> Option<Block<'_>> {
+fn thought(block: Thought<'_>) -> Option<Block<'_>> {
     let signature = block.signature.map(|text| text.0).filter(|text| !text.is_empty());
     match (block.data, signature) {
         (Some(data), _) => Some(Block::RedactedThinking { data: data.0 }),
@@ -198,22 +196,15 @@ fn thought(block: ThinkingBlock<'_>) -> Option<Block<'_>> {
     }
 }
 
-fn called<'a>(call: ToolCall<'a>, place: &dyn Fn() -> String) -> Result<Block<'a>, Failure> {
-    let Some(mut function) = call.function else {
-        return Err(refuse(format!(
-            "{} has no `function`; this provider takes functions only",
-            place()
-        )));
-    };
-    let Some(id) = call.id else {
-        return Err(refuse(format!("{}.id is missing", place())));
-    };
+fn called<'a>(call: TurnCall<'a>, place: &dyn Fn() -> String) -> Result<Block<'a>, Failure> {
+    let cache_control = call.cache_control;
+    let (Text(id), mut function) = call.called(PROVIDER, place)?;
     let input = tools::input(&mut function);
     Ok(Block::ToolUse {
-        id: tools::id(id.0),
+        id: tools::id(id),
         name: function.name.0,
         input,
-        cache_control: call.cache_control,
+        cache_control,
     })
 }
 

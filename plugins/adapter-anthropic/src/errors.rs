@@ -1,13 +1,13 @@
 //! What an error of the provider means. Its own word for it (`error.type`) counts before the status, because inside a
 //! stream there is no status and in front of the provider there may be a proxy with a page of its own.
 
-use crate::retry;
+use pointsman_plugin::translate::{redact, retry};
 use pointsman_plugin::{Failure, Kind};
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// More than this of a message helps nobody, and a body may be a whole page.
-const LONGEST_MESSAGE: usize = 2000;
+/// The provider's limits, as they stand in `anthropic-ratelimit-<limit>-remaining` and `-reset`.
+const LIMITS: [&str; 4] = ["requests", "tokens", "input-tokens", "output-tokens"];
 
 #[derive(Deserialize)]
 struct Body<'a> {
@@ -32,7 +32,10 @@ pub(crate) fn explain(status: u16, headers: &[(String, String)], body: &[u8]) ->
             format!("the provider answered with status {status}"),
         ),
     };
-    failure.retry_after_ms = retry::after_ms(headers);
+    failure.retry_after_ms = retry::named_ms(headers).or_else(|| {
+        let (left, reset) = ("anthropic-ratelimit-{}-remaining", "anthropic-ratelimit-{}-reset");
+        retry::until_reset_ms(headers, left, reset, &LIMITS)
+    });
     failure
 }
 
@@ -42,12 +45,13 @@ pub(crate) fn explain_event(reason: &Reason) -> Failure {
 }
 
 fn describe(reason: &Reason, status: u16) -> Failure {
+    let kind = kind_of(&reason.kind, &reason.message, status);
+    let is_about_keys = matches!(kind, Kind::Authentication | Kind::Permission);
     let message = match reason.message.trim() {
         "" => format!("the provider answered with status {status}"),
-        text => redact(text),
+        text => redact(text, is_about_keys),
     };
-    let kind = kind_of(&reason.kind, &reason.message, status);
-    let code = (!reason.kind.is_empty()).then(|| redact(&reason.kind));
+    let code = (!reason.kind.is_empty()).then(|| redact(&reason.kind, is_about_keys));
     Failure {
         kind,
         message,
@@ -107,33 +111,6 @@ fn kind_of_status(status: u16) -> Kind {
     }
 }
 
-/// The provider's words without anything that looks like a key, and not too many of them.
-fn redact(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len().min(LONGEST_MESSAGE));
-    for piece in text.split_inclusive(|letter: char| !is_of_key(letter)) {
-        let word = piece.trim_end_matches(|letter: char| !is_of_key(letter));
-        if clean.len() + piece.len() > LONGEST_MESSAGE {
-            clean.push('…');
-            break;
-        }
-        match is_key(word) {
-            true => clean.push_str("[redacted]"),
-            false => clean.push_str(word),
-        }
-        clean.push_str(&piece[word.len()..]);
-    }
-    clean
-}
-
-fn is_of_key(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')
-}
-
-/// Keys begin with `sk-`, and access tokens of Google's with `ya29`.
-fn is_key(word: &str) -> bool {
-    word.len() >= 12 && ["sk-", "ya29", "AIza"].iter().any(|prefix| word.starts_with(prefix))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,14 +152,5 @@ mod tests {
         let failure = explain(502, &[], b"<html><body>Bad Gateway</body></html>");
         assert_eq!(failure.message, "the provider answered with status 502");
         assert_eq!(failure.kind, Kind::Upstream);
-    }
-
-    #[test]
-    fn a_key_and_an_endless_message_are_cut_out() {
-        assert_eq!(
-            redact("bad key (sk-ant-api03-abcdefgh), sorry"),
-            "bad key ([redacted]), sorry"
-        );
-        assert!(redact(&"word ".repeat(10_000)).len() <= LONGEST_MESSAGE + '…'.len_utf8());
     }
 }

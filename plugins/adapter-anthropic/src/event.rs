@@ -1,8 +1,8 @@
 //! The events of a stream: what they carry, and which of them are read at all.
 
-use crate::chat::{Raw, Text};
 use crate::errors::Reason;
-use crate::response::{Block, Response, StopDetails, unreadable};
+use crate::response::{Block, Response, StopDetails};
+use pointsman_plugin::translate::{Raw, Text, unreadable};
 use pointsman_plugin::{Event, Failure};
 use serde::Deserialize;
 use std::borrow::Cow;

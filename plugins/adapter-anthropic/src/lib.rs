@@ -2,10 +2,8 @@
 //!
 //! The request goes through `request.rs`, a whole answer through `response.rs`, a streamed one through `stream.rs`, an
 //! error through `errors.rs`. `settings.rs` has what the configuration may say. What has no counterpart here is left out
-//! or, where the settings say `strict`, refused.
+//! and named or, where the settings say so, refused.
 
-mod answer;
-mod chat;
 mod content;
 mod conversation;
 mod errors;
@@ -13,7 +11,6 @@ mod event;
 mod messages;
 mod request;
 mod response;
-mod retry;
 mod settings;
 mod stream;
 mod thinking;
@@ -24,6 +21,9 @@ pub use crate::stream::Stream;
 use pointsman_plugin::{
     Adapter, Answer, Authentication, Dialects, Failure, Framing, Operation, Outgoing, Profile, Target,
 };
+
+/// How people call the provider.
+const PROVIDER: &str = "Anthropic";
 
 const MESSAGES_PATH: &str = "/v1/messages";
 const COUNT_PATH: &str = "/v1/messages/count_tokens";

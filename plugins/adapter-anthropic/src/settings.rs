@@ -1,7 +1,8 @@
 //! What the operator may set for a provider or a model of this dialect, and what follows from the model's name where
 //! nothing was set. No list of models: only the generation that a name carries (`claude-sonnet-4-5` is 4.5) is read.
 
-use pointsman_plugin::{Failure, Kind, Target};
+use pointsman_plugin::translate::{self, Losses, OnUnsupported};
+use pointsman_plugin::{Failure, Target};
 use serde::Deserialize;
 
 /// How far along the family a model is; a name without a readable number counts as the newest.
@@ -44,8 +45,7 @@ struct Given {
     sampling: Option<Sampling>,
     /// Whether the model takes `output_config.format` and `strict` tools.
     structured_output: Option<bool>,
-    /// Refuse a request that asks for something the provider does not know, instead of leaving it out.
-    strict: bool,
+    on_unsupported: OnUnsupported,
     /// Values of the `anthropic-beta` header.
     betas: Vec<String>,
 }
@@ -60,20 +60,15 @@ pub(crate) struct Settings {
     pub(crate) has_highest_effort: bool,
     pub(crate) sampling: Sampling,
     pub(crate) structured_output: bool,
-    pub(crate) strict: bool,
+    /// What the request loses on its way.
+    pub(crate) losses: Losses,
     pub(crate) betas: Vec<String>,
 }
 
 impl Settings {
     /// Read once for each request; what is not set follows from the generation of the model.
     pub(crate) fn of(target: &Target) -> Result<Self, Failure> {
-        let given: Given = match target.settings.trim() {
-            "" | "{}" => Given::default(),
-            text => serde_json::from_str(text).map_err(|error| {
-                let message = format!("the settings of model `{}` cannot be used: {error}", target.model);
-                Failure::new(Kind::Other("bad_settings".to_owned()), message)
-            })?,
-        };
+        let given: Given = translate::settings(target)?;
         let generation = Generation::of(&target.model);
         let max_output = target.max_output_tokens.map(u64::from);
         Ok(Settings {
@@ -83,7 +78,7 @@ impl Settings {
             has_highest_effort: generation >= Generation(4, 7),
             sampling: given.sampling.unwrap_or_else(|| generation.sampling()),
             structured_output: given.structured_output.unwrap_or(generation >= Generation(4, 5)),
-            strict: given.strict,
+            losses: Losses::of(crate::PROVIDER, given.on_unsupported),
             betas: given.betas,
         })
     }

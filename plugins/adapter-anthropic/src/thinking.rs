@@ -1,25 +1,12 @@
 //! How much the model thinks, and what it then refuses: sampling other than the default, and a forced tool.
 
-use crate::chat::{Chat, Raw, Text, read, refuse};
 use crate::messages::Thinking;
 use crate::settings::{Sampling, Settings, ThinkingStyle};
 use pointsman_plugin::Failure;
-use serde::Deserialize;
+use pointsman_plugin::translate::{self, Chat, Effort, Raw, read};
 
 /// The smallest budget that the provider takes.
 const LEAST_BUDGET: u64 = 1024;
-
-/// The canonical scale, and the provider's own `max` above it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effort {
-    None,
-    Minimal,
-    Low,
-    Medium,
-    High,
-    ExtraHigh,
-    Max,
-}
 
 /// What was decided; the words for the wire, and whether the model will think.
 pub(crate) struct Plan<'a> {
@@ -38,16 +25,9 @@ pub(crate) struct Circumstances {
     pub(crate) has_unsigned_calls: bool,
 }
 
-#[derive(Deserialize)]
-struct Given<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Text<'a>>,
-    budget_tokens: Option<u64>,
-}
-
 impl<'a> Plan<'a> {
     pub(crate) fn of(chat: &Chat<'a>, settings: &Settings, around: &Circumstances) -> Result<Self, Failure> {
-        let named = chat.max_completion_tokens.or(chat.max_tokens);
+        let named = chat.most_tokens();
         let max_tokens = capped(named.unwrap_or(settings.max_tokens), settings);
         if let Some(given) = chat.thinking {
             return Self::as_given(given, named.is_some(), max_tokens, settings);
@@ -61,7 +41,13 @@ impl<'a> Plan<'a> {
             return Ok(Self::off(max_tokens));
         };
         Ok(match settings.thinking {
-            ThinkingStyle::None => Self::off(max_tokens),
+            ThinkingStyle::None if effort == Effort::None => Self::off(max_tokens),
+            ThinkingStyle::None => {
+                settings
+                    .losses
+                    .leave_out("reasoning_effort (this model does not think)")?;
+                Self::off(max_tokens)
+            }
             ThinkingStyle::Adaptive => Self::adaptive(effort, max_tokens, settings, around),
             ThinkingStyle::Budget => Self::budgeted(effort, max_tokens, around),
         })
@@ -70,7 +56,7 @@ impl<'a> Plan<'a> {
     /// An explicit `thinking` goes out unchanged. Where nobody named `max_tokens`, the budget is added to the default,
     /// since the provider counts thinking as output.
     fn as_given(given: Raw<'a>, is_named: bool, max_tokens: u64, settings: &Settings) -> Result<Self, Failure> {
-        let config: Given = read(given.get(), "thinking")?;
+        let config: translate::Thinking = read(given.get(), "thinking")?;
         let is_on = config.kind.is_some_and(|kind| kind.0 != "disabled");
         let budget = config.budget_tokens.filter(|budget| !is_named && *budget >= max_tokens);
         let max_tokens = budget.map_or(max_tokens, |budget| capped(budget.saturating_add(max_tokens), settings));
@@ -100,7 +86,7 @@ impl<'a> Plan<'a> {
         });
         Plan {
             thinking,
-            effort: effort.word(settings.has_highest_effort),
+            effort: word(effort, settings.has_highest_effort),
             max_tokens,
             is_on,
         }
@@ -148,46 +134,16 @@ impl<'a> Plan<'a> {
     }
 }
 
-impl Effort {
-    fn read(word: &str) -> Result<Self, Failure> {
-        Ok(match word {
-            "none" => Effort::None,
-            "minimal" => Effort::Minimal,
-            "low" => Effort::Low,
-            "medium" => Effort::Medium,
-            "high" => Effort::High,
-            "xhigh" => Effort::ExtraHigh,
-            "max" => Effort::Max,
-            other => {
-                let known = "none, minimal, low, medium, high, xhigh or max";
-                return Err(refuse(format!(
-                    "reasoning_effort is `{other}`, but must be one of {known}"
-                )));
-            }
-        })
-    }
-
-    fn word(self, has_highest: bool) -> Option<&'static str> {
-        Some(match self {
-            Effort::None => return None,
-            Effort::Minimal | Effort::Low => "low",
-            Effort::Medium => "medium",
-            Effort::High => "high",
-            Effort::ExtraHigh if has_highest => "xhigh",
-            Effort::ExtraHigh => "high",
-            Effort::Max => "max",
-        })
-    }
-
-    fn budget(self) -> u64 {
-        match self {
-            Effort::None => 0,
-            Effort::Minimal | Effort::Low => LEAST_BUDGET,
-            Effort::Medium => 4096,
-            Effort::High => 16_384,
-            Effort::ExtraHigh | Effort::Max => 32_768,
-        }
-    }
+fn word(effort: Effort, has_highest: bool) -> Option<&'static str> {
+    Some(match effort {
+        Effort::None => return None,
+        Effort::Minimal | Effort::Low => "low",
+        Effort::Medium => "medium",
+        Effort::High => "high",
+        Effort::ExtraHigh if has_highest => "xhigh",
+        Effort::ExtraHigh => "high",
+        Effort::Max => "max",
+    })
 }
 
 fn capped(tokens: u64, settings: &Settings) -> u64 {

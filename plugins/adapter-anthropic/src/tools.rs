@@ -1,29 +1,45 @@
 //! Tools, the choice among them, and the ids that tie a call to its result.
 
-use crate::chat::{Chat, Function, FunctionCall, NamedChoice, Raw, Text, Tool, read, refuse};
+use crate::PROVIDER;
 use crate::messages::{self, Input, NoProperties, Schema, ToolChoice};
 use crate::settings::Settings;
 use pointsman_plugin::Failure;
+use pointsman_plugin::translate::{Chat, Function, Mode, Raw, Text, Tool, TurnFunction, digest, read, refuse};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// An empty list is no list. The provider's own tools, which it runs itself, go out as they came.
-pub(crate) fn translate<'a>(chat: &Chat<'a>, settings: &Settings) -> Result<Vec<messages::Tool<'a>>, Failure> {
-    let Some(tools) = &chat.tools else {
-        return Ok(Vec::new());
-    };
-    let translate = |(index, raw): (usize, &Raw<'a>)| {
+/// What the model may do with the tools.
+pub(crate) struct Choice<'a> {
+    /// `None` where the provider's default, `auto`, is what the client wants.
+    pub(crate) word: Option<ToolChoice<'a>>,
+    /// The only functions that are offered, where the client allows some alone: the provider has no word for that.
+    among: Option<Vec<Cow<'a, str>>>,
+}
+
+/// The provider's own tools, which it runs itself, go out as they came.
+pub(crate) fn translate<'a>(
+    chat: &Chat<'a>,
+    choice: &Choice,
+    settings: &Settings,
+) -> Result<Vec<messages::Tool<'a>>, Failure> {
+    let mut tools = Vec::with_capacity(chat.tools.len());
+    for (index, raw) in chat.tools.iter().enumerate() {
         let tool: Tool = read(raw.get(), &format!("tools[{index}]"))?;
         let kind = tool.kind.as_ref().map_or("function", |kind| &kind.0);
         match tool.function {
-            Some(function) => Ok(describe(function, tool.cache_control, settings)),
-            None if is_own(kind) => Ok(messages::Tool::Own(raw)),
-            None => Err(refuse(format!(
-                "tools[{index}] is of type `{kind}`; this provider takes functions and its own tools"
-            ))),
+            Some(function) if choice.offers(&function.name.0) => {
+                tools.push(describe(function, tool.cache_control, settings)?);
+            }
+            Some(_) => {}
+            None if is_own(kind) => tools.push(messages::Tool::Own(raw)),
+            None => {
+                return Err(refuse(format!(
+                    "tools[{index}] is of type `{kind}`; {PROVIDER} takes functions and its own tools"
+                )));
+            }
         }
-    };
-    tools.iter().enumerate().map(translate).collect()
+    }
+    Ok(tools)
 }
 
 /// The types of the provider's own tools end in a date: `web_search_20250305`.
@@ -32,62 +48,64 @@ fn is_own(kind: &str) -> bool {
     kind == "mcp_toolset" || date.is_some_and(|date| date.len() == 8 && date.iter().all(u8::is_ascii_digit))
 }
 
-fn describe<'a>(function: Function<'a>, mark: Option<Raw<'a>>, settings: &Settings) -> messages::Tool<'a> {
+fn describe<'a>(
+    function: Function<'a>,
+    mark: Option<Raw<'a>>,
+    settings: &Settings,
+) -> Result<messages::Tool<'a>, Failure> {
+    let strict = function.strict.filter(|is_strict| *is_strict);
+    if strict.is_some() && !settings.structured_output {
+        settings.losses.leave_out("tools[].function.strict")?;
+    }
     let no_parameters = || Schema::NoParameters {
         kind: "object",
         properties: NoProperties {},
     };
-    messages::Tool::Function {
+    Ok(messages::Tool::Function {
         name: function.name.0,
         description: function.description.map(|text| text.0),
         input_schema: function
             .parameters
             .filter(|raw| raw.get() != "{}")
             .map_or_else(no_parameters, Schema::Given),
-        strict: function
-            .strict
-            .filter(|is_strict| *is_strict && settings.structured_output),
+        strict: strict.filter(|_| settings.structured_output),
         cache_control: mark.or(function.cache_control),
-    }
+    })
 }
 
-/// `None` where the provider's default, `auto`, is what the client wants.
-pub(crate) fn choose<'a>(chat: &Chat<'a>) -> Result<Option<ToolChoice<'a>>, Failure> {
-    if chat.tools.as_ref().is_none_or(Vec::is_empty) {
-        return Ok(None);
+pub(crate) fn choose<'a>(chat: &Chat<'a>) -> Result<Choice<'a>, Failure> {
+    let choice = chat.choice(PROVIDER)?;
+    let (mut word, mut among) = (None, choice.among);
+    match (choice.mode, among.as_deref_mut()) {
+        (Mode::Auto, _) => {}
+        (Mode::None, _) => word = Some(bare("none")),
+        (Mode::Required, Some([name])) => {
+            let name = Some(std::mem::take(name));
+            word = Some(ToolChoice { name, ..bare("tool") });
+            // The other tools are offered all the same: they are part of what the provider's cache knows.
+            among = None;
+        }
+        (Mode::Required, _) => word = Some(bare("any")),
     }
-    let mut choice = match chat.tool_choice {
-        Some(raw) => Some(read_choice(raw)?),
-        None => None,
-    };
-    if chat.parallel_tool_calls == Some(false) {
-        let choice = choice.get_or_insert(bare("auto"));
+    if chat.parallel_tool_calls == Some(false) && !chat.tools.is_empty() {
+        let choice = word.get_or_insert(bare("auto"));
         choice.disable_parallel_tool_use = (choice.kind != "none").then_some(true);
     }
-    Ok(choice)
+    Ok(Choice { word, among })
 }
 
-fn read_choice(raw: Raw<'_>) -> Result<ToolChoice<'_>, Failure> {
-    if raw.get().starts_with('"') {
-        let word: Text = read(raw.get(), "tool_choice")?;
-        return match word.0.as_ref() {
-            "auto" => Ok(bare("auto")),
-            "none" => Ok(bare("none")),
-            "required" | "any" => Ok(bare("any")),
-            other => Err(refuse(format!(
-                "tool_choice is `{other}`, but must be auto, none, required or a function"
-            ))),
-        };
+impl Choice<'_> {
+    fn offers(&self, name: &str) -> bool {
+        self.among
+            .as_ref()
+            .is_none_or(|among| among.iter().any(|known| known == name))
     }
-    let named: NamedChoice = read(raw.get(), "tool_choice")?;
-    match (named.kind.0.as_ref(), named.function) {
-        ("function", Some(function)) => Ok(ToolChoice {
-            name: Some(function.name.0),
-            ..bare("tool")
-        }),
-        (kind, _) => Err(refuse(format!(
-            "tool_choice of type `{kind}` is not known to this provider; name a function instead"
-        ))),
+
+    /// Whether the model is left no choice but to call a tool.
+    pub(crate) fn is_forced(&self) -> bool {
+        self.word
+            .as_ref()
+            .is_some_and(|choice| matches!(choice.kind, "any" | "tool"))
     }
 }
 
@@ -99,15 +117,8 @@ fn bare(kind: &'static str) -> ToolChoice<'static> {
     }
 }
 
-/// Whether the model is left no choice but to call a tool.
-pub(crate) fn is_forced(choice: &Option<ToolChoice>) -> bool {
-    choice
-        .as_ref()
-        .is_some_and(|choice| matches!(choice.kind, "any" | "tool"))
-}
-
 /// The arguments of a call in the client's history as an object: the client's own text where it is one.
-pub(crate) fn input<'a>(call: &mut FunctionCall<'a>) -> Input<'a> {
+pub(crate) fn input<'a>(call: &mut TurnFunction<'a>) -> Input<'a> {
     let Some(Text(text)) = call.arguments.take() else {
         return Input::Empty {};
     };
@@ -132,12 +143,5 @@ pub(crate) fn id(given: Cow<'_, str>) -> Cow<'_, str> {
         .bytes()
         .map(|byte| if is_plain(byte) { byte as char } else { '_' })
         .collect();
-    Cow::Owned(format!("{plain}_{:08x}", digest(given.as_bytes())))
-}
-
-/// FNV-1a: the same in every build, so that a rewritten id does not disturb the provider's prompt cache.
-fn digest(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |digest, byte| {
-        (digest ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    })
+    Cow::Owned(format!("{plain}_{:08x}", digest(given.as_bytes()) as u32))
 }

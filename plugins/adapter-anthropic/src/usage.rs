@@ -1,7 +1,8 @@
 //! What was used: the provider's counts, the canonical ones for the client, and the parts as they are billed.
 
 use pointsman_plugin::Usage;
-use serde::{Deserialize, Serialize};
+use pointsman_plugin::translate::Counts;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The provider's counts; in a stream they come in pieces, each piece cumulative.
@@ -33,29 +34,6 @@ struct OutputDetails {
 #[serde(default)]
 struct ServerToolUse {
     web_search_requests: Option<u64>,
-}
-
-/// The canonical counts: `prompt_tokens` holds the cached tokens, `completion_tokens` the reasoning.
-#[derive(Serialize)]
-pub(crate) struct Counts {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-    prompt_tokens_details: PromptDetails,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    completion_tokens_details: Option<CompletionDetails>,
-}
-
-#[derive(Serialize)]
-struct PromptDetails {
-    cached_tokens: u64,
-    /// Not in the canonical form, but what several gateways call it.
-    cache_write_tokens: u64,
-}
-
-#[derive(Serialize)]
-struct CompletionDetails {
-    reasoning_tokens: u64,
 }
 
 impl Reported {
@@ -101,25 +79,7 @@ impl Reported {
     }
 
     pub(crate) fn counts(&self) -> Option<Counts> {
-        let Usage {
-            input,
-            cache_read,
-            cache_write,
-            output,
-            ..
-        } = self.billed()?;
-        let prompt_tokens = input.saturating_add(cache_read).saturating_add(cache_write);
-        Some(Counts {
-            prompt_tokens,
-            completion_tokens: output,
-            total_tokens: prompt_tokens.saturating_add(output),
-            prompt_tokens_details: PromptDetails {
-                cached_tokens: cache_read,
-                cache_write_tokens: cache_write,
-            },
-            completion_tokens_details: self
-                .reasoning()
-                .map(|reasoning_tokens| CompletionDetails { reasoning_tokens }),
-        })
+        let used = self.billed()?;
+        Some(Counts::of(&used).written(used.cache_write).reasoning(self.reasoning()))
     }
 }

@@ -20,13 +20,13 @@ const CONVERSATIONS: [&str; 3] = [
 
 /// Why a canonical request may be refused.
 const REFUSED: [&str; 7] = [
-    "is of type `input_audio`, which this provider does not take here",
-    "is of type `document_url`, which this provider does not take here",
+    "is of type `input_audio`, which Anthropic does not take here",
+    "is of type `document_url`, which Anthropic does not take here",
     "has no file_data",
     "response_format `json_schema` is not known to this model",
-    "functions is not known to this provider",
-    "this provider gives one answer per request",
-    "this provider takes functions and its own tools",
+    "functions is not known to Anthropic",
+    "Anthropic gives one answer per request",
+    "Anthropic takes functions and its own tools",
 ];
 
 struct Recording {

@@ -1,6 +1,6 @@
 //! The provider's request: what goes on the wire, field by field. Nothing here decides anything.
 
-use crate::chat::Raw;
+use pointsman_plugin::translate::Raw;
 use serde::Serialize;
 use std::borrow::Cow;
 

@@ -1,8 +1,9 @@
 //! The content of one message: texts, images, and the documents that a tool may give.
 
+use crate::PROVIDER;
 use crate::body::{self, Content};
-use crate::chat::{ImageUrl, Part, Raw, Text, read, refuse};
 use pointsman_plugin::Failure;
+use pointsman_plugin::translate::{self, Raw, Text, UrlPart, is_web, parts, refuse};
 use std::borrow::Cow;
 
 /// What a message may hold beside texts, by who wrote it.
@@ -19,67 +20,41 @@ pub(crate) fn translate<'a>(
     kinds: Kinds,
     place: &dyn Fn() -> String,
 ) -> Result<Vec<body::Part<'a>>, Failure> {
-    let mut parts = Vec::new();
-    let Some(raw) = content else { return Ok(parts) };
-    let what = || format!("{}.content", place());
-    match raw.get().as_bytes().first() {
-        Some(b'"') => push_text(read::<Text>(raw.get(), &what())?, &mut parts),
-        Some(b'[') => {
-            let given: Vec<Part> = read(raw.get(), &what())?;
-            for (index, part) in given.into_iter().enumerate() {
-                translate_part(part, kinds, &|| format!("{}[{index}]", what()), &mut parts)?;
-            }
-        }
-        _ => return Err(refuse(format!("{} must be a string or a list of parts", what()))),
+    let mut translated = Vec::new();
+    for (index, part) in parts(content, place)?.into_iter().enumerate() {
+        let place = || format!("{}.content[{index}]", place());
+        translate_part(part, kinds, &place, &mut translated)?;
     }
-    Ok(parts)
+    Ok(translated)
 }
 
 fn translate_part<'a>(
-    part: Part<'a>,
+    mut part: translate::Part<'a>,
     kinds: Kinds,
     place: &dyn Fn() -> String,
     parts: &mut Vec<body::Part<'a>>,
 ) -> Result<(), Failure> {
-    let missing = |member: &str| refuse(format!("{}.{member} is missing", place()));
-    let kind = part.kind.0.as_ref();
-    match kind {
-        "text" => push_text(part.text.ok_or_else(|| missing("text"))?, parts),
-        "refusal" => push_text(part.refusal.ok_or_else(|| missing("refusal"))?, parts),
+    if let Some(Text(text)) = part.said(place)? {
+        if !text.trim().is_empty() {
+            parts.push(body::Part::Text { text });
+        }
+        return Ok(());
+    }
+    match part.kind.0.as_ref() {
         "image_url" if kinds == Kinds::Images => {
-            let raw = part.image_url.ok_or_else(|| missing("image_url"))?;
-            let image_url = image(raw, &|| format!("{}.image_url", place()))?;
+            let image_url = image(part.image(place)?, &|| format!("{}.image_url", place()))?;
             parts.push(body::Part::ImageUrl { image_url });
         }
         "document" if kinds == Kinds::Documents => {
-            let document = part.document.ok_or_else(|| missing("document"))?;
+            let document = part.document.ok_or_else(|| part.missing("document", place))?;
             parts.push(body::Part::Document { document });
         }
-        _ => {
-            return Err(refuse(format!(
-                "{} is of type `{kind}`, which Cohere does not take here",
-                place()
-            )));
-        }
+        _ => return Err(part.refused(PROVIDER, place)),
     }
     Ok(())
 }
 
-fn push_text<'a>(Text(text): Text<'a>, parts: &mut Vec<body::Part<'a>>) {
-    if !text.trim().is_empty() {
-        parts.push(body::Part::Text { text });
-    }
-}
-
-/// `image_url` is an object with a `url`; a bare string is taken as well, as several clients send it.
-fn image<'a>(raw: Raw<'a>, place: &dyn Fn() -> String) -> Result<body::ImageUrl<'a>, Failure> {
-    let image = match raw.get().starts_with('"') {
-        true => ImageUrl {
-            url: read(raw.get(), &place())?,
-            detail: None,
-        },
-        false => read(raw.get(), &place())?,
-    };
+fn image<'a>(image: UrlPart<'a>, place: &dyn Fn() -> String) -> Result<body::ImageUrl<'a>, Failure> {
     let detail = match image.detail.as_ref().map(|detail| detail.0.as_ref()) {
         Some("low") => Some("low"),
         Some("high") => Some("high"),
@@ -96,26 +71,17 @@ fn image<'a>(raw: Raw<'a>, place: &dyn Fn() -> String) -> Result<body::ImageUrl<
             place()
         ))
     })?;
-    let url = match media_type {
-        "image/png" | "image/jpeg" | "image/gif" | "image/webp" => url,
-        // Said by many, and registered by nobody.
-        "image/jpg" => Cow::Owned(url.replacen("image/jpg", "image/jpeg", 1)),
-        other => {
+    let url = match translate::image_type(media_type) {
+        Some(known) if known == media_type => url,
+        Some(known) => Cow::Owned(url.replacen(media_type, known, 1)),
+        None => {
             return Err(refuse(format!(
-                "{} is `{other}`; Cohere takes PNG, JPEG, GIF and WebP",
+                "{} is `{media_type}`; Cohere takes PNG, JPEG, GIF and WebP",
                 place()
             )));
         }
     };
     Ok(body::ImageUrl { url, detail })
-}
-
-fn is_web(url: &str) -> bool {
-    let scheme = |name: &str| {
-        url.get(..name.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(name))
-    };
-    scheme("https://") || scheme("http://")
 }
 
 /// Of `data:<media type>[;parameters];base64,<data>`.

@@ -1,21 +1,18 @@
 //! The conversation as the provider wants it: one system message, and that first; no message without content; the results
 //! of tools in the order of their calls.
 
+use crate::PROVIDER;
 use crate::body::{self, Part};
-use crate::chat::{Message, Text, ToolCall, refuse};
 use crate::content::{self, Kinds};
 use crate::settings::Settings;
-use crate::tools;
 use pointsman_plugin::Failure;
+use pointsman_plugin::translate::{Text, Turn, TurnCall, refuse, spelt_arguments};
 use std::borrow::Cow;
 
 /// Stands for a result without content, which the provider refuses.
 const NOTHING: &str = "(empty)";
 
-pub(crate) fn translate<'a>(
-    messages: Vec<Message<'a>>,
-    settings: &Settings,
-) -> Result<Vec<body::Message<'a>>, Failure> {
+pub(crate) fn translate<'a>(messages: Vec<Turn<'a>>, settings: &Settings) -> Result<Vec<body::Message<'a>>, Failure> {
     if messages.is_empty() {
         return Err(refuse("messages is empty; send at least one"));
     }
@@ -23,6 +20,9 @@ pub(crate) fn translate<'a>(
     let mut turns = Vec::with_capacity(messages.len());
     for (index, message) in messages.into_iter().enumerate() {
         let place = || format!("messages[{index}]");
+        if message.name.is_some() {
+            settings.losses.name("messages[].name");
+        }
         match message.role.0.as_ref() {
             "system" | "developer" => {
                 let parts = content::translate(message.content, Kinds::Text, &place)?;
@@ -35,12 +35,7 @@ pub(crate) fn translate<'a>(
             }
             "assistant" => turns.extend(assistant(message, settings, &place)?),
             "tool" => turns.push(result(message, &place)?),
-            role => {
-                return Err(refuse(format!(
-                    "{}.role is `{role}`, but must be system, developer, user, assistant or tool",
-                    place()
-                )));
-            }
+            _ => return Err(message.unknown_role(&place)),
         }
     }
     order_results(&mut turns);
@@ -50,7 +45,7 @@ pub(crate) fn translate<'a>(
 /// Texts beside calls are the plan that comes before them, as they are in this provider's own answers. Thinking goes back
 /// to models that think. `None` for a message that came out empty.
 fn assistant<'a>(
-    message: Message<'a>,
+    message: Turn<'a>,
     settings: &Settings,
     place: &dyn Fn() -> String,
 ) -> Result<Option<body::Message<'a>>, Failure> {
@@ -84,27 +79,19 @@ fn assistant<'a>(
     }))
 }
 
-fn called<'a>(call: ToolCall<'a>, place: &dyn Fn() -> String) -> Result<body::ToolCall<'a>, Failure> {
-    let Some(function) = call.function else {
-        return Err(refuse(format!(
-            "{} has no `function`; Cohere takes functions only",
-            place()
-        )));
-    };
-    let Some(Text(id)) = call.id else {
-        return Err(refuse(format!("{}.id is missing", place())));
-    };
+fn called<'a>(call: TurnCall<'a>, place: &dyn Fn() -> String) -> Result<body::ToolCall<'a>, Failure> {
+    let (Text(id), function) = call.called(PROVIDER, place)?;
     Ok(body::ToolCall {
         id,
         kind: "function",
         function: body::FunctionCall {
             name: function.name.0,
-            arguments: tools::arguments(function.arguments),
+            arguments: spelt_arguments(function.arguments),
         },
     })
 }
 
-fn result<'a>(message: Message<'a>, place: &dyn Fn() -> String) -> Result<body::Message<'a>, Failure> {
+fn result<'a>(message: Turn<'a>, place: &dyn Fn() -> String) -> Result<body::Message<'a>, Failure> {
     let Some(Text(tool_call_id)) = message.tool_call_id else {
         return Err(refuse(format!(
             "{}.tool_call_id is missing; it names the call that this answers",

@@ -1,8 +1,7 @@
 //! What an error of the provider means. It has a message and rarely more (`error_type`), so the status and the message's
 //! own words tell one from the other.
 
-use crate::redaction::redact;
-use crate::retry;
+use pointsman_plugin::translate::{redact, retry};
 use pointsman_plugin::{Failure, Kind};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -21,15 +20,16 @@ pub(crate) fn explain(status: u16, headers: &[(String, String)], body: &[u8]) ->
         Err(_) => (Cow::Borrowed(""), None),
     };
     let kind = kind_of(status, code.as_deref().unwrap_or_default(), &message);
+    let is_about_keys = matches!(kind, Kind::Authentication | Kind::Permission);
     let shown = match message.trim() {
         "" => format!("the provider answered with status {status}"),
-        text => redact(text),
+        text => redact(text, is_about_keys),
     };
     Failure {
         kind,
         message: shown,
-        code: code.map(|code| redact(&code)),
-        retry_after_ms: retry::after_ms(headers),
+        code: code.map(|code| redact(&code, is_about_keys)),
+        retry_after_ms: retry::named_ms(headers),
     }
 }
 
@@ -40,14 +40,14 @@ pub(crate) fn broken_off(kind: Kind, reason: Option<&str>, message: &str) -> Fai
         None => kind,
     };
     let shown = match (message.trim(), reason) {
-        ("", Some(reason)) => format!("the provider broke off the answer: {}", redact(reason)),
+        ("", Some(reason)) => format!("the provider broke off the answer: {}", redact(reason, false)),
         ("", None) => "the provider broke off the answer".to_owned(),
-        (text, _) => redact(text),
+        (text, _) => redact(text, false),
     };
     Failure {
         kind,
         message: shown,
-        code: reason.map(redact),
+        code: reason.map(|reason| redact(reason, false)),
         retry_after_ms: None,
     }
 }

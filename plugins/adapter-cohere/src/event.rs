@@ -1,7 +1,6 @@
 //! The events of a stream: what they carry, and which of them are read at all.
 
-use crate::chat::{Raw, Text};
-use crate::response::unreadable;
+use pointsman_plugin::translate::{Raw, Text, unreadable};
 use pointsman_plugin::{Event, Failure};
 use serde::Deserialize;
 use std::borrow::Cow;

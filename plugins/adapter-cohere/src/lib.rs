@@ -3,21 +3,17 @@
 //!
 //! The request goes through `request.rs`, a whole answer through `response.rs`, a streamed one through `stream.rs`, an
 //! error through `errors.rs`. `settings.rs` has what the configuration may say. What has no counterpart here is left out
-//! or, where the settings say so, refused; what an answer without it would be wrong about is refused always.
+//! and named or, where the settings say so, refused; what an answer without it would be wrong about is refused always.
 //! `docs/adapters/cohere.md` has the whole of it as tables.
 
-mod answer;
 mod body;
-mod chat;
 mod content;
 mod conversation;
 mod errors;
 mod event;
 mod logprobs;
-mod redaction;
 mod request;
 mod response;
-mod retry;
 mod settings;
 mod stream;
 mod thinking;
@@ -25,9 +21,13 @@ mod tools;
 mod usage;
 
 pub use crate::stream::Stream;
+use pointsman_plugin::translate::refuse;
 use pointsman_plugin::{
     Adapter, Answer, Authentication, Dialects, Failure, Framing, Operation, Outgoing, Profile, Target,
 };
+
+/// How people call the provider.
+const PROVIDER: &str = "Cohere";
 
 const CHAT_PATH: &str = "/v2/chat";
 
@@ -55,7 +55,7 @@ impl Adapter for Cohere {
     fn encode(operation: Operation, target: &Target, is_stream: bool, body: &[u8]) -> Result<Outgoing, Failure> {
         match operation {
             Operation::Chat => request::encode(target, is_stream, body),
-            _ => Err(chat::refuse("the adapter `cohere` serves chat completions only")),
+            _ => Err(refuse("the adapter `cohere` serves chat completions only")),
         }
     }
 

@@ -1,13 +1,13 @@
 //! A whole answer: the provider's message becomes the canonical one.
 
-use crate::answer::{self, Choice, Completion, Finish, FunctionCall, Message, ToolCall};
-use crate::chat::{Raw, Text};
 use crate::errors;
-use crate::logprobs::Logprobs;
+use crate::logprobs;
 use crate::usage::Reported;
+use pointsman_plugin::translate::{
+    Completion, Finish, Message, Raw, Text, ToolCall, append, arguments, made_up_id, unreadable, upstream,
+};
 use pointsman_plugin::{Answer, Failure, Kind, Target};
 use serde::Deserialize;
-use std::borrow::Cow;
 
 #[derive(Deserialize)]
 struct Response<'a> {
@@ -62,92 +62,57 @@ pub(crate) struct Called<'a> {
 
 pub(crate) fn decode(target: &Target, body: &[u8]) -> Result<Answer, Failure> {
     let response: Response = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
-    let Some(said) = response.message else {
-        return Err(Failure::new(Kind::Upstream, "the provider's answer has no message"));
-    };
+    let said = response
+        .message
+        .ok_or_else(|| upstream("the provider's answer has no message"))?;
     let message = collect(said, target);
     let reason = response.finish_reason.as_ref().map(|text| &*text.0);
-    let finish_reason =
-        Finish::of(reason, !message.tool_calls.is_empty()).map_err(|kind| errors::broken_off(kind, reason, ""))?;
+    let finish =
+        finish_of(reason, !message.tool_calls.is_empty()).map_err(|kind| errors::broken_off(kind, reason, ""))?;
     let reported = response.usage.map(Reported::read).unwrap_or_default();
-    let completion = Completion {
-        id: response.id.as_ref().map_or(&target.request_id, |id| &id.0),
-        object: "chat.completion",
-        created: target.now_ms / 1000,
-        model: &target.model,
-        choices: [Choice {
-            index: 0,
-            message,
-            logprobs: response.logprobs.and_then(Logprobs::read),
-            finish_reason,
-        }],
-        usage: reported.counts(),
-    };
-    let body = serde_json::to_vec(&completion).map_err(|error| answer::unwritable(&error))?;
-    Ok(Answer {
-        body,
-        usage: reported.billed(),
-    })
+    let mut completion = Completion::new(target, response.id.as_ref(), None).answering(message, finish);
+    completion.choices[0].logprobs = response.logprobs.and_then(logprobs::read);
+    completion.usage = reported.counts();
+    completion.write(reported.billed())
+}
+
+/// A reason that is not known yet is a stop, or a call where tools were called. The kind of failure for a reason that ends no
+/// answer: what came so far is a fragment.
+pub(crate) fn finish_of(reason: Option<&str>, has_calls: bool) -> Result<Finish, Kind> {
+    match reason {
+        Some("MAX_TOKENS" | "ERROR_LIMIT") => Ok(Finish::Length),
+        Some("ERROR_TOXIC") => Ok(Finish::ContentFilter),
+        Some("TIMEOUT") => Err(Kind::TimedOut),
+        Some("USER_CANCEL") => Err(Kind::Upstream),
+        Some(reason) if reason.starts_with("ERROR") => Err(Kind::Upstream),
+        _ => Ok(Finish::natural(has_calls)),
+    }
 }
 
 /// The plan is prose that the model wrote before it called tools, so it is what the message says.
 fn collect<'a>(said: Said<'a>, target: &Target) -> Message<'a> {
     let mut message = Message {
-        role: "assistant",
-        content: None,
-        refusal: None,
-        reasoning_content: None,
         citations: said.citations.filter(|citations| citations.get() != "[]"),
-        tool_calls: Vec::new(),
+        ..Message::default()
     };
-    append(&mut message.content, said.tool_plan);
+    append(&mut message.content, said.tool_plan.unwrap_or_default().0);
     for block in said.content.into_iter().flatten() {
-        append(&mut message.content, block.text);
-        append(&mut message.reasoning_content, block.thinking);
+        append(&mut message.content, block.text.unwrap_or_default().0);
+        append(&mut message.reasoning_content, block.thinking.unwrap_or_default().0);
     }
     for (index, call) in (0..).zip(said.tool_calls.into_iter().flatten()) {
-        let (name, arguments) = call
-            .function
-            .map_or((None, None), |called| (called.name, called.arguments));
-        message.tool_calls.push(ToolCall {
-            id: call
-                .id
-                .map_or_else(|| Cow::Owned(made_up_id(&target.request_id, index)), |id| id.0),
-            kind: "function",
-            function: FunctionCall {
-                name: name.map(|name| name.0).unwrap_or_default(),
-                arguments: object(arguments),
-            },
-        });
-    }
-    if message.content.is_none() && message.tool_calls.is_empty() {
-        message.content = Some(Cow::Borrowed(""));
+        let function = call.function;
+        let (name, given) = function.map_or((None, None), |called| (called.name, called.arguments));
+        let id = call
+            .id
+            .map_or_else(|| made_up_id(&target.request_id, index).into(), |id| id.0);
+        let arguments = match given {
+            Some(Text(text)) if text.trim_start().starts_with('{') => text,
+            _ => arguments(None).into(),
+        };
+        message
+            .tool_calls
+            .push(ToolCall::new(id, name.unwrap_or_default().0, arguments));
     }
     message
-}
-
-fn append<'a>(to: &mut Option<Cow<'a, str>>, text: Option<Text<'a>>) {
-    match (to, text.filter(|text| !text.0.is_empty())) {
-        (Some(before), Some(Text(text))) => before.to_mut().push_str(&text),
-        (to @ None, Some(Text(text))) => *to = Some(text),
-        _ => {}
-    }
-}
-
-/// Always an object's text, as it came: numbers and the order of keys survive. A tool without parameters is called with
-/// `null` by some models.
-fn object(arguments: Option<Text<'_>>) -> Cow<'_, str> {
-    arguments
-        .map(|text| text.0)
-        .filter(|text| text.trim_start().starts_with('{'))
-        .unwrap_or(Cow::Borrowed("{}"))
-}
-
-/// For a call that came without an id.
-pub(crate) fn made_up_id(request_id: &str, index: u32) -> String {
-    format!("call_{request_id}_{index}")
-}
-
-pub(crate) fn unreadable(error: &serde_json::Error) -> Failure {
-    Failure::new(Kind::Upstream, format!("the provider's answer cannot be read: {error}"))
 }

@@ -1,19 +1,9 @@
 //! What the operator may set for a provider or a model of this dialect, and what follows from the model's name where
 //! nothing was set.
 
-use pointsman_plugin::{Failure, Kind, Target};
+use pointsman_plugin::translate::{self, Losses, OnUnsupported};
+use pointsman_plugin::{Failure, Target};
 use serde::Deserialize;
-
-/// What becomes of a wish that the provider has no word for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum OnUnsupported {
-    /// It is left out of the request.
-    #[default]
-    Drop,
-    /// The request is refused, with the name of the field.
-    Refuse,
-}
 
 /// How strictly the provider's models keep to what is safe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -38,7 +28,8 @@ struct Given {
 /// The settings with every default filled in.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) on_unsupported: OnUnsupported,
+    /// What the request loses on its way.
+    pub(crate) losses: Losses,
     pub(crate) thinks: bool,
     pub(crate) safety_mode: Option<&'static str>,
     /// The most that the model may be asked for, where it is known.
@@ -48,23 +39,13 @@ pub(crate) struct Settings {
 impl Settings {
     /// Read once for each request.
     pub(crate) fn of(target: &Target) -> Result<Self, Failure> {
-        let given: Given = match target.settings.trim() {
-            "" | "{}" => Given::default(),
-            text => serde_json::from_str(text).map_err(|error| {
-                let message = format!("the settings of model `{}` cannot be used: {error}", target.model);
-                Failure::new(Kind::Other("bad_settings".to_owned()), message)
-            })?,
-        };
+        let given: Given = translate::settings(target)?;
         Ok(Settings {
-            on_unsupported: given.on_unsupported,
+            losses: Losses::of(crate::PROVIDER, given.on_unsupported),
             thinks: given.thinking.unwrap_or_else(|| thinks(&target.model)),
             safety_mode: given.safety_mode.map(Safety::word),
             max_output: target.max_output_tokens.map(u64::from),
         })
-    }
-
-    pub(crate) fn refuses(&self) -> bool {
-        self.on_unsupported == OnUnsupported::Refuse
     }
 }
 

@@ -3,7 +3,8 @@
 //! what counts as billed. The cache makes nothing cheaper here, so what was read from it is not billed apart.
 
 use pointsman_plugin::Usage;
-use serde::{Deserialize, Serialize};
+use pointsman_plugin::translate::Counts;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The provider's counts, which are floating-point numbers in some answers.
@@ -23,30 +24,6 @@ struct Units {
     reasoning_tokens: Option<f64>,
     image_tokens: Option<f64>,
     search_units: Option<f64>,
-}
-
-/// The canonical counts: `prompt_tokens` holds the cached tokens, `completion_tokens` the reasoning. Tokens of images are
-/// not among `prompt_tokens`, as the provider counts.
-#[derive(Serialize)]
-pub(crate) struct Counts {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-    prompt_tokens_details: PromptDetails,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    completion_tokens_details: Option<CompletionDetails>,
-}
-
-#[derive(Serialize)]
-struct PromptDetails {
-    cached_tokens: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image_tokens: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct CompletionDetails {
-    reasoning_tokens: u64,
 }
 
 impl Reported {
@@ -74,22 +51,22 @@ impl Reported {
         })
     }
 
+    /// Both, for the end of an answer.
+    pub(crate) fn told_and_billed(&self) -> Option<(Usage, Counts)> {
+        Some((self.billed()?, self.counts()?))
+    }
+
+    /// Tokens of images are not among those of the prompt, as the provider counts.
     pub(crate) fn counts(&self) -> Option<Counts> {
         let tokens = self.told()?;
-        let prompt_tokens = whole(tokens.input_tokens).unwrap_or(0);
-        let completion_tokens = whole(tokens.output_tokens).unwrap_or(0);
-        Some(Counts {
-            prompt_tokens,
-            completion_tokens,
-            total_tokens: prompt_tokens.saturating_add(completion_tokens),
-            prompt_tokens_details: PromptDetails {
-                cached_tokens: whole(self.cached_tokens).unwrap_or(0).min(prompt_tokens),
-                image_tokens: whole(tokens.image_tokens).filter(|count| *count > 0),
-            },
-            completion_tokens_details: self
-                .reasoning()
-                .map(|reasoning_tokens| CompletionDetails { reasoning_tokens }),
-        })
+        let prompt = whole(tokens.input_tokens).unwrap_or(0);
+        let counts = Counts::new(prompt, whole(tokens.output_tokens).unwrap_or(0));
+        Some(
+            counts
+                .cached(whole(self.cached_tokens).unwrap_or(0).min(prompt))
+                .images(whole(tokens.image_tokens).filter(|count| *count > 0))
+                .reasoning(self.reasoning()),
+        )
     }
 
     /// `tokens`, or what is nearest to them.

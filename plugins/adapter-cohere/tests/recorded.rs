@@ -19,7 +19,7 @@ const REFUSED: [&str; 9] = [
     "is of type `image_url`, which Cohere does not take here",
     "is of type `file`, which Cohere does not take here",
     "is of type `document_url`, which Cohere does not take here",
-    "functions cannot be asked of Cohere",
+    "functions is not known to Cohere",
     "audio cannot be asked of Cohere",
     "Cohere gives one answer per request",
     "Cohere takes functions only",

@@ -1,9 +1,8 @@
 //! Calls of functions. They come whole, with or without an id; a proxy may have asked for their arguments in pieces, each
 //! with the path of its place, and then they are put together here.
 
-use crate::answer::{ExtraContent, FunctionCall, ToolCall};
-use crate::chat::{Raw, Text};
-use pointsman_plugin::{Failure, Kind, Target};
+use pointsman_plugin::translate::{self, Raw, Text, ToolCall, upstream};
+use pointsman_plugin::{Failure, Target};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -55,12 +54,8 @@ struct Open {
 
 impl Calls {
     pub(crate) fn of(target: &Target) -> Self {
-        let now = target.now_ms.to_le_bytes();
-        let bytes = target.request_id.bytes().chain(now);
-        // FNV-1a: the same in every build.
-        let digest = bytes.fold(0xcbf2_9ce4_8422_2325, |digest, byte| {
-            (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let bytes: Vec<u8> = target.request_id.bytes().chain(target.now_ms.to_le_bytes()).collect();
+        let digest = translate::digest(&bytes);
         Calls {
             digest,
             made: 0,
@@ -79,8 +74,7 @@ impl Calls {
             let Some(name) = given.name else {
                 return Err(broken("has no name"));
             };
-            let arguments = given.args.map_or("{}", |args| args.get());
-            let arguments = if arguments.starts_with('{') { arguments } else { "{}" };
+            let arguments = translate::arguments(given.args.map(|args| args.get()));
             return Ok(Some(self.call(
                 given.id.map(|id| id.0),
                 name.0,
@@ -130,13 +124,7 @@ impl Calls {
         let id = id.filter(|id| !id.is_empty());
         let id = id.unwrap_or_else(|| format!("call_{:016x}_{}", self.digest, self.made).into());
         self.made += 1;
-        ToolCall {
-            index: None,
-            id,
-            kind: "function",
-            function: FunctionCall { name, arguments },
-            extra_content: signature.map(ExtraContent::signed),
-        }
+        ToolCall::new(id, name, arguments).signed(signature)
     }
 }
 
@@ -202,7 +190,7 @@ fn element(value: &mut Value, index: usize) -> Option<&mut Value> {
 }
 
 fn broken(what: &str) -> Failure {
-    Failure::new(Kind::Upstream, format!("a call in the provider's answer {what}"))
+    upstream(format!("a call in the provider's answer {what}"))
 }
 
 #[cfg(test)]

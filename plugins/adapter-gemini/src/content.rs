@@ -1,9 +1,10 @@
 //! The content of one message as the provider's parts: texts, images, sound, video and documents.
 
-use crate::chat::{File, InputAudio, Part as Given, Raw, Text, Url, read, refuse};
+use crate::PROVIDER;
 use crate::settings::Settings;
 use crate::wire::{Blob, FileData, Part, Payload};
 use pointsman_plugin::Failure;
+use pointsman_plugin::translate::{self, DataUrl, File, InputAudio, Raw, Text, refuse};
 use std::borrow::Cow;
 
 /// What a message may hold, by who wrote it.
@@ -38,86 +39,46 @@ pub(crate) fn translate<'a>(
     kinds: Kinds,
     settings: &Settings,
     place: &dyn Fn() -> String,
-    parts: &mut Vec<Part<'a>>,
+    translated: &mut Vec<Part<'a>>,
 ) -> Result<(), Failure> {
-    let Some(raw) = content else { return Ok(()) };
-    match raw.get().as_bytes().first() {
-        Some(b'"') => {
-            let text: Text = read(raw.get(), &format!("{}.content", place()))?;
-            push_text(text.0, parts);
-        }
-        Some(b'[') => {
-            let given: Vec<Given> = read(raw.get(), &format!("{}.content", place()))?;
-            for (index, part) in given.into_iter().enumerate() {
-                translate_part(
-                    part,
-                    kinds,
-                    settings,
-                    &|| format!("{}.content[{index}]", place()),
-                    parts,
-                )?;
-            }
-        }
-        _ => {
-            return Err(refuse(format!(
-                "{}.content must be a string or a list of parts",
-                place()
-            )));
-        }
+    for (index, part) in translate::parts(content, place)?.into_iter().enumerate() {
+        let place = || format!("{}.content[{index}]", place());
+        translate_part(part, kinds, settings, &place, translated)?;
     }
     Ok(())
 }
 
 fn translate_part<'a>(
-    part: Given<'a>,
+    mut part: translate::Part<'a>,
     kinds: Kinds,
     settings: &Settings,
     place: &dyn Fn() -> String,
     parts: &mut Vec<Part<'a>>,
 ) -> Result<(), Failure> {
     if part.cache_control.is_some() {
-        settings.leave_out(&|| format!("{}.cache_control", place()))?;
+        settings.losses.leave_out(format!("{}.cache_control", place()))?;
     }
-    let kind = part.kind.0.as_ref();
-    let missing = || refuse(format!("{}.{kind} is missing", place()));
-    match kind {
-        "text" => push_text(part.text.map(|text| text.0).unwrap_or_default(), parts),
-        "refusal" => push_text(part.refusal.map(|text| text.0).unwrap_or_default(), parts),
-        "image_url" | "video_url" if kinds == Kinds::All => {
-            let raw = part.image_url.ok_or_else(missing)?;
-            parts.push(linked(raw, &format!("{}.{kind}", place()))?.into());
+    if let Some(Text(text)) = part.said(place)? {
+        if !text.trim().is_empty() {
+            parts.push(Payload::Text(text).into());
         }
-        "input_audio" if kinds == Kinds::All => {
-            let audio = part.input_audio.ok_or_else(missing)?;
-            parts.push(sound(audio, &|| format!("{}.input_audio", place()))?.into());
+        return Ok(());
+    }
+    let payload = match part.kind.0.as_ref() {
+        "image_url" if kinds == Kinds::All => located(part.image(place)?.url.0, &|| format!("{}.image_url", place()))?,
+        "video_url" if kinds == Kinds::All => {
+            part.image_url = part.video_url.take();
+            located(part.image(place)?.url.0, &|| format!("{}.video_url", place()))?
         }
+        "input_audio" if kinds == Kinds::All => sound(part.audio(place)?, &|| format!("{}.input_audio", place()))?,
         "file" if kinds == Kinds::All => {
-            let file = part.file.ok_or_else(missing)?;
-            parts.push(document(file, &|| format!("{}.file", place()))?.into());
+            let file = part.file.take().ok_or_else(|| part.missing("file", place))?;
+            document(file, &|| format!("{}.file", place()))?
         }
-        _ => {
-            return Err(refuse(format!(
-                "{} is of type `{kind}`, which Gemini does not take here",
-                place()
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn push_text<'a>(text: Cow<'a, str>, parts: &mut Vec<Part<'a>>) {
-    if !text.trim().is_empty() {
-        parts.push(Payload::Text(text).into());
-    }
-}
-
-/// `image_url` is an object with a `url`; a bare string is taken as well, as several clients send it.
-fn linked<'a>(raw: Raw<'a>, what: &str) -> Result<Payload<'a>, Failure> {
-    let url = match raw.get().starts_with('"') {
-        true => read::<Text>(raw.get(), what)?,
-        false => read::<Url>(raw.get(), what)?.url,
+        _ => return Err(part.refused(PROVIDER, place)),
     };
-    located(url.0, &|| what.to_owned())
+    parts.push(payload.into());
+    Ok(())
 }
 
 /// Data go along, and a URL is the provider's to fetch: one on the web, in its own file store, or of a video platform.
@@ -131,13 +92,13 @@ fn located<'a>(url: Cow<'a, str>, what: &dyn Fn() -> String) -> Result<Payload<'
             file_uri: url,
         }));
     }
-    let (mime_type, data) = split_data_url(url).ok_or_else(|| {
+    let DataUrl { media_type, data } = DataUrl::read(url).ok_or_else(|| {
         refuse(format!(
             "{} must be an https URL or a data URL with base64 (`data:image/png;base64,...`)",
             what()
         ))
     })?;
-    let mime_type = match mime_type.as_ref() {
+    let mime_type = match media_type.as_ref() {
         "" => {
             return Err(refuse(format!(
                 "{} does not say what it is; begin it with `data:image/png;base64,` say",
@@ -145,7 +106,7 @@ fn located<'a>(url: Cow<'a, str>, what: &dyn Fn() -> String) -> Result<Payload<'
             )));
         }
         "image/jpg" => Cow::Borrowed("image/jpeg"),
-        _ => mime_type,
+        _ => media_type,
     };
     Ok(Payload::InlineData(Blob { mime_type, data }))
 }
@@ -187,20 +148,6 @@ fn media_type(url: &str) -> Option<&'static str> {
     let path = url.split(['?', '#']).next().unwrap_or(url).to_ascii_lowercase();
     let known = ENDINGS.iter().find(|(ending, _)| path.ends_with(ending));
     known.map(|(_, kind)| *kind)
-}
-
-/// `data:<media type>[;parameters];base64,<data>`, without a copy of the data.
-fn split_data_url(url: Cow<'_, str>) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
-    match url {
-        Cow::Borrowed(url) => split_plain(url).map(|(kind, data)| (kind.into(), data.into())),
-        Cow::Owned(url) => split_plain(&url).map(|(kind, data)| (kind.to_owned().into(), data.to_owned().into())),
-    }
-}
-
-fn split_plain(url: &str) -> Option<(&str, &str)> {
-    let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
-    let kind = head.strip_suffix(";base64")?;
-    Some((kind.split(';').next().unwrap_or(kind), data))
 }
 
 impl<'a> From<Payload<'a>> for Part<'a> {

@@ -2,15 +2,15 @@
 //! results of a turn's calls in one content of their own, in the order of the calls.
 //!
 //! A model of the third generation refuses a history whose calls lost the signature of the thought that led to them. It
-//! comes back in `extra_content` (see `answer.rs`); where it was lost on the way, the provider's own word for that stands
+//! comes back in `extra_content` (see `translate::ExtraContent`); where it was lost on the way, the provider's own word for that stands
 //! in its place.
 
-use crate::chat::{ExtraContent, Message, ToolCall, refuse};
 use crate::content::{self, Kinds};
 use crate::settings::Settings;
 use crate::tools;
 use crate::wire::{Content, FunctionCall, FunctionResponse, Instruction, Part, Payload, Role};
 use pointsman_plugin::Failure;
+use pointsman_plugin::translate::{Signed, Turn, TurnCall, refuse};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ pub(crate) struct Conversation<'a, 's> {
 }
 
 impl<'a, 's> Conversation<'a, 's> {
-    pub(crate) fn of(messages: Vec<Message<'a>>, settings: &'s Settings) -> Result<Self, Failure> {
+    pub(crate) fn of(messages: Vec<Turn<'a>>, settings: &'s Settings) -> Result<Self, Failure> {
         if messages.is_empty() {
             return Err(refuse("messages is empty; send at least one"));
         }
@@ -51,9 +51,9 @@ impl<'a, 's> Conversation<'a, 's> {
         Ok(conversation)
     }
 
-    fn add(&mut self, message: Message<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
+    fn add(&mut self, message: Turn<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
         if message.cache_control.is_some() {
-            self.settings.leave_out(&|| format!("{}.cache_control", place()))?;
+            self.settings.losses.leave_out(format!("{}.cache_control", place()))?;
         }
         match message.role.0.as_ref() {
             "system" | "developer" => {
@@ -68,14 +68,11 @@ impl<'a, 's> Conversation<'a, 's> {
             }
             "assistant" => self.add_assistant(message, place),
             "tool" => self.add_result(message, place),
-            role => Err(refuse(format!(
-                "{}.role is `{role}`, but must be system, developer, user, assistant or tool",
-                place()
-            ))),
+            _ => Err(message.unknown_role(place)),
         }
     }
 
-    fn add_assistant(&mut self, message: Message<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
+    fn add_assistant(&mut self, message: Turn<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
         self.attach();
         let mut parts = Vec::new();
         content::translate(message.content, Kinds::Text, self.settings, place, &mut parts)?;
@@ -102,7 +99,7 @@ impl<'a, 's> Conversation<'a, 's> {
         Ok(())
     }
 
-    fn called(&mut self, call: ToolCall<'a>, place: &dyn Fn() -> String) -> Result<Part<'a>, Failure> {
+    fn called(&mut self, call: TurnCall<'a>, place: &dyn Fn() -> String) -> Result<Part<'a>, Failure> {
         let Some(mut function) = call.function else {
             return Err(refuse(format!(
                 "{} has no `function`; Gemini takes functions only",
@@ -118,7 +115,7 @@ impl<'a, 's> Conversation<'a, 's> {
         })
     }
 
-    fn add_result(&mut self, message: Message<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
+    fn add_result(&mut self, message: Turn<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
         let id = message.tool_call_id.map(|id| id.0).unwrap_or_default();
         let called = self.calls.get(&id).map(|(_, name)| name.clone());
         let Some(name) = called.or(message.name.map(|name| name.0)) else {
@@ -201,7 +198,7 @@ fn is_results(content: &Content) -> bool {
     first.is_some_and(|part| matches!(part.data, Payload::FunctionResponse(_)))
 }
 
-fn signature(extra: Option<ExtraContent<'_>>) -> Option<Cow<'_, str>> {
+fn signature(extra: Option<Signed<'_>>) -> Option<Cow<'_, str>> {
     let signature = extra?.google?.thought_signature?.0;
     (!signature.is_empty()).then_some(signature)
 }

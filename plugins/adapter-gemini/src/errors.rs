@@ -2,7 +2,7 @@
 //! stream there is no status; one word stands for many mistakes, which details and message tell apart. There are no
 //! headers with limits: when to come again stands in the details, else in the message.
 
-use crate::redaction::redact;
+use pointsman_plugin::translate::{redact, retry};
 use pointsman_plugin::{Failure, Kind};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -61,10 +61,7 @@ struct Violation {
 
 pub(crate) fn explain(status: u16, headers: &[(String, String)], body: &[u8]) -> Failure {
     let mut failure = describe(&read(body).unwrap_or_default(), status);
-    let header = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value);
-    let named = header("retry-after-ms").and_then(|text| milliseconds(text, 1.0));
-    let named = named.or_else(|| header("retry-after").and_then(|text| milliseconds(text, 1000.0)));
-    failure.retry_after_ms = named.or(failure.retry_after_ms);
+    failure.retry_after_ms = retry::named_ms(headers).or(failure.retry_after_ms);
     failure
 }
 
@@ -160,22 +157,10 @@ impl Reason<'_> {
     }
 
     fn delay_ms(&self) -> Option<u32> {
-        let seconds = |text: &str| milliseconds(text.strip_suffix('s')?, 1000.0);
-        let named = self.details.iter().find_map(|detail| seconds(&detail.retry_delay));
-        let said = || {
-            let (_, rest) = self.message.split_once("retry in ")?;
-            seconds(rest.split_ascii_whitespace().next()?.trim_end_matches('.'))
-        };
-        named.or_else(said)
+        let delay = |detail: &Detail| retry::duration_ms(&detail.retry_delay).and_then(retry::whole);
+        let named = self.details.iter().find_map(delay);
+        named.or_else(|| retry::said_ms(&self.message))
     }
-}
-
-/// Rounded up, so that nobody comes too early; nothing where the number makes no sense.
-fn milliseconds(text: &str, factor: f64) -> Option<u32> {
-    let number = text.trim().parse::<f64>().ok()? * factor;
-    (0.0..=f64::from(u32::MAX))
-        .contains(&number)
-        .then(|| number.ceil() as u32)
 }
 
 /// A detail of another shape is none, and spoils nothing.

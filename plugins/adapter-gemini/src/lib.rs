@@ -2,17 +2,14 @@
 //!
 //! The request goes through `request.rs`, a whole answer through `response.rs`, a streamed one through `stream.rs`, an
 //! error through `errors.rs`. `settings.rs` has what the configuration may say. What has no counterpart here is left out
-//! or, where the settings say `on_unsupported = "refuse"`, refused. The whole table is in `docs/adapters/gemini.md`.
+//! and named or, where the settings say `on_unsupported = "refuse"`, refused. The whole table is in `docs/adapters/gemini.md`.
 
-mod answer;
 mod calls;
-mod chat;
 mod content;
 mod conversation;
 mod errors;
 mod logprobs;
-mod members;
-mod redaction;
+mod own;
 mod request;
 mod response;
 mod schema;
@@ -28,6 +25,9 @@ use pointsman_plugin::{
     Adapter, Answer, Authentication, Dialects, Failure, Framing, Kind, Operation, Outgoing, Profile, Target,
 };
 use serde::Deserialize;
+
+/// How people call the provider.
+const PROVIDER: &str = "Gemini";
 
 /// The adapter.
 pub struct Gemini;

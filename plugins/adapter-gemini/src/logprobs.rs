@@ -1,8 +1,7 @@
 //! How likely each token was, in the canonical form.
 
-use crate::chat::{Raw, Text};
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use pointsman_plugin::translate::{Likelihood, Logprobs, Raw, Text};
+use serde::Deserialize;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,54 +28,20 @@ struct Token<'a> {
     log_probability: f64,
 }
 
-#[derive(Serialize)]
-pub(crate) struct Logprobs<'a> {
-    content: Vec<Chosen<'a>>,
-    refusal: Option<()>,
+/// Nothing where they make no sense: the answer is still served.
+pub(crate) fn read(raw: Raw<'_>) -> Option<Logprobs<'_>> {
+    let reported: Reported = serde_json::from_str(raw.get()).ok()?;
+    let mut top = reported.top_candidates.into_iter();
+    let mut alternatives = move || top.next().unwrap_or_default().candidates;
+    let chosen = reported.chosen_candidates.into_iter();
+    Some(Logprobs::new(chosen.map(|token| {
+        let alternatives = alternatives().into_iter().map(Likelihood::from).collect();
+        (token.into(), alternatives)
+    })))
 }
 
-#[derive(Serialize)]
-struct Chosen<'a> {
-    #[serde(flatten)]
-    likely: Likely<'a>,
-    top_logprobs: Vec<Likely<'a>>,
-}
-
-#[derive(Serialize)]
-struct Likely<'a> {
-    token: Cow<'a, str>,
-    logprob: f64,
-    bytes: Vec<u8>,
-}
-
-impl<'a> Logprobs<'a> {
-    /// Nothing where they make no sense: the answer is still served.
-    pub(crate) fn read(raw: Raw<'a>) -> Option<Self> {
-        let reported: Reported = serde_json::from_str(raw.get()).ok()?;
-        let mut top = reported.top_candidates.into_iter();
-        let content = reported.chosen_candidates.into_iter().map(|token| Chosen {
-            likely: token.into(),
-            top_logprobs: top
-                .next()
-                .unwrap_or_default()
-                .candidates
-                .into_iter()
-                .map(Likely::from)
-                .collect(),
-        });
-        Some(Logprobs {
-            content: content.collect(),
-            refusal: None,
-        })
-    }
-}
-
-impl<'a> From<Token<'a>> for Likely<'a> {
+impl<'a> From<Token<'a>> for Likelihood<'a> {
     fn from(token: Token<'a>) -> Self {
-        Likely {
-            bytes: token.token.0.as_bytes().to_vec(),
-            token: token.token.0,
-            logprob: token.log_probability,
-        }
+        Likelihood::new(token.token.0, token.log_probability)
     }
 }

@@ -1,12 +1,13 @@
 //! The whole request: where it goes, what is named in the body one by one, and what cannot be asked of this provider.
 
-use crate::chat::{Chat, Raw, ResponseFormat, Text, read, refuse};
 use crate::conversation::Conversation;
+use crate::own::{Own, OwnGeneration};
 use crate::schema;
 use crate::settings::{SchemaStyle, Settings};
 use crate::thinking;
 use crate::tools;
 use crate::wire::{CountRequest, GenerationConfig, Modalities, Request, SafetySettings};
+use pointsman_plugin::translate::{Chat, Raw, ResponseFormat, refuse};
 use pointsman_plugin::{Failure, Operation, Outgoing, Target};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -18,6 +19,29 @@ const MOST_STOPS: usize = 5;
 /// The most answers that the provider gives to one request.
 const MOST_ANSWERS: u64 = 8;
 
+/// What has a counterpart here, or is settled one by one.
+const TAKES: [&str; 19] = [
+    "n",
+    "modalities",
+    "temperature",
+    "top_p",
+    "top_k",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "stop",
+    "logprobs",
+    "top_logprobs",
+    "tools",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+    "thinking",
+    "web_search_options",
+    "service_tier",
+    "prompt_cache_key",
+];
+
 pub(crate) fn encode(operation: Operation, target: &Target, is_stream: bool, body: &[u8]) -> Result<Outgoing, Failure> {
     if !matches!(operation, Operation::Chat | Operation::CountTokens) {
         return Err(refuse(
@@ -26,9 +50,7 @@ pub(crate) fn encode(operation: Operation, target: &Target, is_stream: bool, bod
     }
     let model = resource(&target.model)?;
     let settings = Settings::of(target)?;
-    let chat = Chat::read(body)?;
-    refuse_unknown(&chat, &settings)?;
-    let request = translate(chat, target, &settings)?;
+    let request = translate(Chat::read(body)?, target, &settings)?;
     if operation == Operation::CountTokens {
         let generate_content_request = Request {
             model: Some(model.clone()),
@@ -37,20 +59,21 @@ pub(crate) fn encode(operation: Operation, target: &Target, is_stream: bool, bod
         let request = CountRequest {
             generate_content_request,
         };
-        return outgoing(&model, "countTokens", &request);
+        return outgoing(&model, "countTokens", &request, &settings);
     }
     let method = if is_stream {
         "streamGenerateContent?alt=sse"
     } else {
         "generateContent"
     };
-    outgoing(&model, method, &request)
+    outgoing(&model, method, &request, &settings)
 }
 
-fn outgoing(model: &str, method: &str, request: &impl Serialize) -> Result<Outgoing, Failure> {
+fn outgoing(model: &str, method: &str, request: &impl Serialize, settings: &Settings) -> Result<Outgoing, Failure> {
     let body =
         serde_json::to_vec(request).map_err(|error| refuse(format!("the request cannot be written: {error}")))?;
-    Ok(Outgoing::json(format!("/{model}:{method}"), body))
+    let outgoing = Outgoing::json(format!("/{model}:{method}"), body);
+    Ok(settings.losses.tell(outgoing))
 }
 
 /// `models/NAME`, or the name as it is where it has a collection of its own: `tunedModels/mine`. It becomes a part of the
@@ -82,12 +105,14 @@ fn translate<'a>(mut chat: Chat<'a>, target: &Target, settings: &Settings) -> Re
     let (system_instruction, contents) = Conversation::of(messages, settings)?.split();
     let tools = tools::translate(&chat, settings)?;
     let tool_config = tools::choose(&chat, &tools, settings)?;
-    let generation_config = configure(&chat, target, settings)?;
-    let safety_settings = match chat.safety_settings {
+    let own = Own::take(&mut chat)?;
+    let mut generation_config = configure(&chat, own.generation_config, target, settings)?;
+    generation_config.thinking_config = thinking::plan(&chat, own.thinking_config, settings)?;
+    let safety_settings = match own.safety_settings {
         Some(given) => SafetySettings::Given(given),
         None => SafetySettings::Configured(settings.safety_settings.clone()),
     };
-    Ok(Request {
+    let request = Request {
         model: None,
         contents,
         system_instruction,
@@ -95,25 +120,29 @@ fn translate<'a>(mut chat: Chat<'a>, target: &Target, settings: &Settings) -> Re
         tool_config,
         safety_settings,
         generation_config,
-        cached_content: chat.cached_content.map(|name| name.0),
+        cached_content: own.cached_content.map(|name| name.0),
         service_tier: match chat.service_tier.as_ref().map(|tier| tier.0.as_ref()) {
             Some("default") => Some("standard"),
             Some("flex") => Some("flex"),
             Some("priority") => Some("priority"),
             _ => None,
         },
-    })
+    };
+    settle(&chat, request.service_tier, settings)?;
+    Ok(request)
 }
 
-fn configure<'a>(chat: &Chat<'a>, target: &Target, settings: &Settings) -> Result<GenerationConfig<'a>, Failure> {
-    let own = chat.generation_config.unwrap_or_default();
+fn configure<'a>(
+    chat: &Chat<'a>,
+    own: Option<OwnGeneration<'a>>,
+    target: &Target,
+    settings: &Settings,
+) -> Result<GenerationConfig<'a>, Failure> {
+    let own = own.unwrap_or_default();
     let most = target.max_output_tokens.map_or(u64::from(u32::MAX >> 1), u64::from);
     let mut config = GenerationConfig {
         candidate_count: chat.n.filter(|n| *n != 1),
-        max_output_tokens: chat
-            .max_completion_tokens
-            .or(chat.max_tokens)
-            .map(|tokens| tokens.min(most)),
+        max_output_tokens: chat.most_tokens().map(|tokens| tokens.min(most)),
         temperature: chat.temperature.map(|temperature| temperature.clamp(0.0, 2.0)),
         top_p: chat.top_p,
         top_k: chat.top_k,
@@ -122,10 +151,9 @@ fn configure<'a>(chat: &Chat<'a>, target: &Target, settings: &Settings) -> Resul
         // Many clients send 0, which means nothing, and some models refuse the very word.
         presence_penalty: chat.presence_penalty.filter(|penalty| *penalty != 0.0),
         frequency_penalty: chat.frequency_penalty.filter(|penalty| *penalty != 0.0),
-        stop_sequences: chat.stop.map(stops).transpose()?.unwrap_or_default(),
+        stop_sequences: stops(chat)?,
         response_logprobs: chat.logprobs.filter(|is_wanted| *is_wanted),
         logprobs: chat.top_logprobs.filter(|_| chat.logprobs == Some(true)),
-        thinking_config: thinking::plan(chat, settings)?,
         response_modalities: modalities(chat, own.response_modalities),
         media_resolution: own.media_resolution,
         speech_config: own.speech_config,
@@ -139,23 +167,15 @@ fn configure<'a>(chat: &Chat<'a>, target: &Target, settings: &Settings) -> Resul
 }
 
 fn modalities<'a>(chat: &Chat, own: Option<Raw<'a>>) -> Option<Modalities<'a>> {
-    let mut asked = chat.modalities.iter().flatten();
+    let mut asked = chat.modalities.iter();
     let has_image = asked.any(|modality| modality.0 == "image");
     let made = has_image.then_some(Modalities::Made(["TEXT", "IMAGE"]));
     own.map(Modalities::Given).or(made)
 }
 
-/// A string or a list; the provider refuses empty ones.
-fn stops(raw: Raw<'_>) -> Result<Vec<Cow<'_, str>>, Failure> {
-    let texts: Vec<Text> = match raw.get().starts_with('"') {
-        true => vec![read(raw.get(), "stop")?],
-        false => read(raw.get(), "stop")?,
-    };
-    let stops: Vec<_> = texts
-        .into_iter()
-        .map(|text| text.0)
-        .filter(|text| !text.is_empty())
-        .collect();
+/// More than the provider takes is refused: which of them would be missed is not ours to choose.
+fn stops<'a>(chat: &Chat<'a>) -> Result<Vec<Cow<'a, str>>, Failure> {
+    let stops = chat.stops()?;
     if stops.len() > MOST_STOPS {
         return Err(refuse(format!(
             "stop has {} sequences, but Gemini takes {MOST_STOPS} at most",
@@ -170,50 +190,36 @@ fn structure<'a>(
     settings: &Settings,
     config: &mut GenerationConfig<'a>,
 ) -> Result<(), Failure> {
-    match format.kind.0.as_ref() {
-        "text" => return Ok(()),
-        "json_object" => {}
-        "json_schema" => {
-            let what = "response_format.json_schema.schema";
-            let Some(schema) = format.json_schema.as_ref().and_then(|named| named.schema) else {
-                return Err(refuse(format!("{what} is missing")));
-            };
-            match settings.schema {
-                SchemaStyle::Json => config.response_json_schema = Some(schema),
-                SchemaStyle::Subset => config.response_schema = Some(schema::subset(schema, &|| what.to_owned())?),
-            }
-        }
-        other => {
-            return Err(refuse(format!(
-                "response_format is `{other}`, but must be text, json_object or json_schema"
-            )));
+    let Some(schema) = format.schema()? else { return Ok(()) };
+    match (schema, settings.schema) {
+        (None, _) => {}
+        (Some(schema), SchemaStyle::Json) => config.response_json_schema = Some(schema),
+        (Some(schema), SchemaStyle::Subset) => {
+            let what = || "response_format.json_schema.schema".to_owned();
+            config.response_schema = Some(schema::subset(schema, &what)?);
         }
     }
     config.response_mime_type = Some("application/json");
     Ok(())
 }
 
-/// What no answer could honour is refused always; what merely has no counterpart, where the settings say so.
-fn refuse_unknown(chat: &Chat, settings: &Settings) -> Result<(), Failure> {
+/// What was asked for and did not become part of the request.
+fn settle(chat: &Chat, tier: Option<&str>, settings: &Settings) -> Result<(), Failure> {
     if let Some(n) = chat.n.filter(|n| !(1..=MOST_ANSWERS).contains(n)) {
         return Err(refuse(format!(
             "n is {n}, but Gemini gives 1 to {MOST_ANSWERS} answers per request"
         )));
     }
-    let is_spoken = chat.modalities.iter().flatten().any(|modality| modality.0 == "audio");
-    if is_spoken || chat.audio.is_some() {
-        return Err(refuse(
-            "audio is not known to Gemini in answers; ask for text, and leave audio out",
-        ));
+    let is_known = |modality: &&str| matches!(*modality, "text" | "image");
+    let mut modalities = chat.modalities.iter().map(|modality| modality.0.as_ref());
+    if let Some(other) = modalities.find(|modality| !is_known(modality)) {
+        return Err(refuse(format!(
+            "modality `{other}` cannot be asked of Gemini; ask for text or image"
+        )));
     }
-    if chat.functions.is_some() {
-        return Err(refuse("functions is not known to Gemini; send tools instead"));
+    chat.settle(&TAKES, &settings.losses)?;
+    if chat.service_tier.as_ref().is_some_and(|given| given.0 != "auto") && tier.is_none() {
+        settings.losses.name("service_tier");
     }
-    let left_out = [
-        ("logit_bias", chat.logit_bias.is_some()),
-        ("prediction", chat.prediction.is_some()),
-        ("verbosity", chat.verbosity.is_some()),
-    ];
-    let mut given = left_out.iter().filter(|(_, is_given)| *is_given);
-    given.try_for_each(|(name, _)| settings.leave_out(&|| (*name).to_owned()))
+    Ok(())
 }

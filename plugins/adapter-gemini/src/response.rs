@@ -1,12 +1,13 @@
 //! What the provider answers: the same shape for a whole answer and for each event of a stream. What the provider's own
 //! tools did, and where it looked things up, is not the client's.
 
-use crate::answer::{self, Choice, Completion, ExtraContent, Finish, Image, Message};
 use crate::calls::{Calls, Given};
-use crate::chat::{Raw, Text};
-use crate::logprobs::Logprobs;
+use crate::logprobs;
 use crate::usage::Reported;
-use pointsman_plugin::{Answer, Failure, Kind, Target};
+use pointsman_plugin::translate::{
+    Choice, Completion, ExtraContent, Finish, Image, Message, Raw, Text, append, unreadable, upstream,
+};
+use pointsman_plugin::{Answer, Failure, Target};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
@@ -87,8 +88,7 @@ pub(crate) struct Blob<'a> {
 
 impl<'a> Response<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Failure> {
-        serde_json::from_slice(body)
-            .map_err(|error| Failure::new(Kind::Upstream, format!("the provider's answer cannot be read: {error}")))
+        serde_json::from_slice(body).map_err(|error| unreadable(&error))
     }
 }
 
@@ -102,7 +102,7 @@ impl<'a> Candidate<'a> {
         let explanation = self.finish_message.as_ref().map(|text| &*text.0);
         let reason = self.finish_reason.as_ref();
         reason
-            .map(|reason| Finish::of(&reason.0, explanation, has_calls))
+            .map(|reason| finish_of(&reason.0, explanation, has_calls))
             .transpose()
     }
 }
@@ -126,31 +126,38 @@ pub(crate) fn decode(target: &Target, body: &[u8]) -> Result<Answer, Failure> {
     let candidates = response.candidates.unwrap_or_default();
     let mut reported = response.usage_metadata.map(Reported::read).unwrap_or_default();
     let mut calls = Calls::of(target);
-    let mut choices = Vec::with_capacity(candidates.len().max(1));
+    let mut completion = Completion::new(target, response.response_id.as_ref(), response.model_version.as_ref());
     for (position, candidate) in (0..).zip(candidates) {
         reported.count_searches(candidate.grounding_metadata);
-        choices.push(choose(candidate, position, &mut calls)?);
+        completion.choices.push(choose(candidate, position, &mut calls)?);
     }
-    if choices.is_empty() {
-        choices.push(blocked(response.prompt_feedback)?);
+    if completion.choices.is_empty() {
+        completion.choices.push(blocked(response.prompt_feedback)?);
     }
-    let completion = Completion {
-        id: response.response_id.as_ref().map_or(&target.request_id, |id| &id.0),
-        object: "chat.completion",
-        created: target.now_ms / 1000,
-        model: response.model_version.as_ref().map_or(&target.model, |model| &model.0),
-        choices,
-        usage: reported.counts(),
-    };
-    let body = serde_json::to_vec(&completion).map_err(|error| answer::unwritable(&error))?;
-    Ok(Answer {
-        body,
-        usage: reported.billed(),
-    })
+    completion.usage = reported.counts();
+    completion.write(reported.billed())
+}
+
+/// What ended neither by itself nor by its length was stopped by a filter, of which there are ever more. An answer that the
+/// provider could not make sense of is none: a failure.
+fn finish_of(reason: &str, explanation: Option<&str>, has_calls: bool) -> Result<Finish, Failure> {
+    match reason {
+        "" | "STOP" | "FINISH_REASON_UNSPECIFIED" => Ok(Finish::natural(has_calls)),
+        "MAX_TOKENS" => Ok(Finish::Length),
+        "MALFORMED_FUNCTION_CALL"
+        | "UNEXPECTED_TOOL_CALL"
+        | "TOO_MANY_TOOL_CALLS"
+        | "MISSING_THOUGHT_SIGNATURE"
+        | "MALFORMED_RESPONSE" => {
+            let message = explanation.unwrap_or("the model's answer could not be used");
+            Err(upstream(message).code(reason))
+        }
+        _ => Ok(Finish::ContentFilter),
+    }
 }
 
 fn choose<'a>(mut candidate: Candidate<'a>, position: u32, calls: &mut Calls) -> Result<Choice<'a>, Failure> {
-    let mut message = empty();
+    let mut message = Message::default();
     for part in candidate.parts() {
         let signature = part.thought_signature.map(|text| text.0);
         if let Some(call) = part.function_call {
@@ -169,8 +176,7 @@ fn choose<'a>(mut candidate: Candidate<'a>, position: u32, calls: &mut Calls) ->
     }
     message.tool_calls.extend(calls.close()?);
     let has_calls = !message.tool_calls.is_empty();
-    let default = if has_calls { Finish::ToolCalls } else { Finish::Stop };
-    let finish_reason = candidate.finish(has_calls)?.unwrap_or(default);
+    let finish_reason = candidate.finish(has_calls)?.unwrap_or(Finish::natural(has_calls));
     if message.content.is_none() && !has_calls {
         message.content = Some(Cow::Borrowed(""));
     }
@@ -180,7 +186,7 @@ fn choose<'a>(mut candidate: Candidate<'a>, position: u32, calls: &mut Calls) ->
     Ok(Choice {
         index: candidate.index.unwrap_or(position),
         message,
-        logprobs: candidate.logprobs_result.and_then(Logprobs::read),
+        logprobs: candidate.logprobs_result.and_then(logprobs::read),
         finish_reason,
     })
 }
@@ -188,12 +194,12 @@ fn choose<'a>(mut candidate: Candidate<'a>, position: u32, calls: &mut Calls) ->
 /// No candidate at all: the prompt was refused, or something is wrong.
 fn blocked(feedback: Option<Feedback<'_>>) -> Result<Choice<'_>, Failure> {
     let Some(feedback) = feedback.filter(Feedback::is_blocked) else {
-        return Err(Failure::new(Kind::Upstream, "the provider's answer has no candidates"));
+        return Err(upstream("the provider's answer has no candidates"));
     };
     let message = Message {
         content: Some(Cow::Borrowed("")),
         refusal: feedback.block_reason_message.map(|text| text.0),
-        ..empty()
+        ..Message::default()
     };
     Ok(Choice {
         index: 0,
@@ -201,24 +207,4 @@ fn blocked(feedback: Option<Feedback<'_>>) -> Result<Choice<'_>, Failure> {
         logprobs: None,
         finish_reason: Finish::ContentFilter,
     })
-}
-
-fn empty<'a>() -> Message<'a> {
-    Message {
-        role: "assistant",
-        content: None,
-        refusal: None,
-        reasoning_content: None,
-        images: Vec::new(),
-        tool_calls: Vec::new(),
-        extra_content: None,
-    }
-}
-
-fn append<'a>(to: &mut Option<Cow<'a, str>>, text: Cow<'a, str>) {
-    match to {
-        Some(before) => before.to_mut().push_str(&text),
-        None if text.is_empty() => {}
-        None => *to = Some(text),
-    }
 }

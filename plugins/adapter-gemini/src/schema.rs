@@ -2,9 +2,8 @@
 //! out, `const` is an `enum` of one, a type with `null` beside it is `nullable`, `oneOf` is `anyOf`, the order of
 //! properties is said in `propertyOrdering`, and what the subset cannot say is left out.
 
-use crate::chat::{Raw, Text, read, refuse};
-use crate::members::Members;
 use pointsman_plugin::Failure;
+use pointsman_plugin::translate::{Members, Raw, Text, read, refuse};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -202,10 +201,10 @@ impl<'a> Writer<'a, '_> {
     ) -> Result<(), Failure> {
         if let Some(raw) = given.get("properties") {
             let properties: Members = self.read(raw)?;
-            for (name, schema) in properties.0 {
+            for (name, schema) in properties.given() {
                 let schema = self.write(schema, depth + 1)?;
-                join(written, "properties".to_owned(), json!({ name.0.as_ref(): schema }));
-                join(written, "propertyOrdering".to_owned(), json!([name.0]));
+                join(written, "properties".to_owned(), json!({ name: schema }));
+                join(written, "propertyOrdering".to_owned(), json!([name]));
             }
         }
         if let Some(raw) = given.get("required") {

@@ -2,8 +2,8 @@
 //! nothing was set. No list of models: only the generation that a name carries (`gemini-2.5-flash` is 2.5) is read, and
 //! whether it is the family's large one.
 
-use crate::chat::refuse;
-use pointsman_plugin::{Failure, Kind, Target};
+use pointsman_plugin::translate::{self, Losses, OnUnsupported};
+use pointsman_plugin::{Failure, Target};
 use serde::{Deserialize, Serialize};
 
 /// How far along the family a model is; a name without a readable number counts as the newest.
@@ -34,17 +34,6 @@ pub(crate) enum SchemaStyle {
     Subset,
 }
 
-/// What happens to a wish that this provider has no counterpart for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Unsupported {
-    /// It is left out.
-    #[default]
-    Drop,
-    /// The request is refused, and told why.
-    Refuse,
-}
-
 /// One of the provider's filters, in its own words.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -65,7 +54,7 @@ struct Given {
     schema: Option<SchemaStyle>,
     /// For requests that bring none.
     safety_settings: Vec<SafetySetting>,
-    on_unsupported: Unsupported,
+    on_unsupported: OnUnsupported,
 }
 
 /// The settings with every default filled in.
@@ -78,19 +67,14 @@ pub(crate) struct Settings {
     pub(crate) include_thoughts: bool,
     pub(crate) schema: SchemaStyle,
     pub(crate) safety_settings: Vec<SafetySetting>,
-    on_unsupported: Unsupported,
+    /// What the request loses on its way.
+    pub(crate) losses: Losses,
 }
 
 impl Settings {
     /// Read once for each request; what is not set follows from the generation of the model.
     pub(crate) fn of(target: &Target) -> Result<Self, Failure> {
-        let given: Given = match target.settings.trim() {
-            "" | "{}" => Given::default(),
-            text => serde_json::from_str(text).map_err(|error| {
-                let message = format!("the settings of model `{}` cannot be used: {error}", target.model);
-                Failure::new(Kind::Other("bad_settings".to_owned()), message)
-            })?,
-        };
+        let given: Given = translate::settings(target)?;
         let generation = Generation::of(&target.model);
         Ok(Settings {
             generation,
@@ -99,16 +83,8 @@ impl Settings {
             include_thoughts: given.include_thoughts,
             schema: given.schema.unwrap_or_else(|| generation.schema()),
             safety_settings: given.safety_settings,
-            on_unsupported: given.on_unsupported,
+            losses: Losses::of(crate::PROVIDER, given.on_unsupported),
         })
-    }
-
-    /// Called for each wish without a counterpart, with the name of its field.
-    pub(crate) fn leave_out(&self, name: &dyn Fn() -> String) -> Result<(), Failure> {
-        match self.on_unsupported {
-            Unsupported::Drop => Ok(()),
-            Unsupported::Refuse => Err(refuse(format!("{} is not known to Gemini; leave it out", name()))),
-        }
     }
 
     /// Whether a turn of the model that calls a function has to be signed.

@@ -2,13 +2,15 @@
 //! answer is whole when each of its candidates said why it ended, or the prompt was refused. Since counts, and more of the
 //! text, may follow that, the finish goes out at the end of the body.
 
-use crate::answer::{Delta, ExtraContent, Finish, PieceChoice, Pieces, ToolCall};
 use crate::calls::Calls;
 use crate::errors;
-use crate::logprobs::Logprobs;
+use crate::logprobs;
 use crate::response::{Candidate, Feedback, Part, Response};
 use crate::usage::Reported;
-use pointsman_plugin::{AdapterStream, Chunk, Event, Failure, Kind, Operation, Target};
+use pointsman_plugin::translate::{
+    Delta, ExtraContent, Finish, Logprobs, Piece, Pieces, ToolCall, ToolDelta, upstream,
+};
+use pointsman_plugin::{AdapterStream, Chunk, Event, Failure, Operation, Target};
 
 /// One answer under way.
 pub struct Stream {
@@ -56,12 +58,7 @@ impl AdapterStream for Stream {
     }
 
     fn finish(&mut self) -> Result<Vec<Chunk>, Failure> {
-        let broken = |what: &str| {
-            Err(Failure::new(
-                Kind::Upstream,
-                format!("the provider's stream ended before {what}"),
-            ))
-        };
+        let broken = |what: &str| Err(upstream(format!("the provider's stream ended before {what}")));
         let Some(pieces) = &self.pieces else {
             return broken("the answer began");
         };
@@ -82,11 +79,8 @@ impl AdapterStream for Stream {
         if self.choices.is_empty() {
             return broken("the answer was whole");
         }
-        if let Some(usage) = self.reported.billed() {
-            chunks.push(Chunk {
-                data: pieces.write(&[], self.reported.counts())?,
-                usage: Some(usage),
-            });
+        if let Some((used, counts)) = self.reported.billed().zip(self.reported.counts()) {
+            chunks.push(pieces.usage(used, counts)?);
         }
         Ok(chunks)
     }
@@ -120,7 +114,7 @@ impl Stream {
     fn add(&mut self, mut candidate: Candidate, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
         let at = self.choice(candidate.index.unwrap_or(0), chunks)?;
         // They belong to all texts of the event, of which there is rarely more than one.
-        let mut logprobs = candidate.logprobs_result.take().and_then(Logprobs::read);
+        let mut logprobs = candidate.logprobs_result.take().and_then(logprobs::read);
         for part in candidate.parts() {
             self.pass_on(at, part, &mut logprobs, chunks)?;
         }
@@ -171,10 +165,10 @@ impl Stream {
 
     fn call(&mut self, at: usize, mut call: ToolCall, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
         let choice = &mut self.choices[at];
-        call.index = Some(choice.calls);
+        let index = choice.calls;
         choice.calls += 1;
         let delta = Delta {
-            tool_calls: Some([call]),
+            tool_calls: Some([ToolDelta::whole(index, &mut call)]),
             ..Delta::default()
         };
         self.send(at, delta, None, chunks)
@@ -230,14 +224,10 @@ fn chunk(
     logprobs: Option<Logprobs>,
     finish_reason: Option<Finish>,
 ) -> Result<Chunk, Failure> {
-    let choice = PieceChoice {
+    pieces.piece(Piece {
         index,
         delta,
         logprobs,
         finish_reason,
-    };
-    Ok(Chunk {
-        data: pieces.write(&[choice], None)?,
-        usage: None,
     })
 }

@@ -1,11 +1,11 @@
 //! Tools, the choice among them, and what goes into a call and comes back from it.
 
-use crate::chat::{Chat, FunctionCall, Raw, Text, read, refuse};
+use crate::PROVIDER;
 use crate::schema;
 use crate::settings::{SchemaStyle, Settings};
 use crate::wire::{CallingConfig, Declaration, Empty, Object, Tool, ToolConfig};
 use pointsman_plugin::Failure;
-use serde::Deserialize;
+use pointsman_plugin::translate::{self, Chat, Function, Mode, Raw, Text, TurnFunction, read, refuse};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -28,63 +28,14 @@ const OWN: [&str; 14] = [
     "computerUse",
 ];
 
-#[derive(Deserialize)]
-struct Given<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Text<'a>>,
-    #[serde(borrow)]
-    function: Option<Function<'a>>,
-    cache_control: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    description: Option<Text<'a>>,
-    #[serde(borrow)]
-    parameters: Option<Raw<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    function: Option<Name<'a>>,
-    #[serde(borrow)]
-    allowed_tools: Option<Allowed<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Name<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-}
-
-#[derive(Deserialize)]
-struct Allowed<'a> {
-    #[serde(borrow)]
-    mode: Text<'a>,
-    #[serde(borrow)]
-    tools: Vec<AllowedTool<'a>>,
-}
-
-#[derive(Deserialize)]
-struct AllowedTool<'a> {
-    #[serde(borrow)]
-    function: Name<'a>,
-}
-
 /// All functions in one tool; then the provider's own, and its search where the client asked for a search of the web.
 pub(crate) fn translate<'a>(chat: &Chat<'a>, settings: &Settings) -> Result<Vec<Tool<'a>>, Failure> {
     let (mut function_declarations, mut own) = (Vec::new(), Vec::new());
-    for (index, raw) in chat.tools.iter().flatten().enumerate() {
+    for (index, raw) in chat.tools.iter().enumerate() {
         let place = || format!("tools[{index}]");
-        let tool: Given = read(raw.get(), &place())?;
+        let tool: translate::Tool = read(raw.get(), &place())?;
         if tool.cache_control.is_some() {
-            settings.leave_out(&|| format!("{}.cache_control", place()))?;
+            settings.losses.leave_out(format!("{}.cache_control", place()))?;
         }
         match tool.function {
             Some(function) => function_declarations.push(declare(function, settings, &place)?),
@@ -148,55 +99,27 @@ pub(crate) fn choose<'a>(
         return Ok(None);
     }
     if chat.parallel_tool_calls == Some(false) {
-        settings.leave_out(&|| "parallel_tool_calls: false".to_owned())?;
+        settings.losses.leave_out("parallel_tool_calls")?;
     }
-    let choice = chat.tool_choice.map(read_choice).transpose()?.flatten();
-    Ok(choice.map(|function_calling_config| ToolConfig {
+    let choice = chat.choice(PROVIDER)?;
+    let mode = match (choice.mode, &choice.among) {
+        (Mode::Auto, None) => return Ok(None),
+        // `AUTO` takes no list of names; `VALIDATED` is the same with one.
+        (Mode::Auto, Some(_)) => "VALIDATED",
+        (Mode::None, _) => "NONE",
+        (Mode::Required, _) => "ANY",
+    };
+    let function_calling_config = CallingConfig {
+        mode,
+        allowed_function_names: choice.among.unwrap_or_default(),
+    };
+    Ok(Some(ToolConfig {
         function_calling_config,
     }))
 }
 
-fn read_choice(raw: Raw<'_>) -> Result<Option<CallingConfig<'_>>, Failure> {
-    let config = |mode, allowed_function_names| {
-        Ok(Some(CallingConfig {
-            mode,
-            allowed_function_names,
-        }))
-    };
-    if raw.get().starts_with('"') {
-        let word: Text = read(raw.get(), "tool_choice")?;
-        return match word.0.as_ref() {
-            "auto" => Ok(None),
-            "none" => config("NONE", Vec::new()),
-            "required" | "any" => config("ANY", Vec::new()),
-            other => Err(refuse(format!(
-                "tool_choice is `{other}`, but must be auto, none, required or a function"
-            ))),
-        };
-    }
-    let choice: Choice = read(raw.get(), "tool_choice")?;
-    match (choice.kind.0.as_ref(), choice.function, choice.allowed_tools) {
-        ("function", Some(function), _) => config("ANY", vec![function.name.0]),
-        ("allowed_tools", _, Some(allowed)) => {
-            // `AUTO` takes no list of names; `VALIDATED` is the same with one.
-            let mode = if allowed.mode.0 == "required" {
-                "ANY"
-            } else {
-                "VALIDATED"
-            };
-            config(
-                mode,
-                allowed.tools.into_iter().map(|tool| tool.function.name.0).collect(),
-            )
-        }
-        (kind, ..) => Err(refuse(format!(
-            "tool_choice of type `{kind}` is not known to Gemini; name a function instead"
-        ))),
-    }
-}
-
 /// The arguments of a call in the client's history as an object: the client's own text where it is one.
-pub(crate) fn arguments<'a>(call: &mut FunctionCall<'a>) -> Object<'a> {
+pub(crate) fn arguments<'a>(call: &mut TurnFunction<'a>) -> Object<'a> {
     let Some(Text(text)) = call.arguments.take() else {
         return Object::Empty {};
     };

@@ -1,9 +1,9 @@
 //! What was used: the provider's counts, the canonical ones for the client, and the parts as they are billed.
 
-use crate::chat::Raw;
 use pointsman_plugin::Usage;
+use pointsman_plugin::translate::{Counts, Raw};
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 
 /// The provider's counts. In a stream every event has some, each of the whole answer so far.
 #[derive(Deserialize, Default)]
@@ -33,26 +33,6 @@ struct Modality {
 #[serde(default, rename_all = "camelCase")]
 struct Grounding {
     web_search_queries: Vec<IgnoredAny>,
-}
-
-/// The canonical counts: `prompt_tokens` holds the cached tokens, `completion_tokens` the reasoning.
-#[derive(Serialize)]
-pub(crate) struct Counts {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    total_tokens: u64,
-    prompt_tokens_details: PromptDetails,
-    completion_tokens_details: CompletionDetails,
-}
-
-#[derive(Serialize)]
-struct PromptDetails {
-    cached_tokens: u64,
-}
-
-#[derive(Serialize)]
-struct CompletionDetails {
-    reasoning_tokens: u64,
 }
 
 impl Reported {
@@ -109,17 +89,6 @@ impl Reported {
 
     pub(crate) fn counts(&self) -> Option<Counts> {
         let used = self.billed()?;
-        let prompt_tokens = used.input.saturating_add(used.cache_read);
-        Some(Counts {
-            prompt_tokens,
-            completion_tokens: used.output,
-            total_tokens: prompt_tokens.saturating_add(used.output),
-            prompt_tokens_details: PromptDetails {
-                cached_tokens: used.cache_read,
-            },
-            completion_tokens_details: CompletionDetails {
-                reasoning_tokens: used.reasoning,
-            },
-        })
+        Some(Counts::of(&used).reasoning(Some(used.reasoning)))
     }
 }

@@ -1,7 +1,7 @@
 //! The provider's request: what goes on the wire, field by field. Nothing here decides anything.
 
-use crate::chat::Raw;
 use crate::settings::SafetySetting;
+use pointsman_plugin::translate::Raw;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;

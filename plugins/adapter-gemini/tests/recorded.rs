@@ -20,7 +20,7 @@ const UNCOUNTED: &str = "gemini-native-output-with-builtin-tools-stream-s-5bbc4a
 const REFUSED: [&str; 7] = [
     "is of type `document_url`, which Gemini does not take here",
     "file_id must be the URI of a file that Gemini keeps",
-    "audio is not known to Gemini in answers",
+    "audio` cannot be asked of Gemini",
     "functions is not known to Gemini",
     "Gemini takes functions and its own tools",
     "which no call before it has",

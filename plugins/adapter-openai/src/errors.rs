@@ -2,8 +2,7 @@
 //! its dialect leave members out, put them at the top, use numbers, or say `detail`. The code counts first, then the type,
 //! then the message, and last the status: several providers use one status for many things.
 
-use crate::redaction::redact;
-use crate::retry;
+use pointsman_plugin::translate::{redact, retry};
 use pointsman_plugin::{Failure, Kind};
 use serde_json::Value;
 
@@ -25,7 +24,10 @@ pub(crate) fn explain(status: u16, headers: &[(String, String)], body: &[u8]) ->
     );
     let is_limited = failure.kind == Kind::RateLimited;
     failure.retry_after_ms = retry::named_ms(headers)
-        .or_else(|| retry::until_reset_ms(headers).filter(|_| is_limited))
+        .or_else(|| {
+            let (left, reset) = ("x-ratelimit-remaining-{}", "x-ratelimit-reset-{}");
+            retry::until_reset_ms(headers, left, reset, &["requests", "tokens"]).filter(|_| is_limited)
+        })
         .or_else(|| retry::said_ms(&failure.message).filter(|_| may_wait));
     failure
 }

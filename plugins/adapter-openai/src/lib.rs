@@ -1,10 +1,8 @@
 //! Speaks to OpenAI, and to every provider that speaks as OpenAI does: bodies are not translated. The gateway forwards chat
-//! completions to these providers by itself and comes here for their errors (`errors.rs`, `retry.rs`); when the other
+//! completions to these providers by itself and comes here for their errors (`errors.rs`); when the other
 //! functions are called, they change nothing but the model's name and read the usage (`usage.rs`, `stream.rs`).
 
 mod errors;
-mod redaction;
-mod retry;
 mod stream;
 mod usage;
 

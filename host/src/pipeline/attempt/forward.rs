@@ -41,6 +41,7 @@ pub(super) async fn send(
             events,
             has_more,
             source: Source::Forward(stream),
+            dropped: None,
         })));
     }
     let body = match answer {
@@ -102,6 +103,7 @@ fn whole(body: Bytes) -> Result<Whole, Failure> {
     Ok(Whole {
         usage: usage::of(root),
         body: document.text().clone(),
+        dropped: None,
     })
 }
 

@@ -46,6 +46,7 @@ pub(super) async fn send(
                 events,
                 has_more,
                 source: Source::Simulate(stream),
+                dropped: None,
             }))
         }
         Form::Whole(body) => {
@@ -54,7 +55,11 @@ pub(super) async fn send(
             if !answer.pace.is_zero() {
                 tokio::time::sleep(answer.pace * tokens).await;
             }
-            Reply::Whole(Whole { body, usage })
+            Reply::Whole(Whole {
+                body,
+                usage,
+                dropped: None,
+            })
         }
     };
     *waited += sent.elapsed();

@@ -9,7 +9,7 @@ use crate::generation::Remote;
 use crate::json::{Document, Limits};
 use crate::money::Usage;
 use crate::plugins::words::{self, Operation};
-use crate::plugins::{AdapterError, AdapterStream};
+use crate::plugins::{AdapterError, AdapterStream, take_dropped};
 use crate::upstream::UpstreamBody;
 use crate::upstream::sse::Splitter;
 
@@ -19,11 +19,12 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
     let request = attempt.document.text();
     let place = is_stream.then(|| remote.adapter.place());
     let place = place.transpose().map_err(|fault| Failure::faulted(&fault))?;
-    let outgoing = remote
+    let mut outgoing = remote
         .adapter
         .encode(Operation::Chat, &target, is_stream, request)
         .await
         .map_err(Failure::adapter)?;
+    let dropped = take_dropped(&mut outgoing);
     let method = hyper::Method::from_bytes(outgoing.method.as_bytes());
     let method = method.map_err(|error| Failure::fault(&error.to_string()))?;
     let sent = Instant::now();
@@ -55,6 +56,7 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
             events,
             has_more,
             source: Source::Translate(stream),
+            dropped,
         })));
     }
     let body = match answer {
@@ -70,6 +72,7 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
     Ok(Reply::Whole(Whole {
         body: answer.body.into(),
         usage: answer.usage.map(billed),
+        dropped,
     }))
 }
 

@@ -66,6 +66,8 @@ pub struct Config {
     pub decisions: Option<DecisionsConfig>,
     /// How often plugins and configuration are looked at.
     pub reload: ReloadConfig,
+    /// How many more attempts than requests there are at most.
+    pub retries: RetryRate,
     /// Labels of requests by which metrics are kept as well.
     pub metric_labels: Vec<String>,
     /// What all plugins share.
@@ -120,6 +122,15 @@ impl Config {
 pub struct AdminConfig {
     /// Where operators connect.
     pub listen: SocketAddr,
+}
+
+/// `[retries]`: how many attempts beyond the first of each request are made, at each provider and at all together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryRate {
+    /// Of the requests of the last ten seconds.
+    pub percent: u32,
+    /// And so many in a second in any case.
+    pub per_second: u32,
 }
 
 /// `[reload]`
@@ -293,6 +304,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         cache,
         idempotency: idempotency::read(root.section("idempotency")),
         reload: reload(root.section("reload")),
+        retries: retries(root.section("retries")),
         metric_labels: metric_labels(root.section("metrics")),
         plugins,
         providers,
@@ -323,6 +335,16 @@ fn address(section: &Section<'_>, port: u16) -> SocketAddr {
         section.note(span, format!("`{text}` is not an address and port such as {default}"));
         default
     })
+}
+
+fn retries(section: Section<'_>) -> RetryRate {
+    let number = |key, most, default| section.number(key, 0..=most).map_or(default, |number| number as u32);
+    let rate = RetryRate {
+        percent: number("percent", 1_000, 20),
+        per_second: number("per_second", 1_000_000, 10),
+    };
+    section.finish();
+    rate
 }
 
 fn reload(section: Section<'_>) -> ReloadConfig {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +18,10 @@ use crate::money::{Nanodollars, Price, Usage};
 use crate::plugins::{Adapter, OnFault, Policy, words};
 use crate::telemetry::{Meter, ModelMeter};
 use crate::upstream::Upstream;
+use crate::upstream::breaker::Current;
 use crate::upstream::health::Health;
+use crate::upstream::lane::Lane;
+use crate::upstream::retries::Retries;
 
 /// Everything that one request is served with.
 #[derive(Debug)]
@@ -78,6 +81,11 @@ pub struct Provider {
     pub budgets: Vec<Arc<Scoped>>,
     /// Its name, as the ledger has it.
     pub counted_as: Arc<str>,
+    /// How many more attempts than requests it gets.
+    pub retries: Retries,
+    /// Its credential was refused, or its account is used up. It belongs to the generation, so that any change of the
+    /// configuration is a new beginning.
+    pub is_refused: AtomicBool,
 }
 
 /// How a provider is called.
@@ -131,6 +139,8 @@ pub struct Model {
     pub abilities: Option<words::Abilities>,
     /// How it has been doing.
     pub health: Arc<Health>,
+    /// How long its provider wants it to be left alone.
+    pub lane: Arc<Lane>,
     /// Where it is counted.
     pub meter: ModelMeter,
     /// What may be spent on it.
@@ -139,7 +149,60 @@ pub struct Model {
     pub counted_as: Arc<str>,
 }
 
+/// What was seen of a model, in generations before as well.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// How it has been doing.
+    pub health: Arc<Health>,
+    /// How long its provider wants it to be left alone.
+    pub lane: Arc<Lane>,
+}
+
+/// Whether a model is asked now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Yes.
+    Ready,
+    /// It failed lately, and one request is to try it.
+    Due,
+    /// Only where nobody else is left: it failed lately, and is left alone for so long.
+    Failing(Duration),
+    /// Only where nobody else is left: its provider had no room, and is left alone for so long by a guess.
+    Full(Duration),
+    /// Only where nobody else is left: its provider refuses the gateway's credential, or the account is used up.
+    Refused,
+    /// Not at all: its provider said when to come back.
+    Limited(Duration),
+}
+
+impl Standing {
+    /// As one word, for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Due => "due",
+            Self::Failing(_) => "failing",
+            Self::Full(_) => "full",
+            Self::Refused => "refused",
+            Self::Limited(_) => "limited",
+        }
+    }
+
+    /// For how long it stays so, where that is known.
+    pub fn left(self) -> Option<Duration> {
+        match self {
+            Self::Failing(left) | Self::Full(left) | Self::Limited(left) => Some(left),
+            Self::Ready | Self::Due | Self::Refused => None,
+        }
+    }
+}
+
 impl Provider {
+    /// It refuses its credential; whether that is news.
+    pub fn refuses(&self) -> bool {
+        !self.is_refused.swap(true, Ordering::Relaxed)
+    }
+
     /// A text of the provider's without the secrets that it may quote.
     pub fn redact(&self, text: String) -> String {
         self.secrets().fold(text, |text, secret| {
@@ -190,8 +253,33 @@ impl Model {
         format!("{} {way} {} {}", self.provider.name, self.upstream, self.settings)
     }
 
+    /// Whether it is asked now.
+    pub fn standing(&self) -> Standing {
+        if let Some(left) = self.lane.told() {
+            return Standing::Limited(left);
+        }
+        if self.provider.is_refused.load(Ordering::Relaxed) {
+            return Standing::Refused;
+        }
+        match (self.health.current(), self.lane.guessed()) {
+            (Current::Open(left), _) => Standing::Failing(left),
+            (_, Some(left)) => Standing::Full(left),
+            (Current::Due, None) => Standing::Due,
+            (Current::Closed, None) => Standing::Ready,
+        }
+    }
+
+    /// It has answered, or begun to.
+    pub fn answers(&self) {
+        self.lane.answered();
+        self.health.answers();
+        if self.provider.is_refused.load(Ordering::Relaxed) {
+            self.provider.is_refused.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// Makes a model of its configuration.
-    pub fn new(id: &str, config: &ModelConfig, provider: Arc<Provider>, health: Arc<Health>, meter: &Meter) -> Self {
+    pub fn new(id: &str, config: &ModelConfig, provider: Arc<Provider>, seen: Seen, meter: &Meter) -> Self {
         Self {
             meter: meter.model(&provider.name, id),
             id: id.to_owned(),
@@ -205,7 +293,8 @@ impl Model {
             settings: overlaid(&provider.settings, &config.settings).to_string(),
             abilities: config.abilities.map(flags),
             provider,
-            health,
+            health: seen.health,
+            lane: seen.lane,
         }
     }
 
@@ -218,11 +307,11 @@ impl Model {
     fn unlisted(id: &str, upstream: &str, known: Entry, provider: Arc<Provider>, meter: &Meter) -> Self {
         let config = ModelConfig::new(provider.name.clone(), upstream.to_owned(), known);
         // Free names are not metric labels: clients choose them.
-        let health = Arc::default();
+        let seen = Seen::default();
         Self {
             id: id.to_owned(),
             counted_as: id.into(),
-            ..Self::new(ANY_MODEL, &config, provider, health, meter)
+            ..Self::new(ANY_MODEL, &config, provider, seen, meter)
         }
     }
 }

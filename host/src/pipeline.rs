@@ -13,6 +13,7 @@ pub mod candidates;
 pub mod decide;
 mod facts;
 mod hold;
+mod order;
 mod prefix;
 mod purse;
 mod reading;

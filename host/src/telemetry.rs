@@ -39,6 +39,7 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     spent: Family<ModelLabels, Counter<f64, AtomicU64>>,
     cost_unknown: Family<ModelLabels, Counter>,
+    retries_refused: Family<ModelLabels, Counter>,
     /// The gateway's own time in a request.
     pub overhead: Histogram,
     /// Streams and whole answers under way.
@@ -115,9 +116,15 @@ pub struct ModelMeter {
     served: Counter,
     spent: Counter<f64, AtomicU64>,
     cost_unknown: Counter,
+    retries_refused: Counter,
 }
 
 impl ModelMeter {
+    /// An attempt was due and not made, because there had been too many.
+    pub fn retry_refused(&self) {
+        self.retries_refused.inc();
+    }
+
     /// An answer ended well.
     pub fn served(&self, total: Duration) {
         self.durations.observe(total.as_secs_f64());
@@ -177,6 +184,7 @@ impl Default for Metrics {
             attempts: Family::default(),
             spent: Family::default(),
             cost_unknown: Family::default(),
+            retries_refused: Family::default(),
             overhead: Histogram::new([
                 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1,
             ]),
@@ -228,6 +236,11 @@ impl Metrics {
             "pointsman_cost_unknown",
             "Answers whose cost nobody knows",
             self.cost_unknown.clone(),
+        );
+        registry.register(
+            "pointsman_retries_refused",
+            "Attempts beyond a request's first that were due, and not made because there had been too many",
+            self.retries_refused.clone(),
         );
         let overhead = self.overhead.clone();
         registry.register_with_unit(
@@ -302,6 +315,7 @@ impl Metrics {
             served: self.attempts.get_or_create_owned(&attempt_labels(provider, model, "")),
             spent: self.spent.get_or_create_owned(&labels),
             cost_unknown: self.cost_unknown.get_or_create_owned(&labels),
+            retries_refused: self.retries_refused.get_or_create_owned(&labels),
         }
     }
 

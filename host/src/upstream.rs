@@ -4,10 +4,13 @@
 //! hand a chunk on, what one read brought is handed on together, and dropping a request closes its connection at once.
 //! HTTP/2 connections are `shared`, so each has a task. This module knows nothing of plugins.
 
+pub mod breaker;
 mod connect;
 pub mod health;
+pub mod lane;
 mod link;
 pub mod prefixes;
+pub mod retries;
 mod shared;
 pub mod simulated;
 pub mod sse;

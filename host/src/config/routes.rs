@@ -25,6 +25,10 @@ pub struct RouteConfig {
     pub outlives_client: bool,
     /// Attempts after the first.
     pub retries: u32,
+    /// The pause before a candidate is asked again, the first time; then twice as long.
+    pub backoff: Duration,
+    /// Whether another candidate is tried where one refuses what the request is about.
+    pub passes_content: bool,
     /// Up to the whole answer of one attempt.
     pub timeout: Duration,
     /// Up to the first event of one attempt's answer.
@@ -32,6 +36,9 @@ pub struct RouteConfig {
     /// Between two events of a stream.
     pub gap_timeout: Duration,
 }
+
+/// Unless the configuration says otherwise.
+const BACKOFF: Duration = Duration::from_millis(250);
 
 /// A model that a route offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +63,8 @@ impl RouteConfig {
             reference: None,
             outlives_client: false,
             retries: 0,
+            backoff: BACKOFF,
+            passes_content: false,
             timeout: Duration::from_secs(600),
             first_token_timeout: Duration::from_secs(60),
             gap_timeout: Duration::from_secs(60),
@@ -125,8 +134,12 @@ fn route(
         budgets: budgets::read(&section),
         cache: cache::of_route(section.section("cache"), cache),
         reference: reference(&section, models),
-        outlives_client: outlives_client(&section),
+        outlives_client: choice(&section, "on_disconnect", ["cancel", "finish"]),
         retries: section.number("retries", 0..=16).unwrap_or(2) as u32,
+        backoff: section
+            .number("backoff_ms", 0..=60_000)
+            .map_or(BACKOFF, Duration::from_millis),
+        passes_content: choice(&section, "on_content_policy", ["stop", "next"]),
         timeout: milliseconds("timeout_ms", 600_000),
         first_token_timeout: milliseconds("first_token_timeout_ms", 60_000),
         gap_timeout: milliseconds("gap_timeout_ms", 60_000),
@@ -135,15 +148,18 @@ fn route(
     route
 }
 
-/// `on_disconnect = "cancel"` or `"finish"`.
-fn outlives_client(section: &Section<'_>) -> bool {
-    let Some((word, span)) = section.string("on_disconnect") else {
+/// One of two words, the first unless it is said: whether it is the second.
+fn choice(section: &Section<'_>, key: &'static str, words: [&str; 2]) -> bool {
+    let Some((word, span)) = section.string(key) else {
         return false;
     };
-    if word != "cancel" && word != "finish" {
-        section.note(span, format!("`on_disconnect` is `cancel` or `finish`, not `{word}`"));
+    if !words.contains(&word.as_str()) {
+        section.note(
+            span,
+            format!("`{key}` is `{}` or `{}`, not `{word}`", words[0], words[1]),
+        );
     }
-    word == "finish"
+    word == words[1]
 }
 
 /// A model of the catalog.

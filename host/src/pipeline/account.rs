@@ -451,7 +451,9 @@ impl Account {
                 health.success(total);
                 meter.served(total);
             }
-            Ending::Broken => health.failure(),
+            Ending::Broken => {
+                health.failure();
+            }
             // That a client went away, or an adapter failed, says nothing about the provider.
             Ending::Open | Ending::Spoilt(_) => {}
         }

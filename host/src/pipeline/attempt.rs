@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-pub use failure::Failure;
+pub use failure::{After, Failure};
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::Call;
@@ -22,10 +22,10 @@ use super::decide::Step;
 use super::purse::Payment;
 use super::reading::Reading;
 use super::receipt::{self, Receipt};
-use crate::generation::{Remote, Way};
+use crate::generation::{Model, Remote, Way};
 use crate::json::{Document, Limits};
 use crate::money::{Price, Usage};
-use crate::plugins::words;
+use crate::plugins::words::{self, Kind};
 use crate::upstream::health::InFlight;
 
 /// An answer.
@@ -229,10 +229,13 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
         waited = took;
     }
     match &result {
-        Ok(Reply::Stream(_)) => step.model.health.first_token(took),
-        Ok(Reply::Whole(_)) => {}
-        Err(failure) if failure.is_the_providers() => step.model.health.failure(),
-        Err(_) => {}
+        Ok(reply) => {
+            step.model.answers();
+            if let Reply::Stream(_) = reply {
+                step.model.health.first_token(took);
+            }
+        }
+        Err(failure) => note(&step.model, failure),
     }
     let payment = match &result {
         Ok(_) => Some(payment),
@@ -250,6 +253,36 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
             payment,
             _in_flight: in_flight,
         },
+    }
+}
+
+/// What a failure means for who asks the model next.
+pub(super) fn note(model: &Model, failure: &Failure) {
+    if !failure.is_the_providers() {
+        return;
+    }
+    match failure.kind {
+        Kind::RateLimited => model.lane.limited(failure.retry_after()),
+        Kind::Authentication | Kind::QuotaExhausted => {
+            if model.provider.refuses() {
+                tracing::error!(
+                    provider = model.provider.name, kind = %failure.word(), detail = failure.detail(),
+                    "a provider refuses the gateway's credential: it is asked last until the configuration changes, or it answers"
+                );
+            }
+        }
+        _ => {
+            if failure.kind == Kind::Overloaded && failure.retry_after().is_some() {
+                model.lane.limited(failure.retry_after());
+            }
+            if let Some(left_alone) = model.health.failure() {
+                tracing::warn!(
+                    model = model.id,
+                    ms = left_alone.as_millis() as u64,
+                    "a model fails, and is left alone for a while"
+                );
+            }
+        }
     }
 }
 

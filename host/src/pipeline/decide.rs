@@ -38,6 +38,10 @@ pub struct Decision {
     pub reason: String,
     /// Attempts after the first.
     pub retries: u32,
+    /// The pause before a candidate is asked again.
+    pub backoff: Duration,
+    /// Whether another candidate is tried where one refuses what the request is about.
+    pub passes_content: bool,
     /// The conversation, where policies were asked.
     pub(super) conversation: Option<u64>,
     /// Who wants to see the answer first.
@@ -137,6 +141,8 @@ pub async fn chain(
         policies: String::new(),
         reason: String::new(),
         retries: route.config.retries,
+        backoff: route.config.backoff,
+        passes_content: route.config.passes_content,
         conversation: None,
         review: None,
     };

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::purse::{MOST_OUTPUT_TOKENS, ceiling};
-use super::{Call, prefix};
-use crate::generation::{Model, Route};
+use super::{Call, milliseconds, prefix};
+use crate::generation::{Model, Route, Standing};
 use crate::json::{Document, Value};
 use crate::money::Usage;
 use crate::plugins::{Prompt, words};
@@ -91,7 +91,7 @@ pub(super) fn candidate(model: &Model, weight: u32, ask: &Ask, conversation: u64
             total_ms: health.total_ms,
             error_permille: health.error_permille,
             in_flight: health.in_flight,
-            cooling_ms: None,
+            cooling_ms: cooling(model),
             requests_left: None,
             tokens_left: None,
         },
@@ -99,6 +99,15 @@ pub(super) fn candidate(model: &Model, weight: u32, ask: &Ask, conversation: u64
             .map(|tokens| ("cached_tokens".to_owned(), tokens.to_string()))
             .into_iter()
             .collect(),
+    }
+}
+
+/// For how long it is left alone; one that is refused, until the configuration changes.
+fn cooling(model: &Model) -> Option<u32> {
+    match model.standing() {
+        Standing::Ready | Standing::Due => None,
+        Standing::Refused => Some(u32::MAX),
+        Standing::Failing(left) | Standing::Full(left) | Standing::Limited(left) => Some(milliseconds(left)),
     }
 }
 

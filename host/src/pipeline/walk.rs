@@ -13,10 +13,11 @@ use futures_util::stream::FuturesUnordered;
 use super::Call;
 use super::account::Account;
 use super::asking::Asking;
-use super::attempt::{Failure, Outcome, Reply, Run, take};
+use super::attempt::{self, Failure, Outcome, Reply, Run, take};
 use super::bill::{Bill, GivenUp};
 use super::decide::{Decision, Step};
 use super::hold::{self, Held, Taken};
+use super::order::{Order, Turn};
 use crate::error::ApiError;
 use crate::json::Document;
 use crate::money::Usage;
@@ -75,9 +76,9 @@ pub(super) async fn walk<'a>(
             }
             Err((failure, usage)) => {
                 account.attempt_failed(step, &failure, since.elapsed(), usage);
-                let is_final = !failure.moves_on();
+                let goes_on = race.order.failed(step, &failure);
                 last = Some(failure);
-                if is_final {
+                if !goes_on {
                     break;
                 }
             }
@@ -89,8 +90,15 @@ pub(super) async fn walk<'a>(
         let reply = held.release(account.receipt(), call.ask.wants_usage);
         return Ok(Served { step, reply, reasons });
     }
-    let failure = last.unwrap_or_else(|| Failure::upstream("no step was taken"));
-    Err(failure.into_error(account.attempts()))
+    let retry_after = race.order.retry_after();
+    let failure = last.unwrap_or_else(|| Failure::limited(retry_after));
+    let error = failure.with_retry_after(retry_after).into_error(account.attempts());
+    // What there was no room for here must not come from the caller's SDK instead.
+    Err(if race.order.is_refused() {
+        error.final_answer()
+    } else {
+        error
+    })
 }
 
 /// Shows an answer to the policies that want to review it, where another step could still follow.
@@ -113,9 +121,7 @@ async fn judge(
     let taken = match taken {
         Ok(taken) => taken,
         Err((failure, usage)) => {
-            if failure.is_the_providers() {
-                step.model.health.failure();
-            }
+            attempt::note(&step.model, &failure);
             if let Some(payment) = run.payment {
                 payment.failed(&failure, usage);
             }
@@ -151,8 +157,9 @@ struct Race<'a, 's> {
     call: &'a Call,
     document: &'a Document,
     bill: &'a Arc<Bill>,
-    steps: &'s [Step],
-    started: usize,
+    order: Order<'s>,
+    /// After so long the next step starts beside the one that was started last.
+    hedge_after: Option<Duration>,
     running: FuturesUnordered<Taking<'a, 's>>,
     /// Those under way, with when each began.
     begun: Vec<(&'s Step, Instant)>,
@@ -164,13 +171,12 @@ type Taking<'a, 's> = Pin<Box<dyn Future<Output = (&'s Step, Outcome)> + Send + 
 
 impl<'a, 's: 'a> Race<'a, 's> {
     fn new(call: &'a Call, decision: &'s Decision, bill: &'a Arc<Bill>) -> Self {
-        let most = (decision.retries as usize).saturating_add(1).min(decision.steps.len());
         Self {
             call,
             document: decision.document(call),
             bill,
-            steps: &decision.steps[..most],
-            started: 0,
+            order: Order::new(decision, call.seed),
+            hedge_after: None,
             running: FuturesUnordered::new(),
             begun: Vec::new(),
             early: VecDeque::new(),
@@ -183,33 +189,31 @@ impl<'a, 's: 'a> Race<'a, 's> {
         if let Some(early) = self.early.pop_front() {
             return self.ended(Some(early), asked);
         }
-        loop {
-            if self.running.is_empty() {
-                let step = self.steps.get(self.started)?;
-                self.started += 1;
-                if self.may_hedge(step) {
-                    self.run(step);
-                } else {
-                    // The usual case needs neither a box nor a race.
-                    self.begun.push((step, asked));
-                    let outcome = take(self.call, self.document, step, self.bill).await;
-                    self.begun.clear();
-                    return Some((step, outcome));
-                }
+        if self.running.is_empty() {
+            let turn = self.order.next().await?;
+            let paused = asked.elapsed();
+            if turn.hedge_after.is_none() {
+                // The usual case needs neither a box nor a race.
+                let _trial = turn.trial;
+                self.begun.push((turn.step, Instant::now()));
+                let outcome = take(self.call, self.document, turn.step, self.bill).await;
+                self.begun.clear();
+                let waited = outcome.waited + paused;
+                return Some((turn.step, Outcome { waited, ..outcome }));
             }
-            // The step that was started last says when the one after it may start beside it.
-            let latest = &self.steps[self.started - 1];
-            let Some(after) = latest.hedge_after.filter(|_| self.may_hedge(latest)) else {
-                let ended = self.running.next().await;
-                return self.ended(ended, asked);
-            };
+            self.run(turn);
+        }
+        while let Some(after) = self.hedge_after {
             if let Ok(ended) = tokio::time::timeout(after, self.running.next()).await {
                 return self.ended(ended, asked);
             }
-            let step = &self.steps[self.started];
-            self.started += 1;
-            self.run(step);
+            match self.order.beside(false) {
+                Some(turn) => self.run(turn),
+                None => self.hedge_after = None,
+            }
         }
+        let ended = self.running.next().await;
+        self.ended(ended, asked)
     }
 
     /// One of those under way has ended. All of the time since somebody asked was waiting, whoever was waited for.
@@ -241,18 +245,23 @@ impl<'a, 's: 'a> Race<'a, 's> {
 
     /// Steps that could still answer: those not started yet, and those under way.
     fn left(&self) -> usize {
-        self.steps.len() - self.started + self.running.len() + self.early.len()
+        self.order.left() + self.running.len() + self.early.len()
     }
 
-    fn run(&mut self, step: &'s Step) {
+    fn run(&mut self, turn: Turn<'s>) {
         let (call, document, bill) = (self.call, self.document, self.bill);
-        let taking = async move { (step, take(call, document, step, bill).await) };
+        let Turn {
+            step,
+            hedge_after,
+            trial,
+        } = turn;
+        self.hedge_after = hedge_after;
+        let taking = async move {
+            let _trial = trial;
+            (step, take(call, document, step, bill).await)
+        };
         self.begun.push((step, Instant::now()));
         self.running.push(Box::pin(taking));
-    }
-
-    fn may_hedge(&self, step: &Step) -> bool {
-        step.hedge_after.is_some() && self.started < self.steps.len()
     }
 }
 

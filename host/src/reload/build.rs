@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::files::{Content, Contents};
 use super::policy_file::{self, Unusable};
 use crate::app::App;
 use crate::budget::Scope;
 use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig, Secret};
-use crate::generation::{Alive, Generation, LoadedPolicy, Model, Provider, Remote, Way, scoped};
+use crate::generation::{Alive, Generation, LoadedPolicy, Model, Provider, Remote, Seen, Way, scoped};
 use crate::plugins::words::{Authentication, Dialects, Framing, Operation};
 use crate::plugins::{Adapter, AdapterSpec, Digest, LoadError, PluginSource, Policy, PolicySpec};
 use crate::reports::Problem;
+use crate::upstream::retries::Retries;
 use crate::upstream::{Endpoint, TlsRoots, Upstream};
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
@@ -70,9 +72,13 @@ pub(super) fn build(
     }
     let model = |(id, model): (&String, &crate::config::ModelConfig)| {
         let provider = providers.get(&model.provider)?;
+        let seen = Seen {
+            health: app.health.of(id),
+            lane: app.health.lane(id, 0),
+        };
         Some((
             id.clone(),
-            Arc::new(Model::new(id, model, provider.clone(), app.health.of(id), &app.meter)),
+            Arc::new(Model::new(id, model, provider.clone(), seen, &app.meter)),
         ))
     };
     let models = config.models.iter().filter_map(model).collect();
@@ -212,6 +218,12 @@ impl Builder<'_> {
             prompt_cache: config.prompt_cache,
             budgets: scoped(Scope::Provider(name.into()), &config.budgets),
             counted_as: name.into(),
+            retries: Retries {
+                own: self.app.health.retries(name),
+                all: self.app.health.all_retries(),
+                rate: self.config.retries,
+            },
+            is_refused: AtomicBool::new(false),
         })
     }
 

@@ -1,11 +1,15 @@
 //! What the gateway has seen of each model lately. Kept over reloads, by the model's id.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::breaker::{Breaker, Current};
+use super::lane::Lane;
 use super::prefixes::Prefixes;
+use super::retries::RetryBudget;
 
 /// One model's record; cheap to update, and read without a lock.
 #[derive(Debug, Default)]
@@ -15,6 +19,7 @@ pub struct Health {
     first_token: AtomicU32,
     total: AtomicU32,
     errors: Errors,
+    pub(super) breaker: Breaker,
     /// What its provider has in its cache.
     pub prefixes: Prefixes,
 }
@@ -60,6 +65,11 @@ impl Health {
         average(&self.first_token, milliseconds(after));
     }
 
+    /// An attempt brought an answer, or its beginning: whoever answers is there again.
+    pub fn answers(&self) {
+        self.breaker.success();
+    }
+
     /// An attempt ended well.
     pub fn success(&self, total: Duration) {
         average(&self.total, milliseconds(total));
@@ -75,9 +85,16 @@ impl Health {
         }
     }
 
-    /// An attempt failed by the provider's fault.
-    pub fn failure(&self) {
-        self.errors.note(1000, now_ms());
+    /// An attempt failed by the provider's fault. How long the model is left alone, where that begins now.
+    pub fn failure(&self) -> Option<Duration> {
+        let now = now_ms();
+        self.errors.note(1000, now);
+        self.breaker.failure(self.errors.at(now), now)
+    }
+
+    /// Whether it may be asked, as far as its failures go.
+    pub fn current(&self) -> Current {
+        self.breaker.at(now_ms())
     }
 
     /// What the record says now.
@@ -127,10 +144,10 @@ fn decayed(packed: u64, now_ms: u64) -> u32 {
     (f64::from(permille) * (-(passed as f64) / HALF_LIFE_MS).exp2()).round() as u32
 }
 
-/// Since the first call.
-fn now_ms() -> u64 {
+/// Since the first call, and a second at least, so that 0 is always past.
+pub(super) fn now_ms() -> u64 {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
-    BEGAN.get_or_init(Instant::now).elapsed().as_millis() as u64
+    1_000 + BEGAN.get_or_init(Instant::now).elapsed().as_millis() as u64
 }
 
 fn milliseconds(duration: Duration) -> u32 {
@@ -149,15 +166,51 @@ fn average(cell: &AtomicU32, value: u32) {
     let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(mix(old)));
 }
 
-/// All records.
+/// All records. They are asked for when a generation is built, not per request.
 #[derive(Debug, Default)]
-pub struct Registry(Mutex<HashMap<String, Arc<Health>>>);
+pub struct Registry {
+    models: Records<String, Health>,
+    lanes: Records<(String, u64), Lane>,
+    retries: Records<String, RetryBudget>,
+    all_retries: Arc<RetryBudget>,
+}
+
+#[derive(Debug)]
+struct Records<K, V>(Mutex<HashMap<K, Arc<V>>>);
+
+impl<K, V> Default for Records<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash, V: Default> Records<K, V> {
+    /// Begun when it is first asked for.
+    fn of(&self, key: K) -> Arc<V> {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        records.entry(key).or_default().clone()
+    }
+}
 
 impl Registry {
-    /// A model's record; begun when it is first asked for. Called when a generation is built, not per request.
+    /// A model's record.
     pub fn of(&self, model: &str) -> Arc<Health> {
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        records.entry(model.to_owned()).or_default().clone()
+        self.models.of(model.to_owned())
+    }
+
+    /// A model's under one credential, which is known by a number that says nothing of it.
+    pub fn lane(&self, model: &str, credential: u64) -> Arc<Lane> {
+        self.lanes.of((model.to_owned(), credential))
+    }
+
+    /// How many more attempts than requests a provider gets.
+    pub fn retries(&self, provider: &str) -> Arc<RetryBudget> {
+        self.retries.of(provider.to_owned())
+    }
+
+    /// How many there are at all.
+    pub fn all_retries(&self) -> Arc<RetryBudget> {
+        self.all_retries.clone()
     }
 }
 

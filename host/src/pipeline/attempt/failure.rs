@@ -38,6 +38,22 @@ enum Blame {
     Gateway,
 }
 
+/// What may follow a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// Nothing: nobody else would do better.
+    Nothing,
+    /// Another candidate, where the route says so: this one refuses what the request is about.
+    OtherContent,
+    /// A candidate that takes longer requests.
+    Larger,
+    /// Another candidate.
+    Next {
+        /// And then the same one once more.
+        again: bool,
+    },
+}
+
 impl Failure {
     fn new(kind: Kind, message: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
@@ -216,14 +232,54 @@ impl Failure {
         &self.detail
     }
 
-    /// Whether another candidate may do better.
-    pub fn moves_on(&self) -> bool {
+    /// What may follow it.
+    pub fn after(&self) -> After {
         // Where nothing can be written down, no other step can be paid for either.
         let is_out = self
             .refusal
             .as_ref()
             .is_some_and(|refusal| refusal.status.is_server_error());
-        !is_out && !matches!(self.kind, Kind::InvalidRequest | Kind::ContentPolicy)
+        if is_out {
+            return After::Nothing;
+        }
+        match self.kind {
+            Kind::InvalidRequest => After::Nothing,
+            Kind::ContentPolicy => After::OtherContent,
+            Kind::ContextLength => After::Larger,
+            Kind::RateLimited | Kind::Overloaded | Kind::Upstream | Kind::TimedOut if self.blame == Blame::Provider => {
+                // What broke off after it was sent may have been done, and paid for.
+                let has_done_nothing = self.is_unsent || self.status >= 400;
+                After::Next {
+                    again: has_done_nothing,
+                }
+            }
+            _ => After::Next { again: false },
+        }
+    }
+
+    /// When its provider wants to be asked again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Says when it makes sense to come back, where that is known better than the provider of this attempt said.
+    pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
+        Self {
+            retry_after: retry_after.or(self.retry_after),
+            ..self
+        }
+    }
+
+    /// Nobody was asked: all that could serve are limited by their providers.
+    pub fn limited(retry_after: Option<Duration>) -> Self {
+        let again = retry_after.map_or_else(String::new, |after| {
+            format!("; try again in {} s", after.as_millis().div_ceil(1000))
+        });
+        let message = format!("all models that may serve this request are at their providers' limits{again}");
+        Self {
+            is_unsent: true,
+            ..Self::new(Kind::RateLimited, message.clone(), message)
+        }
     }
 
     /// Whether the provider got nothing.

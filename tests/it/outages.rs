@@ -1,0 +1,192 @@
+//! What a failure means for the requests after it: who is left alone and for how long, who is asked once more, and how many
+//! attempts there are in all. What it means for its own request is in `failover.rs`.
+
+use serde_json::{Value, json};
+use tests::config::{openai, route};
+use tests::{Answer, End, FakeProvider, Gateway, Reply};
+
+fn ask(model: &str) -> Value {
+    json!({ "model": model, "messages": [{ "role": "user", "content": "hello" }] })
+}
+
+fn limited(seconds: u32) -> Answer {
+    Answer::error(429, "rate_limit_exceeded").header("retry-after", &seconds.to_string())
+}
+
+/// Providers `p1` and `p2` behind the route `auto`, with further lines for it and for the whole file.
+async fn two(first: Answer, second: Answer, route_more: &str, more: &str) -> (FakeProvider, FakeProvider, Gateway) {
+    let (first, second) = (
+        FakeProvider::chatting([first]).await,
+        FakeProvider::chatting([second]).await,
+    );
+    let config = config(&first, &second, route_more, more);
+    let gateway = Gateway::start(&config).await;
+    (first, second, gateway)
+}
+
+fn config(first: &FakeProvider, second: &FakeProvider, route_more: &str, more: &str) -> String {
+    let providers = openai("p1", &first.url()) + &openai("p2", &second.url());
+    providers + &route("auto", &["p1", "p2"], route_more) + more
+}
+
+/// Status, who served, and how many attempts that took.
+fn shown(reply: &Reply) -> (u16, Option<&str>, Option<&str>) {
+    (
+        reply.status,
+        reply.header("x-pointsman-model"),
+        reply.header("x-pointsman-attempts"),
+    )
+}
+
+fn scripted(provider: &FakeProvider, answer: Answer) {
+    provider.on("/v1/chat/completions", [answer]);
+}
+
+#[tokio::test]
+async fn a_limited_model_is_left_alone_for_as_long_as_its_provider_said() {
+    let (first, second, gateway) = two(limited(20), Answer::chat("served"), "", "").await;
+    for attempts in ["2", "1", "1"] {
+        let reply = gateway.data().chat(&ask("auto")).await;
+        assert_eq!(shown(&reply), (200, Some("p2/model"), Some(attempts)));
+    }
+    assert_eq!(first.journal().len(), 1);
+    // Where all are limited nobody is asked, and the caller hears when the first of them is back.
+    scripted(&second, limited(3000));
+    let asked = second.journal().len();
+    for asks in [1, 1, 1] {
+        let reply = gateway.data().chat(&ask("auto")).await;
+        reply.refused(429, "rate_limit_exceeded");
+        let seconds: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=20).contains(&seconds), "{seconds}");
+        assert_eq!(reply.header("x-should-retry"), None);
+        assert_eq!((first.journal().len(), second.journal().len() - asked), (1, asks));
+    }
+    // So it is for who asks for the model itself.
+    gateway
+        .data()
+        .chat(&ask("p1/model"))
+        .await
+        .refused(429, "rate_limit_exceeded");
+    assert_eq!(first.journal().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_credential_is_asked_last_until_the_configuration_changes_or_it_answers() {
+    let refused = Answer::error(401, "invalid_api_key");
+    let (first, second, gateway) = two(refused.clone(), Answer::chat("served"), "", "").await;
+    for attempts in ["2", "1", "1"] {
+        let reply = gateway.data().chat(&ask("auto")).await;
+        assert_eq!(shown(&reply), (200, Some("p2/model"), Some(attempts)));
+    }
+    assert_eq!(first.journal().len(), 1);
+    gateway.logged(&["refuses the gateway's credential", "p1"]).await;
+    // Any change of the configuration may be the one that mends it.
+    gateway.write_config(&config(&first, &second, "retries = 1", ""));
+    assert_eq!(gateway.reload().await.status, 200);
+    for attempts in ["2", "1"] {
+        assert_eq!(
+            gateway.data().chat(&ask("auto")).await.header("x-pointsman-attempts"),
+            Some(attempts)
+        );
+    }
+    assert_eq!(first.journal().len(), 2);
+    // A late answer is better than none, and whoever answers is not refused any more.
+    scripted(&first, Answer::chat("mended"));
+    scripted(&second, Answer::error(500, "oops"));
+    let reply = gateway.data().chat(&ask("auto")).await;
+    assert_eq!(shown(&reply), (200, Some("p1/model"), Some("2")));
+    assert_eq!(
+        gateway.data().chat(&ask("auto")).await.header("x-pointsman-attempts"),
+        Some("1")
+    );
+}
+
+#[tokio::test]
+async fn what_is_too_long_goes_to_larger_models_only() {
+    let too_long = FakeProvider::chatting([Answer::error(400, "context_length_exceeded")]).await;
+    let large = FakeProvider::chatting([Answer::chat("served")]).await;
+    let sized = |name: &str, provider: &FakeProvider, context: u32| {
+        openai(name, &provider.url()) + &format!("context = {context}\n")
+    };
+    let config = sized("small", &too_long, 8_000) + &sized("alike", &too_long, 8_000) + &sized("large", &large, 32_000);
+    let routes = route("auto", &["small", "alike", "large"], "") + &route("short", &["small", "alike"], "");
+    let gateway = Gateway::start(&(config + &routes)).await;
+    let reply = gateway.data().chat(&ask("auto")).await;
+    assert_eq!(shown(&reply), (200, Some("large/model"), Some("2")));
+    gateway
+        .data()
+        .chat(&ask("short"))
+        .await
+        .refused(400, "context_length_exceeded");
+    assert_eq!(too_long.journal().len(), 2);
+}
+
+#[tokio::test]
+async fn what_one_model_refuses_to_speak_of_another_is_asked_where_the_route_says_so() {
+    let refused = Answer::error(400, "content_policy_violation");
+    let (first, _second, gateway) = two(refused, Answer::chat("served"), "on_content_policy = \"next\"", "").await;
+    let reply = gateway.data().chat(&ask("auto")).await;
+    assert_eq!(shown(&reply), (200, Some("p2/model"), Some("2")));
+    first.only();
+}
+
+#[tokio::test]
+async fn who_said_that_it_did_nothing_is_asked_once_more_after_a_pause() {
+    let busy = || Answer::error(503, "overloaded");
+    let only = FakeProvider::chatting([busy(), busy(), Answer::chat("served")]).await;
+    let config = openai("p1", &only.url()) + &route("auto", &["p1"], "backoff_ms = 1");
+    let gateway = Gateway::start(&config).await;
+    let reply = gateway.data().chat(&ask("auto")).await;
+    assert_eq!(shown(&reply), (200, Some("p1/model"), Some("3")));
+    // What broke off after it was sent may have been done, and would be paid for twice.
+    scripted(&only, Answer::chat("none").cut_after_pieces(0, End::Reset));
+    gateway.data().chat(&ask("auto")).await.refused(502, "upstream_error");
+    assert_eq!(only.journal().len(), 4);
+}
+
+#[tokio::test]
+async fn retries_that_would_be_too_many_are_not_made_and_not_left_to_the_caller() {
+    let none = "[retries]\npercent = 0\nper_second = 0\n";
+    let (first, second, gateway) = two(Answer::error(500, "oops"), Answer::chat("served"), "", none).await;
+    let reply = gateway.data().chat(&ask("auto")).await;
+    reply.refused(502, "upstream_error");
+    assert_eq!(reply.header("x-should-retry"), Some("false"));
+    assert_eq!((first.journal().len(), second.journal().len()), (1, 0));
+    let refused = "pointsman_retries_refused_total{gen_ai_provider_name=\"p2\",gen_ai_request_model=\"p2/model\"}";
+    assert_eq!(gateway.metric(refused).await, 1.0);
+}
+
+#[tokio::test]
+async fn a_model_that_fails_is_left_alone_until_one_request_finds_it_well() {
+    let (first, second, gateway) = two(Answer::error(500, "oops"), Answer::chat("served"), "retries = 1", "").await;
+    for _ in 0..5 {
+        let reply = gateway.data().chat(&ask("auto")).await;
+        assert_eq!(shown(&reply), (200, Some("p2/model"), Some("2")));
+    }
+    gateway.logged(&["a model fails, and is left alone", "p1/model"]).await;
+    let reply = gateway.data().chat(&ask("auto")).await;
+    assert_eq!(shown(&reply), (200, Some("p2/model"), Some("1")));
+    scripted(&first, Answer::chat("well again"));
+    loop {
+        let reply = gateway.data().chat(&ask("auto")).await;
+        assert_eq!(reply.status, 200);
+        if reply.header("x-pointsman-model") == Some("p1/model") {
+            break;
+        }
+    }
+    assert_eq!(first.journal().len(), 6);
+    let asked = second.journal().len();
+    assert_eq!(gateway.data().chat(&ask("auto")).await.status, 200);
+    assert_eq!(second.journal().len(), asked);
+}
+
+#[tokio::test]
+async fn the_last_candidate_is_never_left_alone() {
+    let failing = FakeProvider::chatting([Answer::error(500, "oops")]).await;
+    let config = openai("p1", &failing.url()) + &route("auto", &["p1"], "retries = 0");
+    let gateway = Gateway::start(&config).await;
+    for _ in 0..10 {
+        gateway.data().chat(&ask("auto")).await.refused(502, "upstream_error");
+    }
+    assert_eq!(failing.journal().len(), 10);
+}

@@ -1,6 +1,7 @@
 //! The admin listener: health, metrics, what is in service, and the order to reload. On loopback by default; a browser that
 //! was led here from elsewhere is refused.
 
+mod health;
 mod keys;
 mod money;
 
@@ -30,7 +31,7 @@ pub struct Admin {
     pub app: Arc<App>,
 }
 
-const INDEX: &str = "Pointsman admin\n\nGET  /healthz\nGET  /readyz\nGET  /metrics\nGET  /admin/plugins\nGET  /admin/routes\nGET  /admin/decisions/{request id}\n\
+const INDEX: &str = "Pointsman admin\n\nGET  /healthz\nGET  /readyz\nGET  /metrics\nGET  /admin/plugins\nGET  /admin/routes\nGET  /admin/health\nGET  /admin/decisions/{request id}\n\
                      GET  /admin/cache\nDELETE /admin/cache\nGET  /admin/spend\nGET  /admin/budgets\nPOST /admin/ledger/corrections\n\
                      GET  /admin/keys\nPOST /admin/keys\nPOST /admin/keys/{id}/rotate\nDELETE /admin/keys/{id}\nPOST /admin/reload\n";
 
@@ -53,6 +54,7 @@ impl Service for Admin {
             (&Method::GET, "/metrics") => metrics(&self.app, &generation),
             (&Method::GET, "/admin/plugins") => reply(StatusCode::OK, &plugins(&self.app, &generation)),
             (&Method::GET, "/admin/routes") => reply(StatusCode::OK, &routes(&generation)),
+            (&Method::GET, "/admin/health") => reply(StatusCode::OK, &health::shown(&generation)),
             (&Method::GET, path) if path.starts_with(DECISIONS) => decision(&self.app, &path[DECISIONS.len()..]).await,
             (&Method::GET, "/admin/cache") => reply(StatusCode::OK, &self.app.cache.shown()),
             (&Method::DELETE, "/admin/cache") => empty_cache(&self.app).await,
@@ -62,8 +64,8 @@ impl Service for Admin {
             (&Method::POST, "/admin/reload") => reload(&self.app).await,
             (
                 _,
-                "/" | "/healthz" | "/readyz" | "/metrics" | "/admin/plugins" | "/admin/routes" | "/admin/spend"
-                | "/admin/budgets",
+                "/" | "/healthz" | "/readyz" | "/metrics" | "/admin/plugins" | "/admin/routes" | "/admin/health"
+                | "/admin/spend" | "/admin/budgets",
             ) => wrong_method("GET", "use GET"),
             (_, "/admin/cache") => wrong_method("GET, DELETE", "use GET or DELETE"),
             (_, "/admin/reload" | "/admin/ledger/corrections") => wrong_method("POST", "use POST"),
@@ -257,7 +259,7 @@ fn is_orphan(component: &ComponentRef) -> bool {
 fn routes(generation: &Generation) -> Value {
     let routes = generation.routes.values().map(|route| {
         let candidates = route.candidates.iter().map(|(model, weight)| {
-            let health = model.health.read();
+            let health = model.seen.health.read();
             json!({
                 "model": model.id,
                 "provider": model.provider.name,
@@ -278,7 +280,7 @@ fn routes(generation: &Generation) -> Value {
                 format!("{}@{}", policy.policy.name(), policy.policy.digest().short())
             }).collect::<Vec<_>>(),
             "retries": route.config.retries,
-            "timeout_ms": route.config.timeout.as_millis() as u64,
+            "timeout_ms": route.config.timeouts.total.map(|total| total.as_millis() as u64),
         })
     });
     json!({"generation": generation.number, "routes": routes.collect::<Vec<_>>()})

@@ -18,6 +18,7 @@ pub mod reader;
 mod routes;
 mod server;
 mod store;
+mod timeouts;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,10 +37,11 @@ pub use models::ModelConfig;
 pub use policies::{Expectation, PolicyConfig, PolicyFile, PolicyTest};
 pub use providers::{ComponentRef, ProviderConfig, SimulatedConfig};
 use reader::{Mistake, Reader, Section};
-pub use routes::{RouteCandidate, RouteConfig};
+pub use routes::{Hedge, RouteCandidate, RouteConfig};
 pub use server::ServerConfig;
 pub use store::{DecisionsConfig, LedgerConfig};
 use thiserror::Error;
+pub use timeouts::Timeouts;
 
 use crate::budget::Budget;
 use crate::catalog::Catalog;
@@ -280,7 +282,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
     };
     let (store, ledger, decisions) = store::read(root.section("store"), base);
     let catalog = Catalog::open(&store, &mut warnings);
-    let providers = providers::read(root, &context, &mut warnings);
+    let providers = providers::read(root, &context);
     let models = models::read(root, &providers, &catalog, &mut warnings);
     let policies = policies::read(root, &context, &models);
     let cache = cache::read(root.section("cache"));

@@ -1,9 +1,11 @@
 //! One immutable set of configuration and plugins. A request takes the current one when it begins and keeps it to the end
 //! of its stream; a reload makes the next and swaps. When the last request lets go of one, everything in it is freed.
 
+mod standing;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,15 +15,14 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::budget::{Budget, Scope, Scoped};
 use crate::catalog::{Abilities, Entry};
-use crate::config::{Config, ModelConfig, RouteConfig, SimulatedConfig};
+use crate::config::{Config, ModelConfig, RouteConfig, SimulatedConfig, Timeouts};
 use crate::money::{Nanodollars, Price, Usage};
 use crate::plugins::{Adapter, OnFault, Policy, words};
 use crate::telemetry::{Meter, ModelMeter};
 use crate::upstream::Upstream;
-use crate::upstream::breaker::Current;
-use crate::upstream::health::Health;
-use crate::upstream::lane::Lane;
+use crate::upstream::limits::Limited;
 use crate::upstream::retries::Retries;
+pub use standing::{Credential, Credentials, Seen, Standing};
 
 /// Everything that one request is served with.
 #[derive(Debug)]
@@ -83,9 +84,14 @@ pub struct Provider {
     pub counted_as: Arc<str>,
     /// How many more attempts than requests it gets.
     pub retries: Retries,
-    /// Its credential was refused, or its account is used up. It belongs to the generation, so that any change of the
-    /// configuration is a new beginning.
-    pub is_refused: AtomicBool,
+    /// What it is called with.
+    pub credentials: Credentials,
+    /// How much of it may be used.
+    pub limited: Limited,
+    /// How many requests may wait for one of its models.
+    pub queue: usize,
+    /// How long its answers may take.
+    pub timeouts: Timeouts,
 }
 
 /// How a provider is called.
@@ -104,16 +110,23 @@ pub struct Remote {
     pub adapter: Adapter,
     /// Connections, bound to the provider's host and key.
     pub upstream: Arc<Upstream>,
-    /// The headers of every call, credential included: made once, attached by the host after the adapter has returned.
-    pub headers: HeaderMap,
+    /// What goes out with every call, by credential.
+    pub attached: Vec<Attached>,
     /// Kept out of every text that goes out or into the log.
     pub secrets: Vec<crate::config::Secret>,
-    /// A query parameter that carries the credential, percent-encoded, for providers that want it there.
-    pub query: Option<(String, crate::config::Secret)>,
     /// The path for chat completions where the provider speaks OpenAI's dialect as it is.
     pub openai_chat: Option<String>,
     /// Where the most tokens of output stand in a request, as a pointer into its JSON.
     pub output_limit: &'static str,
+}
+
+/// What goes out with every call under one credential.
+#[derive(Debug)]
+pub struct Attached {
+    /// The headers, credential included: made once, attached by the host after the adapter has returned.
+    pub headers: HeaderMap,
+    /// A query parameter that carries the credential, percent-encoded, for providers that want it there.
+    pub query: Option<(String, crate::config::Secret)>,
 }
 
 /// A model of the catalog, ready to be called.
@@ -137,10 +150,12 @@ pub struct Model {
     pub settings: String,
     /// What it can do, where somebody said.
     pub abilities: Option<words::Abilities>,
-    /// How it has been doing.
-    pub health: Arc<Health>,
-    /// How long its provider wants it to be left alone.
-    pub lane: Arc<Lane>,
+    /// How it has been doing, and what its provider said of it.
+    pub seen: Seen,
+    /// How much of it may be used.
+    pub limited: Limited,
+    /// How long its answers may take, as far as the model or its provider says.
+    pub timeouts: Timeouts,
     /// Where it is counted.
     pub meter: ModelMeter,
     /// What may be spent on it.
@@ -149,60 +164,7 @@ pub struct Model {
     pub counted_as: Arc<str>,
 }
 
-/// What was seen of a model, in generations before as well.
-#[derive(Debug, Default)]
-pub struct Seen {
-    /// How it has been doing.
-    pub health: Arc<Health>,
-    /// How long its provider wants it to be left alone.
-    pub lane: Arc<Lane>,
-}
-
-/// Whether a model is asked now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Yes.
-    Ready,
-    /// It failed lately, and one request is to try it.
-    Due,
-    /// Only where nobody else is left: it failed lately, and is left alone for so long.
-    Failing(Duration),
-    /// Only where nobody else is left: its provider had no room, and is left alone for so long by a guess.
-    Full(Duration),
-    /// Only where nobody else is left: its provider refuses the gateway's credential, or the account is used up.
-    Refused,
-    /// Not at all: its provider said when to come back.
-    Limited(Duration),
-}
-
-impl Standing {
-    /// As one word, for people.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Due => "due",
-            Self::Failing(_) => "failing",
-            Self::Full(_) => "full",
-            Self::Refused => "refused",
-            Self::Limited(_) => "limited",
-        }
-    }
-
-    /// For how long it stays so, where that is known.
-    pub fn left(self) -> Option<Duration> {
-        match self {
-            Self::Failing(left) | Self::Full(left) | Self::Limited(left) => Some(left),
-            Self::Ready | Self::Due | Self::Refused => None,
-        }
-    }
-}
-
 impl Provider {
-    /// It refuses its credential; whether that is news.
-    pub fn refuses(&self) -> bool {
-        !self.is_refused.swap(true, Ordering::Relaxed)
-    }
-
     /// A text of the provider's without the secrets that it may quote.
     pub fn redact(&self, text: String) -> String {
         self.secrets().fold(text, |text, secret| {
@@ -253,31 +215,6 @@ impl Model {
         format!("{} {way} {} {}", self.provider.name, self.upstream, self.settings)
     }
 
-    /// Whether it is asked now.
-    pub fn standing(&self) -> Standing {
-        if let Some(left) = self.lane.told() {
-            return Standing::Limited(left);
-        }
-        if self.provider.is_refused.load(Ordering::Relaxed) {
-            return Standing::Refused;
-        }
-        match (self.health.current(), self.lane.guessed()) {
-            (Current::Open(left), _) => Standing::Failing(left),
-            (_, Some(left)) => Standing::Full(left),
-            (Current::Due, None) => Standing::Due,
-            (Current::Closed, None) => Standing::Ready,
-        }
-    }
-
-    /// It has answered, or begun to.
-    pub fn answers(&self) {
-        self.lane.answered();
-        self.health.answers();
-        if self.provider.is_refused.load(Ordering::Relaxed) {
-            self.provider.is_refused.store(false, Ordering::Relaxed);
-        }
-    }
-
     /// Makes a model of its configuration.
     pub fn new(id: &str, config: &ModelConfig, provider: Arc<Provider>, seen: Seen, meter: &Meter) -> Self {
         Self {
@@ -292,9 +229,10 @@ impl Model {
             tags: config.tags.clone(),
             settings: overlaid(&provider.settings, &config.settings).to_string(),
             abilities: config.abilities.map(flags),
+            timeouts: config.timeouts.or(provider.timeouts),
             provider,
-            health: seen.health,
-            lane: seen.lane,
+            limited: Limited::new(config.limits, seen.limiter.clone()),
+            seen,
         }
     }
 
@@ -307,7 +245,10 @@ impl Model {
     fn unlisted(id: &str, upstream: &str, known: Entry, provider: Arc<Provider>, meter: &Meter) -> Self {
         let config = ModelConfig::new(provider.name.clone(), upstream.to_owned(), known);
         // Free names are not metric labels: clients choose them.
-        let seen = Seen::default();
+        let seen = Seen {
+            lanes: (0..provider.credentials.count()).map(|_| Arc::default()).collect(),
+            ..Seen::default()
+        };
         Self {
             id: id.to_owned(),
             counted_as: id.into(),

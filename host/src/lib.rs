@@ -42,3 +42,4 @@ pub mod error;
 pub mod json;
 pub mod money;
 pub mod telemetry;
+pub mod window;

@@ -8,12 +8,16 @@ pub mod breaker;
 mod connect;
 pub mod health;
 pub mod lane;
+pub mod limits;
 mod link;
 pub mod prefixes;
+pub mod queue;
 pub mod retries;
 mod shared;
 pub mod simulated;
 pub mod sse;
+mod times;
+pub mod told;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -125,6 +129,19 @@ impl Upstream {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        self.send_within(self.connect_timeout, method, path, headers, body)
+            .await
+    }
+
+    /// The same, with a time of its own up to the connection.
+    pub async fn send_within(
+        self: &Arc<Self>,
+        connect_timeout: Duration,
+        method: hyper::Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.headers_mut() = headers;
@@ -146,7 +163,7 @@ impl Upstream {
                 Err((_, Some(unsent))) => request = unsent,
             }
         }
-        match connect::connect(&self.endpoint, self.tls.as_ref(), self.connect_timeout).await? {
+        match connect::connect(&self.endpoint, self.tls.as_ref(), connect_timeout).await? {
             connect::Connection::Http1(stream) => {
                 let link = Link::new(stream).await.map_err(|error| self.broken(error))?;
                 link.send(request, self).await.map_err(|(error, _)| self.broken(error))

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tests::config::{openai, route};
-use tests::{Answer, End, FakeProvider, Gateway, Reply};
+use tests::{Answer, End, FakeProvider, Gate, Gateway, Home, Outcome, Reply};
 
 fn ask(model: &str) -> Value {
     json!({ "model": model, "messages": [{ "role": "user", "content": "hello" }] })
@@ -189,4 +189,172 @@ async fn the_last_candidate_is_never_left_alone() {
         gateway.data().chat(&ask("auto")).await.refused(502, "upstream_error");
     }
     assert_eq!(failing.journal().len(), 10);
+}
+
+/// The provider `p1` with two keys and further lines.
+async fn with_two_keys(answers: Vec<Answer>) -> (FakeProvider, Gateway) {
+    let provider = FakeProvider::chatting(answers).await;
+    let keys = "api_keys = [\"first-key\", \"second-key\"]";
+    let config = openai("p1", &provider.url()).replace("api_key = \"key-of-p1\"", keys);
+    let gateway = Gateway::start(&(config + &route("auto", &["p1"], ""))).await;
+    (provider, gateway)
+}
+
+fn keys_of(provider: &FakeProvider) -> Vec<String> {
+    let key = |received: &tests::Received| received.header("authorization").unwrap_or_default().to_owned();
+    provider.journal().iter().map(key).collect()
+}
+
+#[tokio::test]
+async fn keys_of_a_provider_take_turns_and_rest_one_by_one() {
+    for failure in [limited(3000), Answer::error(401, "invalid_api_key")] {
+        let fine = || Answer::chat("served");
+        let (provider, gateway) = with_two_keys(vec![fine(), fine(), failure, fine()]).await;
+        for attempts in ["1", "1", "2", "1", "1"] {
+            let reply = gateway.data().chat(&ask("auto")).await;
+            assert_eq!(shown(&reply), (200, Some("p1/model"), Some(attempts)));
+        }
+        let (first, second) = ("Bearer first-key", "Bearer second-key");
+        // The one that failed is not used again, and the other goes on alone.
+        assert_eq!(keys_of(&provider), [first, second, first, second, second, second]);
+        let health = gateway.shows("/admin/health").await;
+        let keys = &health["models"][0]["keys"];
+        assert_eq!(health["models"][0]["standing"], "ready");
+        assert!(
+            keys[0]["is_refused"] == true || keys[0]["rests_ms"].is_u64(),
+            "{health:#}"
+        );
+        assert_eq!(
+            (&keys[1]["is_refused"], &keys[1]["rests_ms"]),
+            (&json!(false), &Value::Null)
+        );
+        assert!(!gateway.log().contains("first-key"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_at_a_limit_of_its_own_is_not_asked() {
+    let (first, second) = (
+        FakeProvider::chatting([Answer::chat("one")]).await,
+        FakeProvider::chatting([Answer::chat("two")]).await,
+    );
+    let limits = "[providers.p1.limits]\nrpm = 3\n[models.\"p1/model\".limits]\ntpm = 1_000\n[providers.p2.key_limits]\nrpm = 1\n";
+    let gateway = Gateway::start(&config(&first, &second, "", limits)).await;
+    let mut served = Vec::new();
+    for _ in 0..4 {
+        let reply = gateway.data().chat(&ask("auto")).await;
+        served.push(reply.header("x-pointsman-model").unwrap().to_owned());
+        assert_eq!(reply.header("x-pointsman-attempts"), Some("1"));
+    }
+    assert_eq!(served, ["p1/model", "p1/model", "p1/model", "p2/model"]);
+    // Nobody waits a minute; the caller is told to.
+    let reply = gateway.data().chat(&ask("auto")).await;
+    reply.refused(429, "rate_limit_exceeded");
+    let seconds: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=61).contains(&seconds), "{seconds}");
+    assert_eq!((first.journal().len(), second.journal().len()), (3, 1));
+    let health = gateway.shows("/admin/health").await;
+    // Each answer used fifteen tokens, whatever it was taken for before.
+    let left = |index: usize| {
+        (
+            &health["models"][index]["requests_left"],
+            &health["models"][index]["tokens_left"],
+        )
+    };
+    assert_eq!(left(0), (&json!(0), &json!(955)));
+    assert_eq!(left(1), (&json!(0), &Value::Null));
+}
+
+#[tokio::test]
+async fn what_a_provider_says_of_its_limits_is_kept_to() {
+    let told = Answer::chat("one")
+        .header("x-ratelimit-remaining-requests", "0")
+        .header("x-ratelimit-reset-requests", "6m0s");
+    let (first, _second, gateway) = two(told, Answer::chat("two"), "", "").await;
+    for (model, attempts) in [("p1/model", "1"), ("p2/model", "1")] {
+        let reply = gateway.data().chat(&ask("auto")).await;
+        assert_eq!(shown(&reply), (200, Some(model), Some(attempts)));
+    }
+    first.only();
+    let health = gateway.shows("/admin/health").await;
+    assert_eq!(health["models"][0]["requests_left"], 0);
+}
+
+#[tokio::test]
+async fn a_request_waits_for_room_in_a_line_that_ends_somewhere() {
+    let gate = Gate::shut();
+    let only = FakeProvider::chatting([Answer::chat("served").held(&gate)]).await;
+    let limits = "[providers.p1.limits]\nparallel = 1\n";
+    let provider = openai("p1", &only.url()).replace("[models", "queue = 1\n[models");
+    let config = provider + &route("auto", &["p1"], "queue_ms = 600_000") + limits;
+    let gateway = Gateway::start(&config).await;
+    let send = || {
+        let client = gateway.data();
+        tokio::spawn(async move { client.chat(&ask("auto")).await })
+    };
+    let first = send();
+    only.until(|journal| journal.len() == 1).await;
+    let second = send();
+    gateway
+        .until("/admin/health", |health| health["models"][0]["waiting"] == 1)
+        .await;
+    // There is no place for a third.
+    gateway
+        .data()
+        .chat(&ask("auto"))
+        .await
+        .refused(429, "rate_limit_exceeded");
+    gate.open();
+    gate.open();
+    for waiting in [first, second] {
+        assert_eq!(shown(&waiting.await.unwrap()), (200, Some("p1/model"), Some("1")));
+    }
+    assert_eq!(only.journal().len(), 2);
+}
+
+#[tokio::test]
+async fn the_next_candidate_is_started_beside_one_that_takes_longer_than_usual() {
+    let (first, second, gateway) = two(Answer::never(), Answer::chat("served"), "hedge_ms = 50", "").await;
+    let reply = gateway.data().chat(&ask("auto")).await;
+    assert_eq!(shown(&reply), (200, Some("p2/model"), Some("2")));
+    first.settled().await;
+    assert_eq!(first.only().outcome, Outcome::Abandoned);
+    // What is usual may be what the model itself has shown.
+    gateway.write_config(&config(&first, &second, "hedge = \"p95\"", ""));
+    assert_eq!(gateway.reload().await.status, 200);
+    scripted(&first, Answer::chat("quick"));
+    for _ in 0..20 {
+        assert_eq!(gateway.data().chat(&ask("p1/model")).await.status, 200);
+    }
+    scripted(&first, Answer::never());
+    let reply = gateway.data().chat(&ask("auto")).await;
+    assert_eq!(shown(&reply), (200, Some("p2/model"), Some("2")));
+}
+
+#[test]
+fn times_are_said_of_providers_models_and_routes_each_over_the_one_before() {
+    let times = |total: u32, first: u32| format!("timeout_ms = {total}\nfirst_token_timeout_ms = {first}\n");
+    let provider =
+        |name: &str, own: &str| openai(name, "http://127.0.0.1:9").replace("\n[models", &format!("{own}\n[models"));
+    let config = [
+        provider("p1", "") + &times(5_000, 500),
+        provider("p2", &times(4_000, 400)) + "timeout_ms = 3_000\n",
+        provider("p3", ""),
+        route("auto", &["p1", "p2", "p3"], ""),
+        route("short", &["p1", "p2", "p3"], "timeout_ms = 2_000"),
+    ];
+    let home = Home::with_config(&config.concat());
+    home.write("asks.jsonl", format!("{}\n{}\n", ask("auto"), ask("short")));
+    let output = home.run(&["explain", "--config", "pointsman.toml", "asks.jsonl"]);
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let number = |step: &Value, key: &str| step[key].as_u64().unwrap();
+    let mut found = Vec::new();
+    for line in lines.lines() {
+        let shown: Value = serde_json::from_str(line).unwrap();
+        let steps = shown["steps"].as_array().unwrap().iter();
+        found.extend(steps.map(|step| (number(step, "timeout_ms"), number(step, "first_token_timeout_ms"))));
+    }
+    let auto = [(5_000, 500), (3_000, 400), (600_000, 60_000)];
+    let short = [(2_000, 500), (2_000, 400), (2_000, 60_000)];
+    assert_eq!(found, [auto, short].concat());
 }

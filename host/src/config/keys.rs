@@ -279,7 +279,7 @@ fn allowance(section: &Section<'_>, known: Known<'_>, warnings: &mut Vec<String>
     }
 }
 
-fn rate_limits(section: &Section<'_>) -> RateLimits {
+pub(super) fn rate_limits(section: &Section<'_>) -> RateLimits {
     let number = |key| section.number(key, 1..=u64::from(u32::MAX)).map(|number| number as u32);
     let limits = RateLimits {
         rpm: number("rpm"),

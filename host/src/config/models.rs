@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::reader::{Section, suggestion};
-use super::{ProviderConfig, budgets, routes};
+use super::{ProviderConfig, RateLimits, Timeouts, budgets, providers, routes, timeouts};
 use crate::budget::Budget;
 use crate::catalog::{Abilities, Catalog, Entry};
 use crate::money::{Nanodollars, Price, PriceList, StatedRates};
@@ -28,6 +28,10 @@ pub struct ModelConfig {
     pub tags: Vec<String>,
     /// What may be spent on it.
     pub budgets: Vec<Budget>,
+    /// How much of it may be used.
+    pub limits: RateLimits,
+    /// How long its answers may take.
+    pub timeouts: Timeouts,
     /// Handed to the adapter, over the provider's settings.
     pub settings: serde_json::Value,
 }
@@ -44,6 +48,8 @@ impl ModelConfig {
             abilities: known.abilities,
             tags: Vec::new(),
             budgets: Vec::new(),
+            limits: RateLimits::default(),
+            timeouts: Timeouts::default(),
             settings: serde_json::json!({}),
         }
     }
@@ -110,6 +116,8 @@ fn model(
     let model = provider.map(|(provider, _)| ModelConfig {
         tags: section.strings("tags").into_iter().map(|(tag, _)| tag).collect(),
         budgets: budgets::read(&section),
+        limits: providers::limits(section.section("limits")),
+        timeouts: timeouts::read(&section),
         settings: section.json("settings"),
         ..ModelConfig::new(provider, upstream, entry)
     });

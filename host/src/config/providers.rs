@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::keys::rate_limits;
 use super::reader::{Section, suggestion};
-use super::{Context, Secret, budgets, interpolate};
+use super::{Context, RateLimits, Secret, Timeouts, budgets, interpolate, timeouts};
 use crate::budget::Budget;
 use crate::catalog;
 
@@ -18,14 +19,20 @@ pub struct ProviderConfig {
     pub base_url: Option<String>,
     /// Its name in the catalog, where what is known of its models is looked up.
     pub catalog: Option<String>,
-    /// Attached by the host where the adapter's profile says.
-    pub api_key: Option<Secret>,
+    /// Attached by the host where the adapter's profile says; of several, one after the other.
+    pub api_keys: Vec<Secret>,
+    /// How much of it may be used.
+    pub limits: RateLimits,
+    /// How much of each of its keys may be used.
+    pub key_limits: RateLimits,
+    /// How many requests may wait for one of its models.
+    pub queue: usize,
     /// Sent with every call.
     pub headers: Vec<(String, Secret)>,
     /// Whether `provider/any-name` may be asked for.
     pub allow_any_model: bool,
-    /// Up to the established connection, TLS included.
-    pub connect_timeout: Duration,
+    /// How long its answers may take.
+    pub timeouts: Timeouts,
     /// How long it keeps the beginning of a prompt in its cache after the last use.
     pub prompt_cache: Duration,
     /// More certificate authorities, PEM.
@@ -90,26 +97,17 @@ pub struct SimulatedConfig {
     pub reports_usage: bool,
 }
 
-pub(super) fn read(
-    root: &Section<'_>,
-    context: &Context<'_>,
-    warnings: &mut Vec<String>,
-) -> BTreeMap<String, ProviderConfig> {
+pub(super) fn read(root: &Section<'_>, context: &Context<'_>) -> BTreeMap<String, ProviderConfig> {
     let mut providers = BTreeMap::new();
     for (name, section) in root.sections("providers") {
-        if let Some(provider) = provider(&name, section, context, warnings) {
+        if let Some(provider) = provider(section, context) {
             providers.insert(name, provider);
         }
     }
     providers
 }
 
-fn provider(
-    name: &str,
-    section: Section<'_>,
-    context: &Context<'_>,
-    warnings: &mut Vec<String>,
-) -> Option<ProviderConfig> {
+fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfig> {
     let adapter = ComponentRef::read(&section, context.base, "adapter", "adapter_sha256");
     let is_simulated = adapter == Some(ComponentRef::BuiltIn("simulated".to_owned()));
     let text = |key| {
@@ -129,21 +127,19 @@ fn provider(
         catalog: catalog_name(&section, base_url.as_deref(), adapter.as_ref()),
         budgets: budgets::read(&section),
         base_url,
-        api_key: text("api_key").map(Secret::new),
+        api_keys: api_keys(&section, context),
+        limits: limits(section.section("limits")),
+        key_limits: limits(section.section("key_limits")),
+        queue: section.number("queue", 0..=100_000).unwrap_or(100) as usize,
         headers: headers.collect(),
         allow_any_model: section.flag("allow_any_model", false),
-        connect_timeout: Duration::from_millis(section.number("connect_timeout_ms", 1..=600_000).unwrap_or(5_000)),
+        timeouts: timeouts::read(&section),
         prompt_cache: Duration::from_secs(section.number("prompt_cache_seconds", 0..=86_400).unwrap_or(300)),
         ca_file: section.string("ca_file").map(|(path, _)| context.base.join(path)),
         settings: section.json("settings"),
         simulated: simulated(section.section("simulated")),
         adapter: adapter.clone().filter(|_| !is_simulated),
     };
-    if limits(section.section("limits")) {
-        warnings.push(format!(
-            "providers.{name}.limits is read but not enforced by this version"
-        ));
-    }
     section.finish();
     adapter.map(|_| provider)
 }
@@ -185,14 +181,28 @@ fn check_url(section: &Section<'_>, url: &str) {
     }
 }
 
-/// The provider's own limits: known names, so that a misspelt one is found.
-fn limits(section: Section<'_>) -> bool {
-    let is_present = section.is_present();
-    for key in ["rpm", "tpm", "parallel"] {
-        section.number(key, 1..=u64::MAX);
+/// `api_key`, or several in `api_keys`.
+fn api_keys(section: &Section<'_>, context: &Context<'_>) -> Vec<Secret> {
+    let one = section.string("api_key");
+    let several = section.strings("api_keys");
+    if let (Some((_, span)), false) = (&one, several.is_empty()) {
+        section.note(
+            span.clone(),
+            "`api_key` and `api_keys` are both there; put all into `api_keys`",
+        );
     }
+    let placed = one.into_iter().chain(several);
+    placed
+        .filter_map(|placed| interpolate::interpolate(section, context.base, placed))
+        .map(Secret::new)
+        .collect()
+}
+
+/// `limits = { rpm, tpm, parallel }`
+pub(super) fn limits(section: Section<'_>) -> RateLimits {
+    let limits = rate_limits(&section);
     section.finish();
-    is_present
+    limits
 }
 
 fn simulated(section: Section<'_>) -> SimulatedConfig {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::reader::{Section, suggestion};
-use super::{CacheRule, ModelConfig, PolicyConfig, budgets, cache};
+use super::{CacheRule, ModelConfig, PolicyConfig, Timeouts, budgets, cache, timeouts};
 use crate::budget::Budget;
 use crate::plugins;
 
@@ -27,18 +27,33 @@ pub struct RouteConfig {
     pub retries: u32,
     /// The pause before a candidate is asked again, the first time; then twice as long.
     pub backoff: Duration,
+    /// How long a request waits while all that could serve it are at their limits.
+    pub queue: Duration,
+    /// Who waits for room: 0 before 1 before 2.
+    pub priority: u8,
     /// Whether another candidate is tried where one refuses what the request is about.
     pub passes_content: bool,
-    /// Up to the whole answer of one attempt.
-    pub timeout: Duration,
-    /// Up to the first event of one attempt's answer.
-    pub first_token_timeout: Duration,
-    /// Between two events of a stream.
-    pub gap_timeout: Duration,
+    /// How long one attempt may take.
+    pub timeouts: Timeouts,
+    /// When the next candidate is started beside one that has not answered.
+    pub hedge: Option<Hedge>,
 }
 
 /// Unless the configuration says otherwise.
 const BACKOFF: Duration = Duration::from_millis(250);
+const QUEUE: Duration = Duration::from_secs(5);
+/// In the order in which they come first.
+const PRIORITIES: [&str; 3] = ["high", "normal", "low"];
+const NORMAL: u8 = 1;
+
+/// When the next candidate is started beside one that has not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hedge {
+    /// After so long.
+    After(Duration),
+    /// When 95 of 100 answers of the model had come.
+    P95,
+}
 
 /// A model that a route offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,10 +79,11 @@ impl RouteConfig {
             outlives_client: false,
             retries: 0,
             backoff: BACKOFF,
+            queue: QUEUE,
+            priority: NORMAL,
             passes_content: false,
-            timeout: Duration::from_secs(600),
-            first_token_timeout: Duration::from_secs(60),
-            gap_timeout: Duration::from_secs(60),
+            timeouts: Timeouts::default(),
+            hedge: None,
         }
     }
 }
@@ -127,7 +143,6 @@ fn route(
         }
         chain.push(name);
     }
-    let milliseconds = |key, default| Duration::from_millis(section.number(key, 1..=86_400_000).unwrap_or(default));
     let route = RouteConfig {
         candidates,
         policies: chain,
@@ -139,13 +154,47 @@ fn route(
         backoff: section
             .number("backoff_ms", 0..=60_000)
             .map_or(BACKOFF, Duration::from_millis),
+        queue: section
+            .number("queue_ms", 0..=86_400_000)
+            .map_or(QUEUE, Duration::from_millis),
+        priority: priority(&section),
         passes_content: choice(&section, "on_content_policy", ["stop", "next"]),
-        timeout: milliseconds("timeout_ms", 600_000),
-        first_token_timeout: milliseconds("first_token_timeout_ms", 60_000),
-        gap_timeout: milliseconds("gap_timeout_ms", 60_000),
+        timeouts: timeouts::read(&section),
+        hedge: hedge(&section),
     };
     section.finish();
     route
+}
+
+/// `hedge_ms = 800` or `hedge = "p95"`.
+fn hedge(section: &Section<'_>) -> Option<Hedge> {
+    let after = section.number("hedge_ms", 1..=86_400_000).map(Duration::from_millis);
+    let Some((word, span)) = section.string("hedge") else {
+        return after.map(Hedge::After);
+    };
+    if word != "p95" {
+        section.note(span, format!("`hedge` is `p95`, not `{word}`; `hedge_ms` is a time"));
+    } else if after.is_some() {
+        section.note(span, "`hedge` and `hedge_ms` are both there; keep one of them");
+    }
+    Some(Hedge::P95)
+}
+
+fn priority(section: &Section<'_>) -> u8 {
+    let Some((word, span)) = section.string("priority") else {
+        return NORMAL;
+    };
+    let found = (0..).zip(PRIORITIES).find(|(_, known)| *known == word);
+    found.map_or_else(
+        || {
+            section.note(
+                span,
+                format!("`priority` is one of {}, not `{word}`", PRIORITIES.join(", ")),
+            );
+            NORMAL
+        },
+        |(priority, _)| priority,
+    )
 }
 
 /// One of two words, the first unless it is said: whether it is the second.

@@ -2,7 +2,7 @@
 //! seconds, whenever they began: no more than the limit gets through in any of them. All in memory, by the monotonic clock;
 //! each count has an entry for each second in which something came, so it does not grow.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use hyper::{HeaderMap, StatusCode};
 use crate::budget::Scope;
 use crate::config::RateLimits;
 use crate::error::ApiError;
+use crate::window::Window;
 
 /// One limit of a caller.
 #[derive(Debug)]
@@ -184,7 +185,7 @@ impl Limiter {
                 let message = format!(
                     "the request is counted as {tokens} tokens; {whose} may use {most} in a minute and has used {}; \
                      try again in {}",
-                    minute.tokens.sum,
+                    minute.tokens.sum(),
                     spelt(after)
                 );
                 exceeded(message, Some(after))
@@ -200,77 +201,6 @@ impl Limiter {
 
 fn exceeded(message: String, after: Option<Duration>) -> ApiError {
     ApiError::busy(StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", message).with_retry_after(after)
-}
-
-/// What came in which second, for as long as it counts.
-#[derive(Debug, Default)]
-struct Window {
-    seconds: VecDeque<(u64, u64)>,
-    sum: u64,
-}
-
-/// What came at the end of a second counts for a whole minute, so that what came at its beginning counts a little longer.
-const SPAN: u64 = 61;
-
-impl Window {
-    fn forget(&mut self, now: u64) {
-        while let Some((second, amount)) = self.seconds.front().copied() {
-            if now < second + SPAN {
-                break;
-            }
-            self.seconds.pop_front();
-            self.sum -= amount;
-        }
-    }
-
-    /// Whether so much more is within the limit; else how long it takes until it is.
-    fn room(&self, amount: u64, most: u32, now: Duration) -> Result<(), Duration> {
-        let too_much = self.sum.saturating_add(amount).saturating_sub(most.into());
-        if too_much == 0 {
-            return Ok(());
-        }
-        Err(self.until_gone(too_much, now))
-    }
-
-    /// When so much of what counts will count no more.
-    fn until_gone(&self, amount: u64, now: Duration) -> Duration {
-        let mut gone = 0;
-        let last = self.seconds.iter().find(|(_, amount_then)| {
-            gone += amount_then;
-            gone >= amount
-        });
-        last.map_or(Duration::ZERO, |(second, _)| {
-            Duration::from_secs(second + SPAN).saturating_sub(now)
-        })
-    }
-
-    fn add(&mut self, second: u64, amount: u64) {
-        match self.seconds.back_mut() {
-            // Another thread may have come with a later second before.
-            Some((last, counted)) if *last >= second => *counted = counted.saturating_add(amount),
-            _ => self.seconds.push_back((second, amount)),
-        }
-        self.sum = self
-            .seconds
-            .iter()
-            .fold(0, |sum, (_, amount)| sum.saturating_add(*amount));
-    }
-
-    /// What was counted in a second was another amount in truth. Of what counts no more, only what is beyond it is counted.
-    fn correct(&mut self, second: u64, counted: u64, truth: u64, now: u64) {
-        self.forget(now);
-        match self.seconds.iter_mut().find(|(known, _)| *known >= second) {
-            Some((_, amount)) if self.sum >= counted => {
-                *amount = amount.saturating_sub(counted).saturating_add(truth);
-                self.sum = self
-                    .seconds
-                    .iter()
-                    .fold(0, |sum, (_, amount)| sum.saturating_add(*amount));
-            }
-            _ if truth > counted => self.add(now, truth - counted),
-            _ => {}
-        }
-    }
 }
 
 const NAMES: [[HeaderName; 3]; 2] = [
@@ -299,9 +229,9 @@ pub(super) fn put_headers(limited: &[Limited], headers: &mut HeaderMap, now: Dur
         for (tightest, (most, window)) in tightest.iter_mut().zip(counts) {
             let Some(most) = most else { continue };
             window.forget(now.as_secs());
-            let left = u64::from(most).saturating_sub(window.sum);
+            let left = u64::from(most).saturating_sub(window.sum());
             if tightest.is_none_or(|(least, ..)| left < least) {
-                *tightest = Some((left, most, window.until_gone(window.sum, now)));
+                *tightest = Some((left, most, window.until_gone(window.sum(), now)));
             }
         }
     }
@@ -376,7 +306,7 @@ mod tests {
         let first = admit().unwrap();
         assert!(admit().is_err() && admit().is_err());
         drop(first);
-        assert_eq!(both[0].limiter.minute().requests.sum, 1);
+        assert_eq!(both[0].limiter.minute().requests.sum(), 1);
     }
 
     #[test]
@@ -448,16 +378,16 @@ mod tests {
                     Err(error) => {
                         let after = error.retry_after.unwrap();
                         let then = at(now) + after;
-                        prop_assert!(after <= Duration::from_secs(SPAN));
+                        prop_assert!(after <= Duration::from_secs(crate::window::SPAN));
                         let minute = limited[0].limiter.minute();
-                        let mut later = Window { seconds: minute.requests.seconds.clone(), sum: minute.requests.sum };
+                        let mut later = minute.requests.clone();
                         later.forget(then.as_secs());
                         prop_assert!(later.room(1, limit, then).is_ok(), "the time to wait is too short");
                     }
                 }
                 let last_minute = let_in.iter().filter(|then| **then + 60_000 > now).count();
                 prop_assert!(last_minute <= limit as usize);
-                prop_assert!(limited[0].limiter.minute().requests.seconds.len() <= SPAN as usize);
+                prop_assert!(limited[0].limiter.minute().requests.seconds() <= crate::window::SPAN as usize);
             }
         }
     }

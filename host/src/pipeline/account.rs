@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{Failure, Run};
+use super::attempt::{self, Failure, Run};
 use super::bill::Bill;
 use super::decide::{Decided, Decision, Step};
 use super::purse::{Place, Purse};
@@ -191,7 +191,7 @@ impl Account {
 
     /// Notes an attempt that was under way when another answered, and that is given up. What it would have cost nobody says.
     pub(super) fn attempt_lost(&mut self, step: &Step, took: Duration) {
-        step.model.health.outlasted(took, self.call.ask.is_stream);
+        step.model.seen.health.outlasted(took, self.call.ask.is_stream);
         self.unanswered(&step.model, took, "hedge_lost");
     }
 
@@ -207,7 +207,7 @@ impl Account {
         });
     }
 
-    /// Notes the attempt that answers, and how long it took to begin.
+    /// Notes the attempt that answers.
     pub(super) fn serving(&mut self, step: &Step, run: Run) {
         self.served = Some(Serving {
             model: step.model.clone(),
@@ -274,8 +274,14 @@ impl Account {
 
     /// All of the answer has come, though nothing of it has gone out.
     pub(super) fn is_whole(&mut self) {
+        let served = self.served.as_mut();
+        served.map(|served| served.total.insert(served.run.began.elapsed()));
+    }
+
+    /// Its provider was waited for so long after the stream had begun; the rest was the client's time to read.
+    pub(super) fn took_more(&mut self, waited: Duration) {
         if let Some(served) = &mut self.served {
-            served.total = Some(served.run.began.elapsed());
+            served.total = served.total.or(Some(served.run.took + waited));
         }
     }
 
@@ -286,6 +292,9 @@ impl Account {
 
     /// The answer broke off.
     pub(super) fn broke(&mut self, failure: &Failure) {
+        if let Some(served) = &self.served {
+            attempt::note(&served.model, failure, served.run.credential);
+        }
         self.ending = if failure.is_the_providers() {
             Ending::Broken
         } else {
@@ -293,12 +302,12 @@ impl Account {
         };
     }
 
-    /// Attempts so far, the one that answers included.
+    /// So far, the one that answers included.
     pub(super) fn attempts(&self) -> usize {
         self.attempts.len() + usize::from(self.served.as_ref().is_some_and(|served| !served.is_booked))
     }
 
-    /// What the request has cost, the answer included, where all prices and usages are known.
+    /// What the request has cost, the answer included, where it is known.
     pub(super) fn cost(&self) -> Option<Nanodollars> {
         match &self.served {
             Some(served) if served.is_booked => self.bill.total(),
@@ -437,7 +446,7 @@ impl Account {
     fn book_attempt(&mut self, served: &Serving, ending: &Ending) {
         let cost = served.cost();
         let total = served.total();
-        let (health, meter) = (&served.model.health, &served.model.meter);
+        let (health, meter) = (&served.model.seen.health, &served.model.meter);
         if let Some((conversation, usage)) = self.conversation.zip(served.usage) {
             prefix::answered(&served.model, conversation, &usage);
         }
@@ -446,16 +455,9 @@ impl Account {
         if let Some(first_token) = first_token {
             meter.first_token(first_token);
         }
-        match ending {
-            Ending::Well => {
-                health.success(total);
-                meter.served(total);
-            }
-            Ending::Broken => {
-                health.failure();
-            }
-            // That a client went away, or an adapter failed, says nothing about the provider.
-            Ending::Open | Ending::Spoilt(_) => {}
+        if *ending == Ending::Well {
+            health.success(total);
+            meter.served(total);
         }
         let error = ending.error();
         if let Some(error) = error {

@@ -15,7 +15,7 @@ use super::bill::Bill;
 use super::decide::{Step, edited};
 use super::purse::Place;
 use super::reading::Reading;
-use super::{Call, milliseconds};
+use super::{Call, facts, milliseconds};
 use crate::generation::{Generation, Model, Route};
 use crate::json::{Document, Limits};
 use crate::plugins::words::{self, Abilities, Ask as Wish, AskFailure, Kind, Question};
@@ -79,7 +79,11 @@ impl Asking {
             sent: self.call.sent.clone(),
         };
         let step = Step::alone(model.clone(), within);
-        let mut taken = attempt::take(&call, &call.document, &step, &self.bill).await;
+        let pass = model.admit(facts::expected_tokens(&call.ask)).map_err(|wait| {
+            let seconds = wait.as_millis().div_ceil(1000);
+            AskFailure::Upstream(format!("the model is at its limits for {seconds} s"))
+        })?;
+        let mut taken = attempt::take(&call, &call.document, &step, &self.bill, pass).await;
         let payment = taken.run.payment.take();
         match taken.result {
             Ok(Reply::Whole(whole)) => {
@@ -124,7 +128,7 @@ impl Asking {
 
     fn answered(&self, model: &Model, whole: &Whole, total: Duration) -> Result<words::Reply, AskFailure> {
         let cost = model.cost(whole.usage.as_ref());
-        model.health.success(total);
+        model.seen.health.success(total);
         model.meter.served(total);
         model.meter.used(whole.usage.as_ref(), cost);
         self.bill.add_asked(cost);

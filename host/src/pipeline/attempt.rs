@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 pub use failure::{After, Failure};
+use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::Call;
@@ -22,11 +23,14 @@ use super::decide::Step;
 use super::purse::Payment;
 use super::reading::Reading;
 use super::receipt::{self, Receipt};
-use crate::generation::{Model, Remote, Way};
+use crate::generation::{Credential, Model, Remote, Way};
 use crate::json::{Document, Limits};
 use crate::money::{Price, Usage};
 use crate::plugins::words::{self, Kind};
+use crate::store::now_ms;
 use crate::upstream::health::InFlight;
+use crate::upstream::limits::Pass;
+use crate::upstream::told;
 
 /// An answer.
 #[derive(Debug)]
@@ -134,6 +138,8 @@ struct Attempt<'a> {
     step: &'a Step,
     bill: &'a Arc<Bill>,
     payment: &'a Payment,
+    /// Which of the provider's.
+    credential: usize,
 }
 
 impl Attempt<'_> {
@@ -146,6 +152,13 @@ impl Attempt<'_> {
             max_output_tokens: model.max_output,
             request_id: self.call.id.to_string(),
             now_ms: self.call.now_ms,
+        }
+    }
+
+    /// Takes note of what the provider says of its limits.
+    fn learn(&self, names: &[(String, String)], headers: &HeaderMap) {
+        if let Some(lane) = self.step.model.seen.lanes.get(self.credential) {
+            lane.learn(told::read(headers, names, now_ms()));
         }
     }
 
@@ -193,13 +206,16 @@ pub(super) struct Run {
     pub(super) took: Duration,
     /// What it is paid from; none where it failed, or has been paid.
     pub(super) payment: Option<Payment>,
+    /// Which of the provider's.
+    pub(super) credential: usize,
     _in_flight: InFlight,
 }
 
 /// Takes one step, within its time.
-pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &Arc<Bill>) -> Outcome {
-    let in_flight = step.model.health.begin();
-    let payment = match bill.purse.pay(step, call, document).await {
+pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &Arc<Bill>, pass: Pass) -> Outcome {
+    let in_flight = step.model.seen.health.begin();
+    let credential = pass.credential;
+    let payment = match bill.purse.pay(step, call, document, pass).await {
         Ok(payment) => payment,
         Err(failure) => return Outcome::unpaid(failure, in_flight),
     };
@@ -211,6 +227,7 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
         step,
         bill,
         payment: &payment,
+        credential,
     };
     let mut waited = Duration::ZERO;
     // A whole answer has all of the time; a stream must begin before.
@@ -230,12 +247,12 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
     }
     match &result {
         Ok(reply) => {
-            step.model.answers();
+            step.model.answers(credential);
             if let Reply::Stream(_) = reply {
-                step.model.health.first_token(took);
+                step.model.seen.health.first_token(took);
             }
         }
-        Err(failure) => note(&step.model, failure),
+        Err(failure) => note(&step.model, failure, credential),
     }
     let payment = match &result {
         Ok(_) => Some(payment),
@@ -251,31 +268,36 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
             began,
             took,
             payment,
+            credential,
             _in_flight: in_flight,
         },
     }
 }
 
-/// What a failure means for who asks the model next.
-pub(super) fn note(model: &Model, failure: &Failure) {
+/// What a failure under one of its provider's credentials means for who asks the model next.
+pub(super) fn note(model: &Model, failure: &Failure, credential: usize) {
     if !failure.is_the_providers() {
         return;
     }
+    let lane = model.seen.lanes.get(credential);
     match failure.kind {
-        Kind::RateLimited => model.lane.limited(failure.retry_after()),
+        Kind::RateLimited => {
+            lane.inspect(|lane| lane.limited(failure.retry_after()));
+        }
         Kind::Authentication | Kind::QuotaExhausted => {
-            if model.provider.refuses() {
+            let refused = model.provider.credentials.get(credential);
+            if refused.is_some_and(Credential::refuse) {
                 tracing::error!(
-                    provider = model.provider.name, kind = %failure.word(), detail = failure.detail(),
+                    provider = model.provider.name, key = credential + 1, kind = %failure.word(), detail = failure.detail(),
                     "a provider refuses the gateway's credential: it is asked last until the configuration changes, or it answers"
                 );
             }
         }
         _ => {
             if failure.kind == Kind::Overloaded && failure.retry_after().is_some() {
-                model.lane.limited(failure.retry_after());
+                lane.inspect(|lane| lane.limited(failure.retry_after()));
             }
-            if let Some(left_alone) = model.health.failure() {
+            if let Some(left_alone) = model.seen.health.failure() {
                 tracing::warn!(
                     model = model.id,
                     ms = left_alone.as_millis() as u64,
@@ -296,6 +318,7 @@ impl Outcome {
                 began: Instant::now(),
                 took: Duration::ZERO,
                 payment: None,
+                credential: 0,
                 _in_flight: in_flight,
             },
         }
@@ -338,7 +361,9 @@ async fn send(
     extra: &[(String, String)],
     body: Bytes,
 ) -> Result<crate::upstream::UpstreamBody, Failure> {
-    let mut headers = remote.headers.clone();
+    let attached = remote.attached.get(attempt.credential);
+    let attached = attached.ok_or_else(|| Failure::fault("the provider has no such credential"))?;
+    let mut headers = attached.headers.clone();
     for (name, value) in extra {
         let pair = (HeaderName::try_from(name), HeaderValue::try_from(value));
         let (Ok(name), Ok(value)) = pair else { continue };
@@ -348,7 +373,7 @@ async fn send(
         }
     }
     let keyed;
-    let path = match &remote.query {
+    let path = match &attached.query {
         None => path,
         Some((name, key)) => {
             let separator = if path.contains('?') { '&' } else { '?' };
@@ -361,7 +386,7 @@ async fn send(
     attempt.call.sent.fetch_add(1, Ordering::Relaxed);
     let response = remote
         .upstream
-        .send(method, path, headers, body)
+        .send_within(attempt.step.connect_timeout, method, path, headers, body)
         .await
         .map_err(|error| {
             if error.is_unsent() {
@@ -369,6 +394,7 @@ async fn send(
             }
             Failure::transport(error)
         })?;
+    attempt.learn(&remote.adapter.profile().limit_headers, response.headers());
     if response.status().is_success() {
         return Ok(response.into_body());
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::review::Review;
 use super::{Call, facts, prefix};
+use crate::config::{Hedge, Timeouts};
 use crate::error::ApiError;
 use crate::generation::{LoadedPolicy, Model, Route};
 use crate::json::{Document, Edit, Limits};
@@ -40,6 +41,10 @@ pub struct Decision {
     pub retries: u32,
     /// The pause before a candidate is asked again.
     pub backoff: Duration,
+    /// How long it waits while all that could serve are at their limits.
+    pub queue: Duration,
+    /// Who waits first: the smaller.
+    pub priority: u8,
     /// Whether another candidate is tried where one refuses what the request is about.
     pub passes_content: bool,
     /// The conversation, where policies were asked.
@@ -54,6 +59,8 @@ pub struct Step {
     /// Who is asked.
     pub model: Arc<Model>,
     weight: u32,
+    /// Up to the connection.
+    pub connect_timeout: Duration,
     /// Up to the first event of a stream.
     pub first_token_timeout: Duration,
     /// Up to the whole answer.
@@ -99,6 +106,7 @@ impl Step {
     /// An attempt at one model that nothing follows.
     pub(super) fn alone(model: Arc<Model>, timeout: Duration) -> Self {
         Self {
+            connect_timeout: model.timeouts.connect.unwrap_or(Timeouts::CONNECT),
             model,
             weight: 1,
             first_token_timeout: timeout,
@@ -132,7 +140,7 @@ pub async fn chain(
 ) -> Decided {
     let steps = offer
         .into_iter()
-        .map(|(model, weight)| step(route, model, weight))
+        .map(|(model, weight)| step(route, model, weight, call.ask.is_stream))
         .collect();
     let decision = Decision {
         steps,
@@ -142,6 +150,8 @@ pub async fn chain(
         reason: String::new(),
         retries: route.config.retries,
         backoff: route.config.backoff,
+        queue: route.config.queue,
+        priority: route.config.priority,
         passes_content: route.config.passes_content,
         conversation: None,
         review: None,
@@ -164,14 +174,21 @@ pub async fn chain(
     chain.finish()
 }
 
-fn step(route: &Route, model: Arc<Model>, weight: u32) -> Step {
+fn step(route: &Route, model: Arc<Model>, weight: u32, is_stream: bool) -> Step {
+    let timeouts = route.config.timeouts.or(model.timeouts);
+    let hedge_after = match route.config.hedge {
+        Some(Hedge::After(after)) => Some(after),
+        Some(Hedge::P95) => model.seen.health.p95(is_stream),
+        None => None,
+    };
     Step {
         model,
         weight,
-        first_token_timeout: route.config.first_token_timeout,
-        timeout: route.config.timeout,
-        gap_timeout: route.config.gap_timeout,
-        hedge_after: None,
+        connect_timeout: timeouts.connect.unwrap_or(Timeouts::CONNECT),
+        first_token_timeout: timeouts.first_token.unwrap_or(Timeouts::FIRST_TOKEN),
+        timeout: timeouts.total.unwrap_or(Timeouts::TOTAL),
+        gap_timeout: timeouts.gap.unwrap_or(Timeouts::GAP),
+        hedge_after,
     }
 }
 

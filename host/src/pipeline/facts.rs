@@ -65,7 +65,7 @@ pub(super) fn summary(call: &Call, route: &Route) -> words::Summary {
 
 /// A candidate as it stands now.
 pub(super) fn candidate(model: &Model, weight: u32, ask: &Ask, conversation: u64) -> words::Candidate {
-    let health = model.health.read();
+    let (health, room) = (model.seen.health.read(), model.room());
     let cached = prefix::cached(model, conversation, ask);
     let (estimated_cost, ceiling_cost) = costs(model, ask, cached.unwrap_or(0));
     words::Candidate {
@@ -92,8 +92,8 @@ pub(super) fn candidate(model: &Model, weight: u32, ask: &Ask, conversation: u64
             error_permille: health.error_permille,
             in_flight: health.in_flight,
             cooling_ms: cooling(model),
-            requests_left: None,
-            tokens_left: None,
+            requests_left: room.requests,
+            tokens_left: room.tokens,
         },
         extras: cached
             .map(|tokens| ("cached_tokens".to_owned(), tokens.to_string()))

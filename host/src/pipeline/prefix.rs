@@ -21,13 +21,14 @@ pub(super) fn conversation(key: &str, session: &str) -> u64 {
 /// lately.
 pub(super) fn cached(model: &Model, conversation: u64, ask: &Ask) -> Option<u64> {
     let keeps = model.provider.prompt_cache;
-    let tokens = model.health.prefixes.tokens(conversation, keeps, Instant::now())?;
+    let tokens = model.seen.health.prefixes.tokens(conversation, keeps, Instant::now())?;
     Some(tokens.min(expected_input(ask)))
 }
 
 /// Takes note of an answer.
 pub(super) fn answered(model: &Model, conversation: u64, usage: &Usage) {
     model
+        .seen
         .health
         .prefixes
         .note(conversation, left(model, usage), Instant::now());

@@ -14,6 +14,7 @@ use crate::ledger::{Hold, Ledger, Settlement, Wish};
 use crate::money::{Nanodollars, Usage};
 use crate::store::{self, Line, Tags};
 use crate::surfaces::chat::Ask;
+use crate::upstream::limits::Pass;
 
 /// What an answer is taken to be at most where neither the client nor the catalog says.
 pub(super) const MOST_OUTPUT_TOKENS: u64 = 128_000;
@@ -44,6 +45,8 @@ pub(super) struct Purse {
 #[derive(Debug)]
 pub(super) struct Payment {
     hold: Hold,
+    /// The attempt's place within limits, which it keeps as long.
+    pass: Pass,
     purse: Arc<Purse>,
     model: Arc<Model>,
     /// The gateway's own guess of the input, for answers that do not say.
@@ -105,6 +108,7 @@ impl Purse {
         step: &Step,
         call: &Call,
         document: &Document,
+        mut pass: Pass,
     ) -> Result<Payment, Failure> {
         let model = &step.model;
         // Policies may have changed what is asked for, and a bound is of what goes out.
@@ -127,7 +131,8 @@ impl Purse {
             price_version: model.price.as_ref().map(|price| price.version().0),
             metadata: self.call.caller.metadata.clone(),
         };
-        let hold = self.ledger.reserve(wish).await.map_err(Failure::unpaid)?;
+        let reserved = self.ledger.reserve(wish).await;
+        let hold = reserved.inspect_err(|_| pass.give_back()).map_err(Failure::unpaid)?;
         self.untold.fetch_add(1, Relaxed);
         if !hold.warnings.is_empty() {
             let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,6 +141,7 @@ impl Purse {
         Ok(Payment {
             output: bounds.output(model, ask, hold.granted),
             hold,
+            pass,
             purse: self.clone(),
             model: model.clone(),
             input: ask.estimated_input_tokens().into(),
@@ -288,11 +294,12 @@ impl Payment {
     }
 
     /// The attempt brought nothing that could be used, but for what was counted until then.
-    pub(super) fn failed(self, failure: &Failure, usage: Option<Usage>) {
+    pub(super) fn failed(mut self, failure: &Failure, usage: Option<Usage>) {
         // A provider that answers with an error bills nothing for it.
         let usage = usage.or_else(|| (failure.status > 0).then(Usage::default));
         let Some(usage) = usage else {
             if failure.is_unsent() {
+                self.pass.give_back();
                 self.purse.told(&Usage::default());
                 self.hold.unsent();
             } else {
@@ -302,16 +309,18 @@ impl Payment {
             }
             return;
         };
+        self.pass.settle(usage.all());
         self.purse.told(&usage);
         let cost = self.model.cost(Some(&usage));
         self.book(failure.word().into_owned(), usage, cost, Place::Beside, false);
     }
 
     /// The attempt answered. What nobody said is counted: the input by the gateway's guess, the output by what came.
-    pub(super) fn answered(self, outcome: Option<&str>, usage: Option<Usage>, counted: u64, place: Place) {
+    pub(super) fn answered(mut self, outcome: Option<&str>, usage: Option<Usage>, counted: u64, place: Place) {
         // What is beside the answer was read to its end before anybody looked at it.
         let is_whole = outcome.is_none() || place == Place::Beside;
         let (usage, is_estimated) = self.plausible(usage, counted, is_whole);
+        self.pass.settle(usage.all());
         self.purse.told(&usage);
         let cost = self.model.cost(Some(&usage));
         let outcome = outcome.unwrap_or("answered").to_owned();

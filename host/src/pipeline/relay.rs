@@ -95,6 +95,7 @@ async fn relay(
         recorder = recorder.and_then(|recorder| recorder.piece(&out));
         if !has_more {
             answer::done(&mut out);
+            account.took_more(watched.waited);
             account.ended_well();
             if let Some(recorder) = recorder {
                 recorder.stream(&account);
@@ -112,6 +113,7 @@ async fn relay(
         match watched.next(&mut out).await {
             Ok(more) => has_more = more,
             Err(failure) => {
+                account.took_more(watched.waited);
                 account.broke(&failure);
                 account.used(watched.source.usage(), watched.source.progress());
                 // The connection to the provider is of no more use.

@@ -72,6 +72,7 @@ pub(super) async fn walk<'a>(
             Ok(Judged::Next(held, reason)) => {
                 tracing::debug!(request_id = %call.id, model = step.model.id, reason, "an answer was passed over");
                 reasons.push(reason);
+                race.order.hurry();
                 kept = Some((step, held));
             }
             Err((failure, usage)) => {
@@ -121,7 +122,7 @@ async fn judge(
     let taken = match taken {
         Ok(taken) => taken,
         Err((failure, usage)) => {
-            attempt::note(&step.model, &failure);
+            attempt::note(&step.model, &failure, run.credential);
             if let Some(payment) = run.payment {
                 payment.failed(&failure, usage);
             }
@@ -175,7 +176,7 @@ impl<'a, 's: 'a> Race<'a, 's> {
             call,
             document: decision.document(call),
             bill,
-            order: Order::new(decision, call.seed),
+            order: Order::new(decision, call),
             hedge_after: None,
             running: FuturesUnordered::new(),
             begun: Vec::new(),
@@ -196,7 +197,7 @@ impl<'a, 's: 'a> Race<'a, 's> {
                 // The usual case needs neither a box nor a race.
                 let _trial = turn.trial;
                 self.begun.push((turn.step, Instant::now()));
-                let outcome = take(self.call, self.document, turn.step, self.bill).await;
+                let outcome = take(self.call, self.document, turn.step, self.bill, turn.pass).await;
                 self.begun.clear();
                 let waited = outcome.waited + paused;
                 return Some((turn.step, Outcome { waited, ..outcome }));
@@ -252,13 +253,14 @@ impl<'a, 's: 'a> Race<'a, 's> {
         let (call, document, bill) = (self.call, self.document, self.bill);
         let Turn {
             step,
+            pass,
             hedge_after,
             trial,
         } = turn;
         self.hedge_after = hedge_after;
         let taking = async move {
             let _trial = trial;
-            (step, take(call, document, step, bill).await)
+            (step, take(call, document, step, bill, pass).await)
         };
         self.begun.push((step, Instant::now()));
         self.running.push(Box::pin(taking));

@@ -4,17 +4,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::files::{Content, Contents};
 use super::policy_file::{self, Unusable};
 use crate::app::App;
 use crate::budget::Scope;
-use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig, Secret};
-use crate::generation::{Alive, Generation, LoadedPolicy, Model, Provider, Remote, Seen, Way, scoped};
+use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig, Secret, Timeouts};
+use crate::generation::{
+    Alive, Attached, Credential, Credentials, Generation, LoadedPolicy, Model, Provider, Remote, Seen, Way, scoped,
+};
 use crate::plugins::words::{Authentication, Dialects, Framing, Operation};
 use crate::plugins::{Adapter, AdapterSpec, Digest, LoadError, PluginSource, Policy, PolicySpec};
 use crate::reports::Problem;
+use crate::upstream::limits::Limited;
 use crate::upstream::retries::Retries;
 use crate::upstream::{Endpoint, TlsRoots, Upstream};
 use hyper::HeaderMap;
@@ -72,9 +74,12 @@ pub(super) fn build(
     }
     let model = |(id, model): (&String, &crate::config::ModelConfig)| {
         let provider = providers.get(&model.provider)?;
+        let numbers = key_numbers(config.providers.get(&model.provider)?);
         let seen = Seen {
             health: app.health.of(id),
-            lane: app.health.lane(id, 0),
+            lanes: numbers.iter().map(|number| app.health.lane(id, *number)).collect(),
+            limiter: app.health.limiter("model", id, 0),
+            queue: app.health.queue(id),
         };
         Some((
             id.clone(),
@@ -223,8 +228,22 @@ impl Builder<'_> {
                 all: self.app.health.all_retries(),
                 rate: self.config.retries,
             },
-            is_refused: AtomicBool::new(false),
+            credentials: self.credentials(name, config),
+            limited: Limited::new(config.limits, self.app.health.limiter("provider", name, 0)),
+            queue: config.queue,
+            timeouts: config.timeouts,
         })
+    }
+
+    /// What is kept of each of its keys.
+    fn credentials(&self, name: &str, config: &ProviderConfig) -> Credentials {
+        let one = |number| {
+            Credential::new(Limited::new(
+                config.key_limits,
+                self.app.health.limiter("credential", name, number),
+            ))
+        };
+        Credentials::new(key_numbers(config).into_iter().map(one).collect())
     }
 
     fn remote(&mut self, name: &str, config: &ProviderConfig, component: &ComponentRef) -> Result<Remote, Problem> {
@@ -240,7 +259,11 @@ impl Builder<'_> {
         let base = config.base_url.clone().or(profile.base_url);
         let base = base.ok_or_else(|| wrong(format!("[providers.{name}] needs a base_url")))?;
         let endpoint = Endpoint::parse(&base).map_err(|reason| wrong(format!("base_url: {reason}")))?;
-        let (headers, query) = credentials(name, config, &profile.authentication, &profile.headers, &endpoint)?;
+        let keys = config.api_keys.iter().map(Some);
+        let keys = keys.chain(config.api_keys.is_empty().then_some(None));
+        let attached =
+            keys.map(|key| attached(name, config, key, &profile.authentication, &profile.headers, &endpoint));
+        let attached: Vec<Attached> = attached.collect::<Result<_, _>>()?;
         let speaks_openai = profile.speaks.contains(Dialects::OPENAI_CHAT);
         let chat = profile
             .paths
@@ -251,9 +274,8 @@ impl Builder<'_> {
             output_limit: output_limit(&endpoint, speaks_openai),
             upstream: self.upstream(name, config, endpoint).map_err(wrong)?,
             adapter,
-            headers,
-            secrets: secrets(config, query.as_ref()),
-            query,
+            secrets: secrets(config, &attached),
+            attached,
             openai_chat: speaks_openai.then(|| chat.map_or_else(usual, |(_, path)| path)),
         })
     }
@@ -263,7 +285,7 @@ impl Builder<'_> {
         let roots = TlsRoots::new(config.ca_file.as_deref())?;
         let known = self.running.and_then(|running| {
             let old = running.config.providers.get(name)?;
-            let is_same = old.api_key == config.api_key && old.connect_timeout == config.connect_timeout;
+            let is_same = old.api_keys == config.api_keys;
             match &running.providers.get(name)?.way {
                 Way::Remote(remote)
                     if is_same && *remote.upstream.endpoint() == endpoint && remote.upstream.trusts(&roots) =>
@@ -276,7 +298,7 @@ impl Builder<'_> {
         if let Some(known) = known {
             return Ok(known);
         }
-        Ok(Upstream::new(endpoint, &roots, config.connect_timeout))
+        Ok(Upstream::new(endpoint, &roots, Timeouts::CONNECT))
     }
 
     fn adapter(&mut self, component: &ComponentRef) -> Result<Adapter, Problem> {
@@ -369,27 +391,41 @@ fn from_the_box(name: &str, kind: &str, wanted: &str) -> Result<PluginSource, Pr
     Err(problem(name, None, &message))
 }
 
+/// A number for each of a provider's keys that stays the same while the key does and says nothing of it; one where there is none.
+fn key_numbers(config: &ProviderConfig) -> Vec<u64> {
+    let number = |key: &Secret| {
+        let digest = Digest::of(key.reveal().as_bytes()).to_string();
+        u64::from_str_radix(digest.get(..16).unwrap_or_default(), 16).unwrap_or_default()
+    };
+    match config.api_keys.as_slice() {
+        [] => vec![0],
+        keys => keys.iter().map(number).collect(),
+    }
+}
+
 /// What must never be shown. Headers are a key's place as well; short values are versions and the like, and texts without
 /// their letters would be of no use.
-fn secrets(config: &ProviderConfig, query: Option<&(String, Secret)>) -> Vec<Secret> {
+fn secrets(config: &ProviderConfig, attached: &[Attached]) -> Vec<Secret> {
     let headers = config.headers.iter().map(|(_, value)| value);
     let long = headers.filter(|value| value.reveal().len() >= 12);
-    let key = config.api_key.iter().filter(|key| !key.reveal().is_empty());
-    let as_sent = query.map(|(_, key)| key).filter(|key| !key.reveal().is_empty());
-    key.chain(long).chain(as_sent).cloned().collect()
+    let keys = config.api_keys.iter().filter(|key| !key.reveal().is_empty());
+    let as_sent = attached.iter().filter_map(|one| one.query.as_ref());
+    let as_sent = as_sent.map(|(_, key)| key).filter(|key| !key.reveal().is_empty());
+    keys.chain(long).chain(as_sent).cloned().collect()
 }
 
 /// All but what RFC 3986 calls unreserved: what means the same everywhere in a query.
 const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The headers of every call, or the query parameter ready to be sent, by what the adapter says of the provider.
-fn credentials(
+fn attached(
     name: &str,
     config: &ProviderConfig,
+    key: Option<&Secret>,
     authentication: &Authentication,
     fixed: &[(String, String)],
     endpoint: &Endpoint,
-) -> Result<(HeaderMap, Option<(String, Secret)>), Problem> {
+) -> Result<Attached, Problem> {
     let mut headers = HeaderMap::new();
     let mut put = |header: &str, value: &str, is_secret: bool| {
         let pair = (HeaderName::try_from(header), HeaderValue::try_from(value));
@@ -412,7 +448,7 @@ fn credentials(
         put(header, value, false)?;
     }
     let mut query = None;
-    if let Some(key) = &config.api_key {
+    if let Some(key) = key {
         match authentication {
             Authentication::Bearer => put(AUTHORIZATION.as_str(), &format!("Bearer {}", key.reveal()), true)?,
             Authentication::Header(header) => put(header, key.reveal(), true)?,
@@ -430,7 +466,7 @@ fn credentials(
     for (header, value) in &config.headers {
         put(header, value.reveal(), true)?;
     }
-    Ok((headers, query))
+    Ok(Attached { headers, query })
 }
 
 fn problem(plugin: &str, digest: Option<Digest>, message: &impl ToString) -> Problem {

@@ -8,16 +8,18 @@ use std::time::{Duration, Instant};
 
 use super::breaker::{Breaker, Current};
 use super::lane::Lane;
+use super::limits::Limiter;
 use super::prefixes::Prefixes;
+use super::queue::Queue;
 use super::retries::RetryBudget;
+use super::times::Times;
 
 /// One model's record; cheap to update, and read without a lock.
 #[derive(Debug, Default)]
 pub struct Health {
     in_flight: AtomicU32,
-    /// Decaying averages in milliseconds; 0 until something was seen.
-    first_token: AtomicU32,
-    total: AtomicU32,
+    first_token: Times,
+    total: Times,
     errors: Errors,
     pub(super) breaker: Breaker,
     /// What its provider has in its cache.
@@ -62,7 +64,7 @@ impl Health {
 
     /// An attempt brought its first token.
     pub fn first_token(&self, after: Duration) {
-        average(&self.first_token, milliseconds(after));
+        self.first_token.note(milliseconds(after), now_ms());
     }
 
     /// An attempt brought an answer, or its beginning: whoever answers is there again.
@@ -72,17 +74,25 @@ impl Health {
 
     /// An attempt ended well.
     pub fn success(&self, total: Duration) {
-        average(&self.total, milliseconds(total));
+        self.total.note(milliseconds(total), now_ms());
         self.errors.note(0, now_ms());
     }
 
     /// An attempt was given up after so long, because another was faster: it would have taken longer.
     pub fn outlasted(&self, took: Duration, is_stream: bool) {
-        let seen = if is_stream { &self.first_token } else { &self.total };
-        let took = milliseconds(took);
-        if took > seen.load(Ordering::Relaxed) {
-            average(seen, took);
+        let (times, took, now) = (self.times(is_stream), milliseconds(took), now_ms());
+        if times.peak().is_none_or(|peak| took > peak) {
+            times.note(took, now);
         }
+    }
+
+    /// Within this 19 of 20 of its last answers came, or began where they are streamed; nothing before there were twenty.
+    pub fn p95(&self, is_stream: bool) -> Option<Duration> {
+        self.times(is_stream).p95()
+    }
+
+    fn times(&self, is_stream: bool) -> &Times {
+        if is_stream { &self.first_token } else { &self.total }
     }
 
     /// An attempt failed by the provider's fault. How long the model is left alone, where that begins now.
@@ -99,11 +109,10 @@ impl Health {
 
     /// What the record says now.
     pub fn read(&self) -> Reading {
-        let seen = |value: &AtomicU32| Some(value.load(Ordering::Relaxed)).filter(|value| *value > 0);
         Reading {
             in_flight: self.in_flight.load(Ordering::Relaxed),
-            first_token_ms: seen(&self.first_token),
-            total_ms: seen(&self.total),
+            first_token_ms: self.first_token.peak(),
+            total_ms: self.total.peak(),
             error_permille: self.errors.at(now_ms()),
         }
     }
@@ -145,25 +154,17 @@ fn decayed(packed: u64, now_ms: u64) -> u32 {
 }
 
 /// Since the first call, and a second at least, so that 0 is always past.
-pub(super) fn now_ms() -> u64 {
+pub(super) fn now() -> Duration {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
-    1_000 + BEGAN.get_or_init(Instant::now).elapsed().as_millis() as u64
+    Duration::from_secs(1) + BEGAN.get_or_init(Instant::now).elapsed()
 }
 
-fn milliseconds(duration: Duration) -> u32 {
+pub(super) fn now_ms() -> u64 {
+    now().as_millis() as u64
+}
+
+pub(super) fn milliseconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).max(1)
-}
-
-/// The newest value counts a fifth.
-fn average(cell: &AtomicU32, value: u32) {
-    let mix = |old: u32| {
-        if old == 0 {
-            value
-        } else {
-            ((u64::from(old) * 4 + u64::from(value)) / 5).max(1) as u32
-        }
-    };
-    let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(mix(old)));
 }
 
 /// All records. They are asked for when a generation is built, not per request.
@@ -171,6 +172,8 @@ fn average(cell: &AtomicU32, value: u32) {
 pub struct Registry {
     models: Records<String, Health>,
     lanes: Records<(String, u64), Lane>,
+    limiters: Records<(&'static str, String, u64), Limiter>,
+    queues: Records<String, Queue>,
     retries: Records<String, RetryBudget>,
     all_retries: Arc<RetryBudget>,
 }
@@ -201,6 +204,16 @@ impl Registry {
     /// A model's under one credential, which is known by a number that says nothing of it.
     pub fn lane(&self, model: &str, credential: u64) -> Arc<Lane> {
         self.lanes.of((model.to_owned(), credential))
+    }
+
+    /// What has been used of a `provider`, a `model` or a `credential`; the last by a number that says nothing of it.
+    pub fn limiter(&self, kind: &'static str, name: &str, credential: u64) -> Arc<Limiter> {
+        self.limiters.of((kind, name.to_owned(), credential))
+    }
+
+    /// Who waits for a model.
+    pub fn queue(&self, model: &str) -> Arc<Queue> {
+        self.queues.of(model.to_owned())
     }
 
     /// How many more attempts than requests a provider gets.
@@ -245,16 +258,6 @@ mod tests {
         assert_eq!(errors.at(200_000), 0);
         errors.note(1000, 10_005);
         assert_eq!(errors.at(10_005), 550);
-    }
-
-    #[test]
-    fn times_are_averages_and_absent_until_something_was_seen() {
-        let health = Arc::new(Health::default());
-        assert_eq!(health.read(), Reading::default());
-        for total in [20, 120] {
-            health.success(Duration::from_millis(total));
-        }
-        assert_eq!(health.read().total_ms, Some(40));
     }
 
     #[test]

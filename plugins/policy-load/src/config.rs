@@ -93,10 +93,6 @@ impl Pick {
         matches!(self, Pick::RoundRobin | Pick::LowestUsage)
     }
 
-    pub(crate) fn needs_limits(self) -> bool {
-        matches!(self, Pick::MostTokensLeft | Pick::MostRequestsLeft)
-    }
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Pick::LeastBusy => "least-busy",

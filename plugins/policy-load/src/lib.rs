@@ -27,14 +27,6 @@ impl Policy for Load {
         Ok(Load(config))
     }
 
-    fn warnings(&self) -> Vec<String> {
-        let name = self.0.pick.name();
-        let warning = format!(
-            "`pick = \"{name}\"` is `least-busy` in this version: the gateway does not know providers' limits yet"
-        );
-        self.0.pick.needs_limits().then_some(warning).into_iter().collect()
-    }
-
     fn decide(&self, request: &Request, candidates: &[Candidate]) -> Result<Verdict, String> {
         let mut draw = Draw::new(request.seed, "load");
         let mut ladder: Vec<Carrier> = candidates

@@ -125,7 +125,7 @@ async fn with_every_way(is_stream: bool) -> (FakeProvider, FakeProvider, Gateway
             "reviewed" => (&["second"], "policies = [\"reviews\"]"),
             "asked" => (&[], "policies = [\"asks\"]"),
             "fallen" => (&["second"], ""),
-            _ => (&[], ""),
+            _ => (&[], "retries = 0"),
         };
         let budget = "\nbudget = { limit_usd = 1, period = \"total\" }";
         config += &route(

@@ -17,6 +17,7 @@ use crate::budget::{Budget, Scope, Scoped};
 use crate::catalog::{Abilities, Entry};
 use crate::config::{Config, ModelConfig, RouteConfig, SimulatedConfig, Timeouts};
 use crate::money::{Nanodollars, Price, Usage};
+use crate::operation::Operation;
 use crate::plugins::{Adapter, OnFault, Policy, words};
 use crate::telemetry::{Meter, ModelMeter};
 use crate::upstream::Upstream;
@@ -114,8 +115,8 @@ pub struct Remote {
     pub attached: Vec<Attached>,
     /// Kept out of every text that goes out or into the log.
     pub secrets: Vec<crate::config::Secret>,
-    /// The path for chat completions where the provider speaks OpenAI's dialect as it is.
-    pub openai_chat: Option<String>,
+    /// What it serves; with the path where it speaks OpenAI's dialect as it is, and nothing has to be translated.
+    pub operations: Vec<(words::Operation, Option<String>)>,
     /// Where the most tokens of output stand in a request, as a pointer into its JSON.
     pub output_limit: &'static str,
 }
@@ -127,6 +128,35 @@ pub struct Attached {
     pub headers: HeaderMap,
     /// A query parameter that carries the credential, percent-encoded, for providers that want it there.
     pub query: Option<(String, crate::config::Secret)>,
+}
+
+impl Provider {
+    /// Whether it can be asked for this at all.
+    pub fn serves(&self, operation: Operation) -> bool {
+        match &self.way {
+            Way::Simulated(_) => true,
+            Way::Remote(remote) => remote.operations.iter().any(|(served, _)| *served == operation.into()),
+        }
+    }
+}
+
+impl Remote {
+    /// Where this is asked for in OpenAI's dialect; nothing where the adapter translates.
+    pub fn path(&self, operation: Operation) -> Option<&str> {
+        let served = self.operations.iter().find(|(served, _)| *served == operation.into());
+        served.and_then(|(_, path)| path.as_deref())
+    }
+}
+
+impl From<Operation> for words::Operation {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Chat => Self::Chat,
+            Operation::Embedding => Self::Embedding,
+            Operation::Moderation => Self::Moderation,
+            Operation::Rerank => Self::Rerank,
+        }
+    }
 }
 
 /// A model of the catalog, ready to be called.

@@ -41,5 +41,6 @@ pub mod body;
 pub mod error;
 pub mod json;
 pub mod money;
+pub mod operation;
 pub mod telemetry;
 pub mod window;

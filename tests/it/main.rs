@@ -32,6 +32,7 @@ mod keys;
 mod ladder;
 mod languages;
 mod ledger;
+mod operations;
 mod outages;
 mod prefixes;
 mod priced;

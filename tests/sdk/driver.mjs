@@ -38,6 +38,16 @@ const acts = {
   async model(client, args) {
     return { model: await client.models.retrieve(args.id) };
   },
+
+  async embed(client, args) {
+    const { data } = await client.embeddings.create(args);
+    return { vectors: data.map((one) => one.embedding) };
+  },
+
+  async moderate(client, args) {
+    const { results } = await client.moderations.create(args);
+    return { flagged: results.map((one) => one.flagged) };
+  },
 };
 
 function explained(error) {

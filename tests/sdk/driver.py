@@ -40,6 +40,16 @@ def model(client, arguments):
     return {"model": seen(client.models.retrieve(arguments["id"]))}
 
 
+def embed(client, arguments):
+    answer = client.embeddings.create(**arguments)
+    return {"vectors": [list(one.embedding) for one in answer.data]}
+
+
+def moderate(client, arguments):
+    answer = client.moderations.create(**arguments)
+    return {"flagged": [one.flagged for one in answer.results]}
+
+
 def seen(value):
     return value.model_dump(mode="json", exclude_unset=True)
 
@@ -58,7 +68,8 @@ def explained(error):
 
 
 def take(client, step):
-    acts = {"chat": chat, "stream": stream, "accumulate": accumulate, "models": models, "model": model}
+    acts = {"chat": chat, "stream": stream, "accumulate": accumulate, "models": models, "model": model,
+            "embed": embed, "moderate": moderate}
     try:
         return acts[step["do"]](client, step.get("with", {}))
     except openai.OpenAIError as error:

@@ -17,6 +17,7 @@ use crate::error::{ApiError, printable};
 use crate::generation::Generation;
 use crate::json::{Document, Edit, Limits};
 use crate::keys::{self, Caller};
+use crate::operation::Operation;
 use crate::pipeline::{Call, candidates, decide};
 use crate::plugins::Digest;
 use crate::surfaces::chat::Ask;
@@ -122,7 +123,7 @@ fn parse(text: &str, generation: &Generation) -> Result<Arc<Call>, ApiError> {
         received: Instant::now(),
         now_ms: field("now_ms").and_then(|now| now.as_u64()).unwrap_or_default(),
         headers,
-        ask: Ask::read(&document)?,
+        ask: Ask::read(&document, Operation::Chat)?,
         document,
         policy_headers: generation.config.server.policy_headers.clone(),
         caller: caller(field("key").and_then(|key| key.as_str()), generation)?,

@@ -18,6 +18,7 @@ use super::reading::Reading;
 use super::{Call, facts, milliseconds};
 use crate::generation::{Generation, Model, Route};
 use crate::json::{Document, Limits};
+use crate::operation::Operation;
 use crate::plugins::words::{self, Abilities, Ask as Wish, AskFailure, Kind, Question};
 use crate::plugins::{Models, Replies};
 use crate::surfaces::chat::Ask;
@@ -72,7 +73,7 @@ impl Asking {
             now_ms: self.call.now_ms,
             seed: self.call.seed,
             headers: HeaderMap::new(),
-            ask: Ask::read(&document).map_err(|error| refused(error.message))?,
+            ask: Ask::read(&document, Operation::Chat).map_err(|error| refused(error.message))?,
             document,
             policy_headers: Vec::new(),
             caller: self.call.caller.clone(),

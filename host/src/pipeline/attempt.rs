@@ -60,12 +60,17 @@ pub struct Whole {
     pub usage: Option<Usage>,
     /// What of the request its adapter left out.
     pub dropped: Option<String>,
+    /// Whether it is text that somebody pays for: vectors and verdicts are not.
+    pub is_text: bool,
 }
 
 impl Whole {
     /// Tokens of output, where nobody says: four bytes each, as text in most languages has at least. An answer that was blocked
     /// before it said anything has none, and its provider is right to say so.
     pub fn counted(&self) -> u64 {
+        if !self.is_text {
+            return 0;
+        }
         let is_told = self.usage.is_some_and(|usage| usage.output > 0);
         let is_empty = || {
             let answer = Document::parse(self.body.clone(), Limits { depth: 512 });
@@ -329,7 +334,7 @@ impl Attempt<'_> {
     async fn take(&self, waited: &mut Duration) -> Result<Reply, Failure> {
         match &self.step.model.provider.way {
             Way::Simulated(config) => simulate::send(self, config, waited).await,
-            Way::Remote(remote) => match &remote.openai_chat {
+            Way::Remote(remote) => match remote.path(self.call.ask.operation) {
                 Some(path) => forward::send(self, remote, path, waited).await,
                 None => translate::send(self, remote, waited).await,
             },

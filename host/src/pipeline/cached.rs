@@ -23,6 +23,7 @@ use crate::generation::{Generation, Route};
 use crate::json::{Document, Limits, Value};
 use crate::keys::Caller;
 use crate::money::Nanodollars;
+use crate::operation::Operation;
 use crate::upstream::sse::Splitter;
 
 /// The header by which a client says what it wants, and by which it is told what it got.
@@ -104,7 +105,9 @@ pub(super) async fn look(
         return Looked::Not { word, recorder: None };
     };
     let document = decision.document(call);
-    let is_fit = is_asked_for || rule.any_temperature || has_one_answer(document);
+    // Where nothing is written, nothing is drawn by lot.
+    let is_exact = call.ask.operation != Operation::Chat || has_one_answer(document);
+    let is_fit = is_asked_for || rule.any_temperature || is_exact;
     if wish == Wish::Bypass || !is_fit {
         cache.meter().bypass();
         return Looked::Not {
@@ -185,7 +188,7 @@ fn key(rule: CacheRule, call: &Call, route: &Route, decision: &Decision) -> Key 
         .collect();
     let steps = serde_json::Value::from(steps).to_string();
     Key::of(&[
-        "chat-completions",
+        call.ask.operation.name(),
         &scope(rule.scope, &call.caller),
         &route.name,
         &steps,

@@ -2,11 +2,13 @@
 //! nothing out, and estimates never rule out the last one.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Call;
 use crate::error::ApiError;
 use crate::generation::{Model, Route};
+use crate::operation::Operation;
 use crate::plugins::words::Abilities;
 use crate::surfaces::chat::Ask;
 
@@ -20,8 +22,17 @@ pub fn offer(route: &Route, call: &Call) -> Result<Vec<(Arc<Model>, u32)>, ApiEr
     } else {
         Cow::Owned(route.candidates.iter().filter(may_serve).cloned().collect())
     };
+    if allowed.is_empty() {
+        return Err(caller.no_model(&route.name));
+    }
+    let serves = |(model, _): &&(Arc<Model>, u32)| model.provider.serves(ask.operation);
+    let allowed: Cow<'_, [(Arc<Model>, u32)]> = if allowed.iter().all(|offer| serves(&offer)) {
+        allowed
+    } else {
+        Cow::Owned(allowed.iter().filter(serves).cloned().collect())
+    };
     match &*allowed {
-        [] => return Err(caller.no_model(&route.name)),
+        [] => return Err(none_serves(route, ask.operation)),
         // There is nothing to choose, and the provider knows its own limits best.
         [only] => return Ok(vec![only.clone()]),
         _ => {}
@@ -61,6 +72,24 @@ fn lacking(model: &Model, ask: &Ask) -> Option<&'static str> {
         .into_iter()
         .find(|(is_needed, flag, _)| *is_needed && !abilities.contains(*flag))
         .map(|(_, _, name)| name)
+}
+
+fn none_serves(route: &Route, operation: Operation) -> ApiError {
+    let providers: BTreeSet<&str> = route
+        .candidates
+        .iter()
+        .map(|(model, _)| &*model.provider.name)
+        .collect();
+    let providers: Vec<&str> = providers.into_iter().collect();
+    let message = format!(
+        "no model of `{}` serves {}: the adapter of {} does not offer that",
+        route.name,
+        operation.name(),
+        providers.join(", ")
+    );
+    ApiError::invalid("no_candidate", message)
+        .with_param("model")
+        .final_answer()
 }
 
 fn none_is_able(route: &Route, allowed: &[(Arc<Model>, u32)], ask: &Ask) -> ApiError {

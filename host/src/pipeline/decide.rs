@@ -329,7 +329,10 @@ impl<'a> Chain<'a> {
     }
 
     fn finish(mut self) -> Decided {
-        self.decision.review = Review::of(std::mem::take(&mut self.reviewers), &self.question);
+        // Answers that are no text have nothing to be reviewed.
+        if self.question.summary.surface == words::Surface::ChatCompletions {
+            self.decision.review = Review::of(std::mem::take(&mut self.reviewers), &self.question);
+        }
         self.decision.labels = std::mem::take(&mut self.question.summary.labels);
         let asked: Vec<String> = self.trace.iter().map(Trace::to_string).collect();
         self.decision.policies = asked.join(",");

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::purse::{MOST_OUTPUT_TOKENS, ceiling};
 use super::{Call, milliseconds, prefix};
 use crate::generation::{Model, Route, Standing};
-use crate::json::{Document, Value};
+use crate::json::{Document, Kind, Value};
 use crate::money::Usage;
+use crate::operation::Operation;
 use crate::plugins::{Prompt, words};
 use crate::surfaces::chat::Ask;
 
@@ -44,14 +45,19 @@ pub(super) fn summary(call: &Call, route: &Route) -> words::Summary {
         id: call.id.to_string(),
         route: route.name.clone(),
         model: ask.model.clone(),
-        surface: words::Surface::ChatCompletions,
+        surface: match ask.operation {
+            Operation::Chat => words::Surface::ChatCompletions,
+            Operation::Embedding => words::Surface::Embeddings,
+            Operation::Moderation => words::Surface::Moderation,
+            Operation::Rerank => words::Surface::Rerank,
+        },
         key_id: call.caller.id.to_string(),
         team: call.caller.team.as_deref().map(str::to_owned),
         labels: Vec::new(),
         message_count: ask.messages,
         text_bytes: ask.text_bytes,
         estimated_input_tokens: ask.estimated_input_tokens(),
-        max_output_tokens: ask.max_output_tokens,
+        max_output_tokens: ask.max_output_tokens.filter(|tokens| *tokens > 0),
         is_stream: ask.is_stream,
         has_tools: ask.tools_bytes > 0,
         has_images: ask.images > 0,
@@ -195,11 +201,7 @@ impl View {
 
 impl Prompt for View {
     fn role(&self, index: u32) -> Option<String> {
-        self.content()
-            .message(index)?
-            .get("role")?
-            .as_str()
-            .map(Cow::into_owned)
+        self.content().message(index).map(|message| role(message).into_owned())
     }
 
     fn text(&self, index: u32) -> Option<String> {
@@ -250,15 +252,20 @@ impl Prompt for View {
     }
 }
 
+/// Messages; the inputs of a request that is no conversation are what a user says.
 struct Content<'a>(&'a Document);
 
 impl<'a> Content<'a> {
     fn messages(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
-        self.0
-            .root()
-            .get("messages")
+        let root = self.0.root();
+        let messages = ["messages", "input", "documents"]
+            .iter()
+            .find_map(|name| root.field(name));
+        let single = messages.filter(|input| input.kind() == Kind::String);
+        single
             .into_iter()
-            .flat_map(|messages| messages.elements())
+            .chain(messages.into_iter().flat_map(|messages| messages.elements()))
+            .chain(root.field("query"))
     }
 
     fn message(&self, index: u32) -> Option<Value<'a>> {
@@ -275,13 +282,24 @@ impl<'a> Content<'a> {
     }
 }
 
-fn role_is(message: Value<'_>, role: &str) -> bool {
-    message.get("role").is_some_and(|value| value.is(role))
+fn role(message: Value<'_>) -> Cow<'_, str> {
+    let role = message.get("role").and_then(|role| role.as_str());
+    role.unwrap_or(Cow::Borrowed("user"))
+}
+
+fn role_is(message: Value<'_>, wanted: &str) -> bool {
+    match message.get("role") {
+        Some(role) => role.is(wanted),
+        None => wanted == "user",
+    }
 }
 
 /// The text parts of a message, joined by line feeds.
 fn text(message: Value<'_>) -> Cow<'_, str> {
-    let Some(content) = message.get("content") else {
+    if let Some(text) = message.as_str() {
+        return text;
+    }
+    let Some(content) = message.get("content").or_else(|| message.get("text")) else {
         return Cow::Borrowed("");
     };
     if let Some(text) = content.as_str() {

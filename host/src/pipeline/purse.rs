@@ -113,7 +113,7 @@ impl Purse {
         let model = &step.model;
         // Policies may have changed what is asked for, and a bound is of what goes out.
         let edited = (!std::ptr::eq(document, &call.document))
-            .then(|| Ask::read(document).ok())
+            .then(|| Ask::read(document, call.ask.operation).ok())
             .flatten();
         let ask = edited.as_ref().unwrap_or(&call.ask);
         let budgets = self.budgets(model);

@@ -265,18 +265,22 @@ impl Builder<'_> {
             keys.map(|key| attached(name, config, key, &profile.authentication, &profile.headers, &endpoint));
         let attached: Vec<Attached> = attached.collect::<Result<_, _>>()?;
         let speaks_openai = profile.speaks.contains(Dialects::OPENAI_CHAT);
-        let chat = profile
-            .paths
-            .into_iter()
-            .find(|(operation, _)| *operation == Operation::Chat);
-        let usual = || "/chat/completions".to_owned();
+        let mut paths = profile.paths;
+        if !paths.iter().any(|(operation, _)| *operation == Operation::Chat) {
+            paths.push((Operation::Chat, "/chat/completions".to_owned()));
+        }
+        let path = |wanted| paths.iter().find(|(operation, _)| *operation == wanted);
+        let operations = profile.operations.into_iter().map(|operation| {
+            let path = path(operation).filter(|_| speaks_openai).map(|(_, path)| path.clone());
+            (operation, path)
+        });
         Ok(Remote {
             output_limit: output_limit(&endpoint, speaks_openai),
             upstream: self.upstream(name, config, endpoint).map_err(wrong)?,
             adapter,
             secrets: secrets(config, &attached),
             attached,
-            openai_chat: speaks_openai.then(|| chat.map_or_else(usual, |(_, path)| path)),
+            operations: operations.collect(),
         })
     }
 

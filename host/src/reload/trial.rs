@@ -10,6 +10,7 @@ use crate::config::{Expectation, PolicyTest, RouteConfig};
 use crate::generation::{Generation, LoadedPolicy, Route};
 use crate::json::{Document, Limits};
 use crate::keys::Caller;
+use crate::operation::Operation;
 use crate::pipeline::{Call, decide};
 use crate::reports::Problem;
 use crate::surfaces::chat::Ask;
@@ -38,7 +39,7 @@ pub(super) fn run(runtime: &tokio::runtime::Handle, generation: &Generation) -> 
 async fn try_one(generation: &Generation, policy: &LoadedPolicy, test: &PolicyTest) -> Result<(), String> {
     let text = Bytes::from(test.request.to_string());
     let document = Document::parse(text, Limits::default()).map_err(|error| error.to_string())?;
-    let ask = Ask::read(&document).map_err(|error| error.message)?;
+    let ask = Ask::read(&document, Operation::Chat).map_err(|error| error.message)?;
     let candidates = test
         .candidates
         .iter()

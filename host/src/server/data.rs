@@ -18,6 +18,7 @@ use crate::error::ApiError;
 use crate::generation::Generation;
 use crate::json::{Document, Limits};
 use crate::keys::Caller;
+use crate::operation::Operation;
 use crate::pipeline::{Answer, Call};
 use crate::surfaces::chat::{self, Ask};
 use crate::surfaces::models;
@@ -68,7 +69,7 @@ impl Service for Data {
 
 /// What a path leads to.
 enum Endpoint {
-    Chat,
+    Ask(Operation),
     Models,
     Model(String),
     /// Another method than this one is wanted.
@@ -85,8 +86,10 @@ fn route(method: &Method, path: &str) -> Endpoint {
             Endpoint::WrongMethod(name)
         }
     };
+    if let Some(operation) = Operation::at(path) {
+        return wants(Method::POST, "POST", Endpoint::Ask(operation));
+    }
     match path {
-        "/v1/chat/completions" => wants(Method::POST, "POST", Endpoint::Chat),
         "/v1/models" => wants(Method::GET, "GET", Endpoint::Models),
         _ => match path.strip_prefix("/v1/models/") {
             Some(id) if !id.is_empty() => {
@@ -123,8 +126,8 @@ impl Data {
         caller: Arc<Caller>,
     ) -> Result<Answer, ApiError> {
         match endpoint {
-            Endpoint::Chat => {
-                let call = read_chat(head, body, id, received, &generation, caller).await?;
+            Endpoint::Ask(operation) => {
+                let call = read(operation, head, body, id, received, &generation, caller).await?;
                 idempotent::serve(&self.app, generation, call).await
             }
             Endpoint::Models => Ok(json(&models::list(&generation, &caller))),
@@ -140,7 +143,8 @@ impl Data {
     }
 }
 
-async fn read_chat(
+async fn read(
+    operation: Operation,
     head: Parts,
     body: Incoming,
     id: Arc<str>,
@@ -157,8 +161,11 @@ async fn read_chat(
     };
     let document = Document::parse(text, json);
     let document = document.map_err(|error| ApiError::invalid("invalid_json", format!("the request body: {error}")))?;
-    let ask = Ask::read(&document)?;
-    let document = chat::without_wish(document, &ask, json);
+    let ask = Ask::read(&document, operation)?;
+    let document = match operation {
+        Operation::Chat => chat::without_wish(document, &ask, json),
+        _ => document,
+    };
     let policy_headers = limits.policy_headers.clone();
     let seed = Call::seed_of(&id);
     Ok(Arc::new(Call {

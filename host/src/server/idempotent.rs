@@ -1,4 +1,4 @@
-//! Chat requests that name themselves by an `Idempotency-Key`: served once, and from then on answered as they were.
+//! Requests that name themselves by an `Idempotency-Key`: served once, and from then on answered as they were.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 fn digest(call: &Call) -> Key {
     let mut request = String::with_capacity(call.document.text().len());
     call.document.root().write_canonical(&mut request);
-    Key::of(&["chat-completions", &request])
+    Key::of(&[call.ask.operation.name(), &request])
 }
 
 async fn run(app: &App, generation: Arc<Generation>, call: Arc<Call>) -> Result<Answer, ApiError> {

@@ -3,12 +3,16 @@
 
 use hyper::header::CONTENT_TYPE;
 
+use super::inputs;
 use crate::error::ApiError;
 use crate::json::{Document, Edit, Kind, Limits, Value};
+use crate::operation::Operation;
 
-/// What a chat request asks for.
+/// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
+    /// What of a model.
+    pub operation: Operation,
     /// As the client named it.
     pub model: String,
     /// Whether the answer is streamed.
@@ -53,30 +57,54 @@ const MOST_ADDED_TOKENS: u64 = 1_000;
 
 impl Ask {
     /// Reads a request; the error names the field that is wrong.
-    pub fn read(document: &Document) -> Result<Self, ApiError> {
-        let body = document.root();
-        if body.kind() != Kind::Object {
+    pub fn read(document: &Document, operation: Operation) -> Result<Self, ApiError> {
+        if document.root().kind() != Kind::Object {
             return Err(ApiError::invalid(
                 "invalid_type",
                 "the request body must be a JSON object",
             ));
         }
-        let mut ask = Self {
-            model: model(body)?,
-            is_stream: flag(body, "stream")?.unwrap_or(false),
-            wants_usage: wants_usage(body)? || wants_cost(body)?,
-            wants_cost: wants_cost(body)?,
+        match operation {
+            Operation::Chat => Self::chat(document),
+            _ => inputs::read(document, operation),
+        }
+    }
+
+    /// For a model, and nothing.
+    pub(super) fn empty(model: String) -> Self {
+        Self {
+            operation: Operation::Chat,
+            model,
+            is_stream: false,
+            wants_usage: false,
+            wants_cost: false,
             messages: 0,
             text_bytes: 0,
-            body_bytes: document.text().len() as u64,
+            body_bytes: 0,
             images: 0,
             image_url_bytes: 0,
             other_parts: 0,
+            tools_bytes: 0,
+            wants_structured_output: false,
+            wants_audio: false,
+            max_output_tokens: None,
+            choices: 1,
+        }
+    }
+
+    fn chat(document: &Document) -> Result<Self, ApiError> {
+        let body = document.root();
+        let mut ask = Self {
+            is_stream: flag(body, "stream")?.unwrap_or(false),
+            wants_usage: wants_usage(body)? || wants_cost(body)?,
+            wants_cost: wants_cost(body)?,
+            body_bytes: document.text().len() as u64,
             tools_bytes: tools(body)?,
             wants_structured_output: wants_structured_output(body)?,
             wants_audio: body.field("audio").is_some() || body.field("modalities").is_some(),
             max_output_tokens: count(body, "max_completion_tokens")?.or(count(body, "max_tokens")?),
             choices: count(body, "n")?.unwrap_or(1),
+            ..Self::empty(model(body)?)
         };
         let messages = body.field("messages").ok_or_else(|| missing("messages"))?;
         if messages.kind() != Kind::Array {
@@ -207,7 +235,7 @@ pub fn check_content_type(headers: &hyper::HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-fn model(body: Value<'_>) -> Result<String, ApiError> {
+pub(super) fn model(body: Value<'_>) -> Result<String, ApiError> {
     let value = body.field("model").ok_or_else(|| missing("model"))?;
     let model = value.as_str().ok_or_else(|| wrong_type("model", "a string"))?;
     if model.is_empty() {
@@ -276,11 +304,11 @@ fn count(object: Value<'_>, key: &str) -> Result<Option<u32>, ApiError> {
     object.field(key).map(read).transpose()
 }
 
-fn missing(field: &str) -> ApiError {
+pub(super) fn missing(field: &str) -> ApiError {
     ApiError::invalid("missing_required_parameter", format!("`{field}` is missing")).with_param(field)
 }
 
-fn wrong_type(field: &str, expected: &str) -> ApiError {
+pub(super) fn wrong_type(field: &str, expected: &str) -> ApiError {
     ApiError::invalid("invalid_type", format!("`{field}` must be {expected}")).with_param(field)
 }
 
@@ -292,7 +320,8 @@ mod tests {
 
     fn read(body: &str) -> Result<Ask, String> {
         let document = Document::parse(Bytes::copy_from_slice(body.as_bytes()), Limits::default()).unwrap();
-        Ask::read(&document).map_err(|error| format!("{} [{}]", error.message, error.param.unwrap_or_default()))
+        Ask::read(&document, Operation::Chat)
+            .map_err(|error| format!("{} [{}]", error.message, error.param.unwrap_or_default()))
     }
 
     #[test]

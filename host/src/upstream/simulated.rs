@@ -1,6 +1,8 @@
 //! A provider that needs no network: deterministic answers with honest usage, at the speed and with the failures that the
 //! configuration asks for. It speaks the canonical form, so no adapter stands in between.
 
+mod inputs;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::config::SimulatedConfig;
 use crate::json::{Document, Value};
 use crate::money::Usage;
+use crate::operation::Operation;
 
 /// An answer that is already known whole.
 #[derive(Debug, Clone)]
@@ -26,7 +29,7 @@ pub struct Answer {
 /// An answer in the form that was asked for.
 #[derive(Debug, Clone)]
 pub enum Form {
-    /// `chat.completion`
+    /// All of it.
     Whole(Bytes),
     /// `chat.completion.chunk`s; the one with the usage, if any, is last.
     Chunks(Vec<Bytes>),
@@ -52,13 +55,41 @@ pub struct Target<'a> {
     pub now_ms: u64,
 }
 
-/// Answers a chat completion. The same request gets the same text, and the same choice of failing or not.
-pub fn chat(config: &SimulatedConfig, request: &Document, target: Target<'_>) -> Result<Answer, Failure> {
+/// Answers a request. The same request gets the same answer, and the same choice of failing or not.
+pub fn answer(
+    config: &SimulatedConfig,
+    operation: Operation,
+    request: &Document,
+    target: Target<'_>,
+) -> Result<Answer, Failure> {
     if fnv(request.text()) % 1000 < config.failure_permille {
         return Err(Failure {
             status: config.failure_status,
         });
     }
+    let body = request.root();
+    let (mut answer, input) = match operation {
+        Operation::Chat => return Ok(chat(config, request, target)),
+        Operation::Embedding => inputs::embeddings(body, target.model),
+        Operation::Moderation => inputs::moderation(body, target.model, target.request_id),
+        Operation::Rerank => inputs::rerank(body, target.model, target.request_id),
+    };
+    if config.reports_usage {
+        answer["usage"] = json!({ "prompt_tokens": input, "total_tokens": input });
+    }
+    let usage = Usage {
+        input,
+        ..Usage::default()
+    };
+    Ok(Answer {
+        form: Form::Whole(answer.to_string().into()),
+        usage: config.reports_usage.then_some(usage),
+        latency: config.latency,
+        pace: Duration::ZERO,
+    })
+}
+
+fn chat(config: &SimulatedConfig, request: &Document, target: Target<'_>) -> Answer {
     let body = request.root();
     let prompt_tokens = tokens(request.pointer("/messages").map_or("", |messages| messages.raw()));
     let mut reply = reply(body, target.model);
@@ -98,12 +129,12 @@ pub fn chat(config: &SimulatedConfig, request: &Document, target: Target<'_>) ->
     } else {
         Form::Whole(whole(head("chat.completion"), &reply, finish, &usage_json))
     };
-    Ok(Answer {
+    Answer {
         form,
         usage: config.reports_usage.then_some(usage),
         latency: config.latency,
         pace: pace.unwrap_or_default(),
-    })
+    }
 }
 
 enum Reply {

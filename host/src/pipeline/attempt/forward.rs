@@ -14,6 +14,7 @@ use crate::error::printable;
 use crate::generation::Remote;
 use crate::json::{Document, Edit, Kind, Limits};
 use crate::money::Usage;
+use crate::operation::Operation;
 use crate::upstream::UpstreamBody;
 use crate::upstream::sse::{Event, Splitter};
 
@@ -49,7 +50,7 @@ pub(super) async fn send(
         Err(failure) => Err(failure),
     };
     *waited += sent.elapsed();
-    whole(body?).map(Reply::Whole)
+    whole(body?, attempt.call.ask.operation).map(Reply::Whole)
 }
 
 /// The request with the provider's name of the model, asking for usage where the client did not.
@@ -87,7 +88,7 @@ fn outgoing(attempt: &Attempt<'_>) -> Result<Bytes, Failure> {
         .map_err(|error| Failure::fault(&error.to_string()))
 }
 
-fn whole(body: Bytes) -> Result<Whole, Failure> {
+fn whole(body: Bytes, operation: Operation) -> Result<Whole, Failure> {
     let document = Document::parse(body, LIMITS);
     let document = document.map_err(|error| Failure::upstream(format!("the answer is not JSON: {error}")))?;
     let root = document.root();
@@ -104,6 +105,7 @@ fn whole(body: Bytes) -> Result<Whole, Failure> {
         usage: usage::of(root),
         body: document.text().clone(),
         dropped: None,
+        is_text: operation == Operation::Chat,
     })
 }
 

@@ -10,6 +10,7 @@ use super::{Attempt, Beginning, Failure, Reply, Source, Whole, receipt, usage};
 use crate::config::SimulatedConfig;
 use crate::json::{Document, Limits};
 use crate::money::Usage;
+use crate::operation::Operation;
 use crate::plugins::words::Kind;
 use crate::upstream::simulated::{self, Form, Target};
 
@@ -31,7 +32,9 @@ pub(super) async fn send(
     if !config.latency.is_zero() {
         tokio::time::sleep(config.latency).await;
     }
-    let answer = simulated::chat(config, attempt.document, target).map_err(|failure| failed(failure.status))?;
+    let operation = attempt.call.ask.operation;
+    let answer =
+        simulated::answer(config, operation, attempt.document, target).map_err(|failure| failed(failure.status))?;
     let reply = match answer.form {
         Form::Chunks(chunks) => {
             let mut stream = Stream {
@@ -59,6 +62,7 @@ pub(super) async fn send(
                 body,
                 usage,
                 dropped: None,
+                is_text: operation == Operation::Chat,
             })
         }
     };

@@ -8,12 +8,13 @@ use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility
 use crate::generation::Remote;
 use crate::json::{Document, Limits};
 use crate::money::Usage;
-use crate::plugins::words::{self, Operation};
+use crate::plugins::words;
 use crate::plugins::{AdapterError, AdapterStream, take_dropped};
 use crate::upstream::UpstreamBody;
 use crate::upstream::sse::Splitter;
 
 pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Duration) -> Result<Reply, Failure> {
+    let operation = words::Operation::from(attempt.call.ask.operation);
     let is_stream = attempt.call.ask.is_stream;
     let target = attempt.target();
     let request = attempt.document.text();
@@ -21,7 +22,7 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
     let place = place.transpose().map_err(|fault| Failure::faulted(&fault))?;
     let mut outgoing = remote
         .adapter
-        .encode(Operation::Chat, &target, is_stream, request)
+        .encode(operation, &target, is_stream, request)
         .await
         .map_err(Failure::adapter)?;
     let dropped = take_dropped(&mut outgoing);
@@ -42,7 +43,7 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
         let answer = answer?;
         let adapter = remote
             .adapter
-            .stream(place, Operation::Chat, &target)
+            .stream(place, operation, &target)
             .await
             .map_err(Failure::adapter)?;
         let mut stream = Stream::new(answer, adapter, attempt.visibility());
@@ -66,13 +67,14 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
     *waited += sent.elapsed();
     let answer = remote
         .adapter
-        .decode(Operation::Chat, &target, &body?)
+        .decode(operation, &target, &body?)
         .await
         .map_err(Failure::adapter)?;
     Ok(Reply::Whole(Whole {
         body: answer.body.into(),
         usage: answer.usage.map(billed),
         dropped,
+        is_text: operation == words::Operation::Chat,
     }))
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: trials of the ledger that take too long for the tests. Here are the arguments and the table; each trial
+//! `cargo xtask soak`: trials of the ledger, and of outages, that take too long for the tests. Here are the arguments and the table; each trial
 //! is a file. What they have in common: the truth is what a provider's journal, or the other side of a pipe, has seen, and
 //! a trial that finds anything wrong fails. `docs/reliability.md` says which of them shows what.
 
@@ -15,6 +15,7 @@ mod process;
 mod redb;
 mod script;
 mod store;
+mod story;
 mod strace;
 mod worker;
 
@@ -23,7 +24,7 @@ use clap::{Parser, Subcommand};
 
 use crate::kinds::Kind;
 
-/// Long trials of the ledger.
+/// Long trials of the ledger, and of outages.
 #[derive(Parser)]
 #[command(name = "soak", bin_name = "cargo xtask soak")]
 struct Arguments {
@@ -66,6 +67,15 @@ enum Trial {
         #[arg(long, default_value_t = 288)]
         kills: u64,
     },
+    /// A provider dies, has no room, hangs and recovers, under traffic with streams
+    Story {
+        /// How long it is told.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Requests in a second.
+        #[arg(long, default_value_t = 200)]
+        rate: u64,
+    },
     /// SQLite and redb under kills, full disks, failing disks, losses of power and flipped bytes
     Store {
         /// Kills, and flips times a hundred, of each.
@@ -89,6 +99,7 @@ fn main() -> Result<()> {
         Trial::Power { batches } => power::run(Kind::Sqlite, batches).map(|found| println!("{found}")),
         Trial::Flips { flips } => flips::run(Kind::Sqlite, flips).map(|found| println!("{found}")),
         Trial::Day { calls, kills } => day::run(calls, kills),
+        Trial::Story { seconds, rate } => story::run(seconds, rate),
         Trial::Store { cycles } => store::run(cycles),
         Trial::Worker(options) => worker::run(&options),
         Trial::DayWorker(options) => day::work(&options),

@@ -1,6 +1,8 @@
 //! What a failure means for the requests after it: who is left alone and for how long, who is asked once more, and how many
 //! attempts there are in all. What it means for its own request is in `failover.rs`.
 
+mod weather;
+
 use serde_json::{Value, json};
 use tests::config::{openai, route};
 use tests::{Answer, End, FakeProvider, Gate, Gateway, Home, Outcome, Reply};

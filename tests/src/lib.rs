@@ -5,6 +5,7 @@
 
 pub mod absent;
 pub mod answer;
+pub mod chaos;
 pub mod client;
 pub mod config;
 pub mod events;
@@ -18,6 +19,7 @@ pub mod tls;
 
 pub use absent::not_tested;
 pub use answer::{Answer, End, Gate};
+pub use chaos::{Chaos, Cut, Weather};
 pub use client::{Client, Reply};
 pub use events::{Ending, Event, EventStream};
 pub use fences::fences;

@@ -241,9 +241,9 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
     } else {
         step.timeout
     };
-    let result = match tokio::time::timeout(within, attempt.take(&mut waited)).await {
-        Ok(result) => result.map_err(|failure| failure.redacted(&step.model.provider)),
-        Err(_) => Err(Failure::timed_out(within)),
+    let result = match in_time(within, attempt.take(&mut waited)).await {
+        Some(result) => result.map_err(|failure| failure.redacted(&step.model.provider)),
+        None => Err(Failure::timed_out(within)),
     };
     let took = began.elapsed();
     if result.is_err() {
@@ -277,6 +277,25 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
             _in_flight: in_flight,
         },
     }
+}
+
+/// A timer that goes off so much too late says that the gateway itself stood still.
+const STOOD_STILL: Duration = Duration::from_millis(250);
+/// What came meanwhile is then given so long to be seen.
+const CATCHING_UP: Duration = Duration::from_secs(1);
+
+/// Waits for so long; nothing where that was not enough. That this process was stopped, or got no time, is not held against the
+/// provider: its answer may have been there all the while.
+pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let began = Instant::now();
+    if let Ok(done) = tokio::time::timeout(limit, work.as_mut()).await {
+        return Some(done);
+    }
+    if began.elapsed() < limit.saturating_add(STOOD_STILL) {
+        return None;
+    }
+    tokio::time::timeout(CATCHING_UP, work).await.ok()
 }
 
 /// What a failure under one of its provider's credentials means for who asks the model next.

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 
 use super::account::Account;
 use super::answer;
-use super::attempt::{Beginning, Failure, Source};
+use super::attempt::{Beginning, Failure, Source, in_time};
 use super::cached::Recorder;
 use super::decide::Step;
 use crate::body::{Body, Broken, Outlet, Stalled};
@@ -50,10 +50,10 @@ impl Watched {
         let (began, before) = (Instant::now(), self.source.progress());
         let left = self.deadline.saturating_duration_since(began);
         let within = self.gap.saturating_sub(self.quiet).min(left);
-        let next = match tokio::time::timeout(within, self.source.next(out)).await {
-            Ok(next) => next,
-            Err(_) if within == left => Err(self.late(began.elapsed())),
-            Err(_) => Err(Failure::timed_out(self.quiet + within)),
+        let next = match in_time(within, self.source.next(out)).await {
+            Some(next) => next,
+            None if within == left => Err(self.late(began.elapsed())),
+            None => Err(Failure::timed_out(self.quiet + within)),
         };
         self.waited += began.elapsed();
         let has_progressed = self.source.progress() > before;

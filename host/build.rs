@@ -18,6 +18,7 @@ fn main() -> Result<()> {
     let target = nested::target_dir_above(&out).unwrap_or(&out).join("plugins");
     let built = plugins::build(&target, &Selection::All)?;
     fs::write(out.join("builtin.rs"), table(&built)?).context("cannot write builtin.rs")?;
+    fs::write(out.join("dialects.rs"), dialects(&built)?).context("cannot write dialects.rs")?;
     fs::write(out.join("wasi-stub.wasm"), wat::parse_file(WASI_STUB)?).context("cannot write wasi-stub.wasm")?;
     watch(&built);
     Ok(())
@@ -43,6 +44,29 @@ fn table(built: &[BuiltPlugin]) -> Result<String> {
     Ok(table)
 }
 
+/// Providers that speak nearly as an adapter's own does: each is a file in the adapter's folder `providers/`.
+fn dialects(built: &[BuiltPlugin]) -> Result<String> {
+    let mut table = String::from(
+        "/// Providers that are an adapter with settings: name, adapter, the file's text.\n\
+         static DIALECTS: &[(&str, &str, &str)] = &[\n",
+    );
+    for BuiltPlugin { plugin, .. } in built {
+        let Ok(folder) = fs::read_dir(plugin.folder.join("providers")) else {
+            continue;
+        };
+        let mut files = folder.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        files.retain(|file| file.extension().is_some_and(|ending| ending == "toml"));
+        files.sort();
+        for file in files {
+            let name = file.file_stem().and_then(|name| name.to_str());
+            let name = name.with_context(|| format!("{} is not UTF-8", file.display()))?;
+            writeln!(table, "    ({name:?}, {:?}, include_str!({file:?})),", plugin.name)?;
+        }
+    }
+    table.push_str("];\n");
+    Ok(table)
+}
+
 /// A new plugin needs no line of its own: it is a new member of the workspace, which shows in `Cargo.lock`. Golden files
 /// are left out, because a component does not depend on them.
 fn watch(built: &[BuiltPlugin]) {
@@ -50,7 +74,9 @@ fn watch(built: &[BuiltPlugin]) {
         .iter()
         .map(|built| built.plugin.folder.as_path())
         .chain([Path::new("plugin-sdk")]);
-    let sources = folders.flat_map(|folder| [folder.join("src"), folder.join("Cargo.toml")]);
+    let sources = folders
+        .flat_map(|folder| [folder.join("src"), folder.join("Cargo.toml"), folder.join("providers")])
+        .filter(|path| path.ends_with("Cargo.toml") || workspace().join(path).exists());
     let shared = ["wit", "Cargo.toml", "Cargo.lock"].into_iter().map(PathBuf::from);
     println!("cargo::rerun-if-changed={WASI_STUB}");
     for path in sources.chain(shared) {

@@ -6,6 +6,7 @@
 mod budgets;
 mod cache;
 pub mod defaults;
+pub mod dialects;
 mod events;
 mod idempotency;
 mod interpolate;

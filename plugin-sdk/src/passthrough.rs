@@ -54,6 +54,19 @@ pub struct Passthrough {
     is_closed: bool,
 }
 
+impl Passthrough {
+    /// What [`Adapter::encode`](crate::Adapter::encode) does as it stands, for adapters that change a body beforehand.
+    pub fn encode(
+        profile: &Profile,
+        operation: Operation,
+        target: &Target,
+        is_stream: bool,
+        body: &[u8],
+    ) -> Result<Outgoing, Failure> {
+        encode(profile, operation, target, is_stream, body)
+    }
+}
+
 impl AdapterStream for Passthrough {
     fn begin(_: Operation, _: &Target) -> Result<Self, Failure> {
         Ok(Passthrough::default())

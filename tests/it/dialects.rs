@@ -124,6 +124,83 @@ async fn what_a_provider_has_no_word_for_is_named_to_the_client_or_refused() {
     );
 }
 
+/// GLM takes another role, no forced tool and no seed, and has words of its own for why an answer ended.
+#[tokio::test]
+async fn a_provider_that_is_known_by_name_is_asked_and_answers_in_its_own_dialect() {
+    let provider = FakeProvider::start().await;
+    let filtered = json!({
+        "id": "1", "object": "chat.completion", "created": 1, "model": "upstream-model",
+        "choices": [{ "index": 0, "message": { "role": "assistant", "content": "", "reasoning": "Hm." }, "finish_reason": "sensitive" }],
+        "usage": { "prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5 },
+    });
+    let piece = |delta: Value, finish: Value| {
+        json!({ "id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "choices": [{ "index": 0, "delta": delta, "finish_reason": finish }] })
+        .to_string()
+    };
+    let call = json!({ "id": "call_1", "function": { "name": "look", "arguments": "{}" } });
+    // No `[DONE]`: the finish is the end.
+    let streamed = [
+        piece(json!({ "role": "assistant", "reasoning": "Hm." }), Value::Null),
+        piece(json!({ "tool_calls": [call] }), Value::Null),
+        piece(json!({}), "stop".into()),
+    ];
+    provider.on(
+        "/chat/completions",
+        [
+            Answer::json(200, &filtered),
+            Answer::events(streamed.iter().map(String::as_str)),
+        ],
+    );
+    let gateway = Gateway::start(&format!(
+        "[providers.glm]\nadapter = \"zhipu\"\nbase_url = \"{}\"\napi_key = \"k\"\n[models.\"glm/model\"]\nprovider = \"glm\"\n",
+        provider.url()
+    ))
+    .await;
+    let mut ask = ask();
+    ask["messages"][0]["role"] = "developer".into();
+    (ask["model"], ask["max_completion_tokens"], ask["seed"]) = ("glm/model".into(), 50.into(), 1.into());
+    (ask["tool_choice"], ask["user"]) = ("required".into(), "ida".into());
+    ask.as_object_mut().unwrap().remove("max_tokens");
+    let reply = gateway.data().chat(&ask).await;
+    let received = provider.only();
+    let sent = received.json();
+    assert_eq!(
+        (received.path.as_str(), received.header("authorization")),
+        ("/chat/completions", Some("Bearer k"))
+    );
+    assert_eq!(
+        (&sent["max_tokens"], &sent["user_id"], &sent["messages"][0]["role"]),
+        (&50.into(), &"ida".into(), &"system".into())
+    );
+    assert!(
+        ["seed", "tool_choice", "max_completion_tokens", "user"]
+            .iter()
+            .all(|name| sent.get(name).is_none()),
+        "{sent}"
+    );
+    assert_eq!(
+        (reply.status, reply.header("x-pointsman-dropped")),
+        (200, Some("seed, tool_choice"))
+    );
+    let choice = &reply.json()["choices"][0];
+    assert_eq!(
+        (&choice["finish_reason"], &choice["message"]["reasoning_content"]),
+        (&"content_filter".into(), &"Hm.".into())
+    );
+
+    ask["stream"] = true.into();
+    let text = gateway.data().chat(&ask).await.text();
+    assert!(
+        text.contains(r#""reasoning_content":"Hm.""#) && text.contains(r#""finish_reason":"tool_calls""#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#""index":0,"type":"function""#) && text.trim_end().ends_with("data: [DONE]"),
+        "{text}"
+    );
+}
+
 #[tokio::test]
 async fn a_key_in_the_query_arrives_as_it_is_and_stays_secret() {
     let key = "a&b=c d/+é%20#?canary";

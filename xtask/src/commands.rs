@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use xtask::plugins::{self, Selection};
-use xtask::{nested, packages, reference, toolchains, workspace};
+use xtask::{nested, packages, providers, reference, toolchains, workspace};
 
 /// The plugins in the box are built for the first; guests that users write, and some in the tests, for the second.
 const TARGETS: &[&str] = &[plugins::TARGET, "wasm32-wasip2"];
@@ -103,6 +103,14 @@ pub(crate) fn reference(arguments: &[String]) -> Result<()> {
     ensure!(arguments.is_empty(), "`reference` takes no arguments");
     reference::write()?;
     println!("{}", reference::file().display());
+    Ok(())
+}
+
+/// Writes the page of providers.
+pub(crate) fn providers(arguments: &[String]) -> Result<()> {
+    ensure!(arguments.is_empty(), "`providers` takes no arguments");
+    providers::write()?;
+    println!("{}", providers::file().display());
     Ok(())
 }
 

@@ -7,6 +7,7 @@ pub mod languages;
 pub mod nested;
 pub mod packages;
 pub mod plugins;
+pub mod providers;
 pub mod reference;
 pub mod toolchains;
 

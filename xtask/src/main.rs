@@ -43,6 +43,11 @@ const COMMANDS: &[Command] = &[
         commands::reference,
     ),
     (
+        "providers",
+        "write docs/providers.md from the adapters' golden files",
+        commands::providers,
+    ),
+    (
         "soak",
         "long trials of the ledger, `soak help` lists them; `--release` first builds with optimisation",
         commands::soak,

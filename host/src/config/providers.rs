@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::keys::rate_limits;
 use super::reader::{Section, suggestion};
-use super::{Context, RateLimits, Secret, Timeouts, budgets, interpolate, timeouts};
+use super::{Context, RateLimits, Secret, Timeouts, budgets, dialects, interpolate, timeouts};
 use crate::budget::Budget;
 use crate::catalog;
+use crate::plugins::words::Authentication;
 
 /// One provider.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +20,10 @@ pub struct ProviderConfig {
     pub base_url: Option<String>,
     /// Its name in the catalog, where what is known of its models is looked up.
     pub catalog: Option<String>,
-    /// Attached by the host where the adapter's profile says; of several, one after the other.
+    /// Attached by the host where `authentication` says, else the adapter's profile; of several, one after the other.
     pub api_keys: Vec<Secret>,
+    /// Where a key goes, if not where the adapter says.
+    pub authentication: Option<Authentication>,
     /// How much of it may be used.
     pub limits: RateLimits,
     /// How much of each of its keys may be used.
@@ -122,9 +125,34 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
             let value = interpolate::interpolate(&section, context.base, placed)?;
             Some((header.to_ascii_lowercase(), Secret::new(value)))
         });
-    let base_url = text("base_url").inspect(|url| check_url(&section, url));
+    let known = adapter.as_ref().and_then(|adapter| match adapter {
+        ComponentRef::BuiltIn(name) => dialects::find(name),
+        ComponentRef::File { .. } => None,
+    });
+    let given = text("base_url").inspect(|url| check_url(&section, url));
+    let base_url = given
+        .clone()
+        .or_else(|| known.as_ref().and_then(|(_, dialect)| dialect.base_url.clone()));
+    if known.is_some() && base_url.is_none() {
+        section.note(
+            section.span(),
+            "this provider is at another place for everybody: give its `base_url`",
+        );
+    }
+    let catalog = catalog_name(&section, given.as_deref(), adapter.as_ref(), base_url.as_deref());
+    let mut settings = section.json("settings");
+    let mut authentication = section.string("authentication");
+    let adapter = match known {
+        Some((component, dialect)) => {
+            settings = over(dialect.settings, settings);
+            authentication = authentication.or(dialect.authentication.map(|text| (text, section.span())));
+            Some(ComponentRef::BuiltIn(component.to_owned()))
+        }
+        None => adapter,
+    };
     let provider = ProviderConfig {
-        catalog: catalog_name(&section, base_url.as_deref(), adapter.as_ref()),
+        catalog,
+        authentication: authentication.and_then(|placed| authenticate(&section, placed)),
         budgets: budgets::read(&section),
         base_url,
         api_keys: api_keys(&section, context),
@@ -136,7 +164,7 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
         timeouts: timeouts::read(&section),
         prompt_cache: Duration::from_secs(section.number("prompt_cache_seconds", 0..=86_400).unwrap_or(300)),
         ca_file: section.string("ca_file").map(|(path, _)| context.base.join(path)),
-        settings: section.json("settings"),
+        settings,
         simulated: simulated(section.section("simulated")),
         adapter: adapter.clone().filter(|_| !is_simulated),
     };
@@ -144,9 +172,38 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
     adapter.map(|_| provider)
 }
 
-/// As stated; else by the host that is called, since another host may have other prices; else by the adapter, which calls its
-/// own.
-fn catalog_name(section: &Section<'_>, base_url: Option<&str>, adapter: Option<&ComponentRef>) -> Option<String> {
+/// What the configuration says over what is known of the provider.
+fn over(known: serde_json::Map<String, serde_json::Value>, given: serde_json::Value) -> serde_json::Value {
+    let mut settings = known;
+    if let serde_json::Value::Object(given) = given {
+        settings.extend(given);
+    }
+    settings.into()
+}
+
+/// `bearer`, `none`, `header:NAME`, `query:NAME`.
+fn authenticate(section: &Section<'_>, (text, span): (String, std::ops::Range<usize>)) -> Option<Authentication> {
+    match text.split_once(':').unwrap_or((&text, "")) {
+        ("bearer", "") => Some(Authentication::Bearer),
+        ("none", "") => Some(Authentication::None),
+        ("header", name) if !name.is_empty() => Some(Authentication::Header(name.to_owned())),
+        ("query", name) if !name.is_empty() => Some(Authentication::Query(name.to_owned())),
+        _ => {
+            let known = "`bearer`, `none`, `header:NAME` or `query:NAME`";
+            section.note(span, format!("`authentication` is `{text}`, but must be {known}"));
+            None
+        }
+    }
+}
+
+/// As stated; else by the host that is called, since another host may have other prices; else by the provider's name, which
+/// calls its own, or by the host that it is known to have.
+fn catalog_name(
+    section: &Section<'_>,
+    base_url: Option<&str>,
+    adapter: Option<&ComponentRef>,
+    known_url: Option<&str>,
+) -> Option<String> {
     if let Some((name, span)) = section.string("catalog") {
         if !catalog::providers().any(|known| known == name) {
             let near = suggestion(&name, catalog::providers());
@@ -154,9 +211,12 @@ fn catalog_name(section: &Section<'_>, base_url: Option<&str>, adapter: Option<&
         }
         return Some(name);
     }
+    let by_host = |url: &str| url.parse::<hyper::Uri>().ok()?.host().and_then(catalog::of_host);
     let found = match (base_url, adapter) {
-        (Some(url), _) => url.parse::<hyper::Uri>().ok()?.host().and_then(catalog::of_host),
-        (None, Some(ComponentRef::BuiltIn(adapter))) => catalog::providers().find(|known| known == adapter),
+        (Some(url), _) => by_host(url),
+        (None, Some(ComponentRef::BuiltIn(adapter))) => catalog::providers()
+            .find(|known| known == adapter)
+            .or_else(|| known_url.and_then(by_host)),
         (None, _) => None,
     };
     found.map(str::to_owned)
@@ -216,4 +276,56 @@ fn simulated(section: Section<'_>) -> SimulatedConfig {
     };
     section.finish();
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Source;
+    use super::*;
+
+    fn provider(lines: &str) -> ProviderConfig {
+        let text = format!("[providers.p]\n{lines}\n[models.\"p/m\"]\nprovider = \"p\"\n");
+        let config = Source { path: None, text }.load().expect("the configuration is good");
+        config.providers["p"].clone()
+    }
+
+    #[test]
+    fn a_known_provider_is_one_line_and_everything_of_it_can_be_said_otherwise() {
+        let plain = provider("adapter = \"deepseek\"");
+        assert_eq!(plain.adapter, Some(ComponentRef::BuiltIn("openai".to_owned())));
+        assert_eq!(plain.base_url.as_deref(), Some("https://api.deepseek.com/v1"));
+        assert_eq!(plain.catalog.as_deref(), Some("deepseek"));
+        assert_eq!(plain.settings["rename"]["max_completion_tokens"], "max_tokens");
+        let own = provider(
+            "adapter = \"deepseek\"\nbase_url = \"http://localhost:9/v1\"\nauthentication = \"none\"\n\
+             settings = { rename = {}, on_unsupported = \"refuse\" }",
+        );
+        assert_eq!(own.base_url.as_deref(), Some("http://localhost:9/v1"));
+        assert_eq!(own.authentication, Some(Authentication::None));
+        assert_eq!(own.settings["rename"], serde_json::json!({}));
+        assert_eq!(
+            (&own.settings["on_unsupported"], &own.settings["json_schema"]),
+            (&"refuse".into(), &false.into())
+        );
+    }
+
+    #[test]
+    fn azure_wants_its_key_in_a_header_and_a_place() {
+        let azure = provider("adapter = \"azure\"\nbase_url = \"https://mine.openai.azure.com\"");
+        assert_eq!(azure.authentication, Some(Authentication::Header("api-key".to_owned())));
+        for (lines, expected) in [
+            ("adapter = \"azure\"", "give its `base_url`"),
+            (
+                "adapter = \"openai\"\nauthentication = \"basic\"",
+                "`authentication` is `basic`",
+            ),
+        ] {
+            let text = format!("[providers.p]\n{lines}\n");
+            let error = Source { path: None, text }
+                .load()
+                .expect_err("it is a mistake")
+                .to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
 }

@@ -26,6 +26,7 @@ use super::receipt::{self, Receipt};
 use crate::generation::{Credential, Model, Remote, Way};
 use crate::json::{Document, Limits};
 use crate::money::{Price, Usage};
+use crate::operation::Operation;
 use crate::plugins::words::{self, Kind};
 use crate::store::now_ms;
 use crate::upstream::health::InFlight;
@@ -350,10 +351,16 @@ impl Outcome {
 }
 
 impl Attempt<'_> {
+    /// Whether the provider speaks the dialect as it is. How its conversations differ is said in settings, which are the
+    /// adapter's to heed.
+    fn is_plain(&self) -> bool {
+        self.step.model.settings == "{}" || self.call.ask.operation != Operation::Chat
+    }
+
     async fn take(&self, waited: &mut Duration) -> Result<Reply, Failure> {
         match &self.step.model.provider.way {
             Way::Simulated(config) => simulate::send(self, config, waited).await,
-            Way::Remote(remote) => match remote.path(self.call.ask.operation) {
+            Way::Remote(remote) => match remote.path(self.call.ask.operation).filter(|_| self.is_plain()) {
                 Some(path) => forward::send(self, remote, path, waited).await,
                 None => translate::send(self, remote, waited).await,
             },

@@ -259,10 +259,10 @@ impl Builder<'_> {
         let base = config.base_url.clone().or(profile.base_url);
         let base = base.ok_or_else(|| wrong(format!("[providers.{name}] needs a base_url")))?;
         let endpoint = Endpoint::parse(&base).map_err(|reason| wrong(format!("base_url: {reason}")))?;
+        let authentication = config.authentication.as_ref().unwrap_or(&profile.authentication);
         let keys = config.api_keys.iter().map(Some);
         let keys = keys.chain(config.api_keys.is_empty().then_some(None));
-        let attached =
-            keys.map(|key| attached(name, config, key, &profile.authentication, &profile.headers, &endpoint));
+        let attached = keys.map(|key| attached(name, config, key, authentication, &profile.headers, &endpoint));
         let attached: Vec<Attached> = attached.collect::<Result<_, _>>()?;
         let speaks_openai = profile.speaks.contains(Dialects::OPENAI_CHAT);
         let mut paths = profile.paths;
@@ -386,7 +386,12 @@ fn from_the_box(name: &str, kind: &str, wanted: &str) -> Result<PluginSource, Pr
         return Ok(PluginSource::new(name, bytes));
     }
     let simulated = (kind == "adapter").then_some("simulated");
-    let names: Vec<&str> = of_kind().map(|(_, own, _)| *own).chain(simulated).collect();
+    let known = crate::config::dialects::names().filter(|_| kind == "adapter");
+    let names: Vec<&str> = of_kind()
+        .map(|(_, own, _)| *own)
+        .chain(simulated)
+        .chain(known)
+        .collect();
     let near = crate::config::reader::suggestion(wanted, names.iter().copied());
     let message = format!(
         "there is no built-in {kind} `{wanted}`{near} (there are {}; the path of a file ends in .wasm)",

@@ -1,13 +1,21 @@
-//! Speaks to OpenAI, and to every provider that speaks as OpenAI does: bodies are not translated. The gateway forwards chat
-//! completions to these providers by itself and comes here for their errors (`errors.rs`); when the other
-//! functions are called, they change nothing but the model's name and read the usage (`usage.rs`, `stream.rs`).
+//! Speaks to OpenAI, and to every provider that speaks as OpenAI does, or nearly so.
+//!
+//! To those that do the gateway forwards chat completions by itself, and comes here for their errors (`errors.rs`). How a
+//! dialect differs is data: `settings.rs` says what there is to say, and `providers/` says it of each provider that is known.
+//! Requests then go through `request.rs` and `messages.rs`; of answers `tidy.rs` changes what clients would not understand, and
+//! every other byte stays. Usage is read wherever a provider tells it (`usage.rs`, `stream.rs`).
 
 mod errors;
+mod messages;
+mod request;
+mod settings;
 mod stream;
+mod tidy;
 mod usage;
 
+use crate::settings::Settings;
 pub use crate::stream::Stream;
-use pointsman_plugin::{Adapter, Answer, Failure, Kind, Operation, Profile, Target};
+use pointsman_plugin::{Adapter, Answer, Failure, Kind, Operation, Outgoing, Passthrough, Profile, Target};
 
 /// The adapter.
 pub struct OpenAi;
@@ -34,7 +42,14 @@ impl Adapter for OpenAi {
         }
     }
 
-    fn decode(operation: Operation, _: &Target, body: &[u8]) -> Result<Answer, Failure> {
+    fn encode(operation: Operation, target: &Target, is_stream: bool, body: &[u8]) -> Result<Outgoing, Failure> {
+        match Settings::of(target)? {
+            Some(settings) => request::encode(&settings, operation, target, is_stream, body),
+            None => Passthrough::encode(&Self::describe(), operation, target, is_stream, body),
+        }
+    }
+
+    fn decode(operation: Operation, target: &Target, body: &[u8]) -> Result<Answer, Failure> {
         match operation {
             // Sound is no JSON, and a transcript may be plain text.
             Operation::Speech | Operation::Transcription => Ok(Answer {
@@ -52,8 +67,11 @@ impl Adapter for OpenAi {
                 match seen.error {
                     Some(_) => Err(errors::explain_inside(body)),
                     None => Ok(Answer {
-                        body: body.to_vec(),
                         usage: seen.usage(),
+                        body: match operation {
+                            Operation::Chat => tidy::answer(body, &seen, &target.request_id)?.into_owned(),
+                            _ => body.to_vec(),
+                        },
                     }),
                 }
             }

@@ -1,7 +1,8 @@
-//! A streamed answer: the chunks as they come, and what can be read of them on the way. A stream is whole when `[DONE]`
+//! A streamed answer: the chunks as they come, but for what clients would not understand, and what can be read of them on the way. A stream is whole when `[DONE]`
 //! came, or, from providers that do not say it, when every choice has given its reason to finish.
 
 use crate::errors;
+use crate::tidy::{self, Calls};
 use crate::usage::{Choice, Seen};
 use pointsman_plugin::{AdapterStream, Chunk, Event, Failure, Kind, Operation, Target};
 
@@ -11,11 +12,16 @@ pub struct Stream {
     is_done: bool,
     /// The choices seen, and whether each has finished.
     choices: Vec<(u64, bool)>,
+    calls: Calls,
+    request_id: String,
 }
 
 impl AdapterStream for Stream {
-    fn begin(_: Operation, _: &Target) -> Result<Self, Failure> {
-        Ok(Stream::default())
+    fn begin(_: Operation, target: &Target) -> Result<Self, Failure> {
+        Ok(Stream {
+            request_id: target.request_id.clone(),
+            ..Stream::default()
+        })
     }
 
     fn push(&mut self, events: &[Event]) -> Result<Vec<Chunk>, Failure> {
@@ -25,7 +31,7 @@ impl AdapterStream for Stream {
                 b"" => {}
                 b"[DONE]" => self.is_done = true,
                 _ if self.is_done => {}
-                data => chunks.push(self.take(data)?),
+                data => chunks.extend(self.take(data)?),
             }
         }
         Ok(chunks)
@@ -44,7 +50,7 @@ impl AdapterStream for Stream {
 }
 
 impl Stream {
-    fn take(&mut self, data: &[u8]) -> Result<Chunk, Failure> {
+    fn take(&mut self, data: &[u8]) -> Result<Option<Chunk>, Failure> {
         let seen = Seen::read(data).map_err(|error| {
             Failure::new(
                 Kind::Upstream,
@@ -57,10 +63,13 @@ impl Stream {
         for choice in seen.choices.iter().flatten() {
             self.follow(choice)?;
         }
-        Ok(Chunk {
-            data: data.to_vec(),
+        if seen.is_preamble() {
+            return Ok(None);
+        }
+        Ok(Some(Chunk {
             usage: seen.usage(),
-        })
+            data: tidy::chunk(data, &seen, &mut self.calls, &self.request_id)?.into_owned(),
+        }))
     }
 
     fn follow(&mut self, choice: &Choice) -> Result<(), Failure> {

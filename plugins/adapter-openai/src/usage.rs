@@ -3,6 +3,7 @@
 
 use pointsman_plugin::Usage;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -18,6 +19,19 @@ pub(crate) struct Seen<'a> {
     /// Groq's place for the usage of a stream.
     #[serde(borrow)]
     x_groq: Option<Beside<'a>>,
+    /// What Azure's filters made of the prompt.
+    prompt_filter_results: Option<IgnoredAny>,
+}
+
+/// What a choice says: all of it, or what is new.
+#[derive(Deserialize)]
+pub(crate) struct Said<'a> {
+    #[serde(borrow)]
+    pub(crate) content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) reasoning: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) tool_calls: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -26,6 +40,10 @@ pub(crate) struct Choice<'a> {
     pub(crate) index: u64,
     #[serde(borrow)]
     pub(crate) finish_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) message: Option<Said<'a>>,
+    #[serde(borrow)]
+    pub(crate) delta: Option<Said<'a>>,
     /// Moonshot's place for the usage of a stream.
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
@@ -40,6 +58,12 @@ struct Beside<'a> {
 impl<'a> Seen<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(body)
+    }
+
+    /// Azure tells what its filters made of the prompt before the answer begins, in a chunk without id and model.
+    pub(crate) fn is_preamble(&self) -> bool {
+        let has_choices = self.choices.as_ref().is_some_and(|choices| !choices.is_empty());
+        self.prompt_filter_results.is_some() && !has_choices && self.usage.is_none()
     }
 
     pub(crate) fn usage(&self) -> Option<Usage> {

@@ -1,5 +1,6 @@
-//! Answers that sixteen providers of this dialect really gave (and some that their documentation promises). Nothing may be
-//! changed on the way through, and the usage and the errors have to come out as in a view that was made independently. The
+//! Answers that sixteen providers of this dialect really gave (and some that their documentation promises): what they say,
+//! think and call, why they end, what they used and their errors have to come out as in a view that was made independently.
+//! Where there is nothing that a client would not understand, every byte stays. The
 //! recordings are not part of this repository: they are looked for where `POINTSMAN_SHARED` says, and without them these
 //! tests say so and pass.
 
@@ -18,8 +19,15 @@ struct Recording {
     body: String,
 }
 
+impl Recording {
+    /// Azure's, which some are, have a chunk before the answer.
+    fn is_openais(&self) -> bool {
+        self.provider == "openai" && !self.id.contains("azure")
+    }
+}
+
 #[test]
-fn every_recorded_answer_passes_unchanged_and_tells_its_usage() {
+fn every_recorded_answer_says_what_it_said_in_openais_words() {
     let Some(recordings) = recordings() else { return };
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for recording in &recordings {
@@ -88,7 +96,11 @@ fn every_recorded_request_keeps_everything_but_the_model() {
 fn check_whole(recording: &Recording) {
     let answer = OpenAi::decode(Operation::Chat, &target(), recording.body.as_bytes())
         .unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
-    assert_eq!(answer.body, recording.body.as_bytes(), "{}", recording.id);
+    let decoded: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
+    compare(recording, View::of_message(&decoded["choices"][0]));
+    if recording.is_openais() {
+        assert_eq!(answer.body, recording.body.as_bytes(), "{}", recording.id);
+    }
     compare_usage(recording, answer.usage.as_ref());
 }
 
@@ -106,7 +118,10 @@ fn check_streamed(recording: &Recording) {
         if expected["finish"].is_string() {
             end.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
             let got: Vec<&[u8]> = chunks.iter().map(|chunk| chunk.data.as_slice()).collect();
-            assert_eq!(got, sent, "{}", recording.id);
+            if recording.is_openais() {
+                assert!(got == sent, "{}: bytes have changed", recording.id);
+            }
+            compare(recording, View::of_chunks(&got));
             compare_usage(recording, chunks.iter().rev().find_map(|chunk| chunk.usage.as_ref()));
         } else {
             let failure = end.expect_err("a stream without a finish is broken");
@@ -116,6 +131,116 @@ fn check_streamed(recording: &Recording) {
             }
         }
     }
+}
+
+/// What the first choice of an answer comes to.
+#[derive(Debug, Default, PartialEq)]
+struct View {
+    text: String,
+    reasoning: String,
+    /// Ids, names and arguments.
+    calls: Vec<(String, String, Value)>,
+    finish: String,
+}
+
+impl View {
+    fn of_message(choice: &Value) -> View {
+        let message = &choice["message"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let call = |call: &Value| {
+            assert_eq!(call["type"], "function");
+            let function = &call["function"];
+            (
+                text(&call["id"]),
+                text(&function["name"]),
+                arguments(&text(&function["arguments"])),
+            )
+        };
+        View {
+            text: text(&message["content"]),
+            reasoning: text(&message["reasoning_content"]),
+            calls: message["tool_calls"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(call)
+                .collect(),
+            finish: text(&choice["finish_reason"]),
+        }
+    }
+
+    /// As a client puts it together: by number, with the id and the name of the first piece.
+    fn of_chunks(chunks: &[&[u8]]) -> View {
+        let (mut view, mut calls) = (View::default(), Vec::<(String, String, String)>::new());
+        for chunk in chunks {
+            let chunk: Value = serde_json::from_slice(chunk).expect("a chunk is JSON");
+            let choice = &chunk["choices"][0];
+            if choice.is_null() || choice["index"].as_u64().is_some_and(|index| index > 0) {
+                continue;
+            }
+            let delta = &choice["delta"];
+            view.text.extend(delta["content"].as_str());
+            view.reasoning.extend(delta["reasoning_content"].as_str());
+            for piece in delta["tool_calls"].as_array().into_iter().flatten() {
+                let at = piece["index"].as_u64().expect("a piece of a call has a number") as usize;
+                if at == calls.len() {
+                    calls.push(Default::default());
+                    calls[at].0.extend(piece["id"].as_str());
+                } else {
+                    assert!(piece["id"].is_null(), "a call has begun twice: {piece}");
+                }
+                calls[at].1.extend(piece["function"]["name"].as_str());
+                calls[at].2.extend(piece["function"]["arguments"].as_str());
+            }
+            if let Some(finish) = choice["finish_reason"].as_str() {
+                view.finish = finish.to_owned();
+            }
+        }
+        view.calls = calls
+            .into_iter()
+            .map(|(id, name, text)| (id, name, arguments(&text)))
+            .collect();
+        view
+    }
+}
+
+fn arguments(text: &str) -> Value {
+    if text.is_empty() {
+        return serde_json::json!({});
+    }
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+/// The view has an object, or a text where the arguments are none.
+fn given(value: &Value) -> Value {
+    value.as_str().map_or_else(|| value.clone(), arguments)
+}
+
+fn compare(recording: &Recording, got: View) {
+    // What came before tools, for those who asked for it: passed on as it is.
+    if recording.id.contains("function-calls-with-events") {
+        return;
+    }
+    let expected = &recording.case["expected"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let calls = expected["tool_calls"].as_array().into_iter().flatten();
+    let names: Vec<(String, Value)> = calls
+        .map(|call| (text(&call["name"]), given(&call["arguments"])))
+        .collect();
+    let id = &recording.id;
+    assert_eq!(got.text, text(&expected["text"]), "{id}: text");
+    assert_eq!(got.reasoning, text(&expected["reasoning"]), "{id}: reasoning");
+    let got_names: Vec<_> = got
+        .calls
+        .iter()
+        .map(|(_, name, arguments)| (name.clone(), arguments.clone()))
+        .collect();
+    assert_eq!(got_names, names, "{id}: calls");
+    assert!(
+        got.calls.iter().all(|(id, ..)| !id.is_empty()),
+        "{id}: a call has no id"
+    );
+    assert_eq!(got.finish, text(&expected["finish"]), "{id}: finish");
 }
 
 fn check_error(recording: &Recording) {

@@ -1,0 +1,47 @@
+//! Providers that are known by name: an adapter, and how the provider differs from what the adapter speaks. Each is a file in the
+//! folder `providers/` of its adapter, built in; whatever it says can be said otherwise.
+
+use serde::Deserialize;
+
+include!(concat!(env!("OUT_DIR"), "/dialects.rs"));
+
+/// What is known of a provider.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dialect {
+    /// Where it is; absent for what everybody has at another place.
+    pub(super) base_url: Option<String>,
+    /// Where its key goes, if not where the adapter says.
+    pub(super) authentication: Option<String>,
+    /// For the adapter.
+    #[serde(default)]
+    pub(super) settings: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The adapter and the dialect of a provider with this name.
+pub(super) fn find(name: &str) -> Option<(&'static str, Dialect)> {
+    let (_, adapter, text) = DIALECTS.iter().find(|(known, ..)| *known == name)?;
+    // Every file is read by a test, so what cannot be read is not built in.
+    toml::from_str(text).ok().map(|dialect| (*adapter, dialect))
+}
+
+/// The names of all that are known.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    DIALECTS.iter().map(|(name, ..)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_known_provider_can_be_read_and_says_where_it_is() {
+        let placeless = ["azure", "gpustack"];
+        for name in names() {
+            let (adapter, dialect) = find(name).unwrap_or_else(|| panic!("{name} cannot be read"));
+            assert_eq!(adapter, "openai", "{name}");
+            assert_eq!(dialect.base_url.is_none(), placeless.contains(&name), "{name}");
+        }
+        assert!(names().count() > 20 && find("moon").is_none());
+    }
+}

@@ -1,0 +1,106 @@
+//! Messages for a provider that knows other roles, other places of reasoning or other ids of calls.
+
+use crate::settings::{CallIds, ReasoningField, Settings};
+use pointsman_plugin::Failure;
+use pointsman_plugin::translate::{Losses, Members, Raw, Text, digest, read};
+use serde_json::{Value, json};
+
+pub(crate) fn translate(raw: Raw, settings: &Settings, losses: &Losses) -> Result<String, Failure> {
+    let messages: Vec<Members> = read(raw.get(), "messages")?;
+    let mut translated = String::with_capacity(raw.get().len() + 64);
+    for message in messages {
+        translated.push(if translated.is_empty() { '[' } else { ',' });
+        translated.push_str(&one(message, settings, losses)?);
+    }
+    if translated.is_empty() {
+        translated.push('[');
+    }
+    translated.push(']');
+    Ok(translated)
+}
+
+fn one(mut message: Members, settings: &Settings, losses: &Losses) -> Result<String, Failure> {
+    let role = message
+        .get("role")
+        .map(|role| role.get().trim_matches('"'))
+        .unwrap_or_default();
+    if let Some(other) = settings.roles.get(role) {
+        message.set("role", Value::from(other.as_str()).to_string());
+    }
+    for name in &settings.drop_in_messages {
+        if message.remove(name) {
+            losses.name(format!("messages[].{name}"));
+        }
+    }
+    if let Some(place) = settings.reasoning_field
+        && role == "assistant"
+    {
+        put_reasoning(place, &mut message)?;
+    }
+    if let Some(CallIds::Nine) = settings.call_ids {
+        rewrite_ids(&mut message)?;
+    }
+    Ok(message.into_json())
+}
+
+/// Clients send back what they were given, under one name or the other.
+fn put_reasoning(place: ReasoningField, message: &mut Members) -> Result<(), Failure> {
+    let content: Option<Text> = message.take("reasoning_content")?;
+    let other: Option<Text> = message.take("reasoning")?;
+    let Some(Text(text)) = content.or(other).filter(|text| !text.0.is_empty()) else {
+        return Ok(());
+    };
+    let said = Value::from(text.as_ref()).to_string();
+    match place {
+        ReasoningField::None => {}
+        ReasoningField::ReasoningContent => message.set("reasoning_content", said),
+        ReasoningField::Reasoning => message.set("reasoning", said),
+        ReasoningField::Parts => {
+            let mut parts = vec![json!({ "type": "thinking", "thinking": [{ "type": "text", "text": text }] })];
+            match message.take::<Value>("content")? {
+                Some(Value::String(content)) if !content.is_empty() => {
+                    parts.push(json!({ "type": "text", "text": content }));
+                }
+                Some(Value::Array(content)) => parts.extend(content),
+                _ => {}
+            }
+            message.set("content", Value::Array(parts).to_string());
+        }
+    }
+    Ok(())
+}
+
+/// An id that the provider would refuse becomes another, the same in a call and in its result.
+fn rewrite_ids(message: &mut Members) -> Result<(), Failure> {
+    if let Some(id) = message.get("tool_call_id") {
+        let Text(id) = read(id.get(), "tool_call_id")?;
+        message.set("tool_call_id", nine(&id));
+    }
+    let Some(raw) = message.get("tool_calls").filter(|raw| raw.get().starts_with('[')) else {
+        return Ok(());
+    };
+    let mut calls: Vec<Members> = read(raw.get(), "tool_calls")?;
+    for call in &mut calls {
+        if let Some(id) = call.get("id").filter(|id| id.get() != "null") {
+            let Text(id) = read(id.get(), "tool_calls[].id")?;
+            call.set("id", nine(&id));
+        }
+    }
+    let calls: Vec<String> = calls.into_iter().map(Members::into_json).collect();
+    message.set("tool_calls", format!("[{}]", calls.join(",")));
+    Ok(())
+}
+
+fn nine(id: &str) -> String {
+    const LETTERS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    if id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return format!("\"{id}\"");
+    }
+    let mut rest = digest(id.as_bytes());
+    let letters = (0..9).map(|_| {
+        let letter = LETTERS[(rest % 36) as usize];
+        rest /= 36;
+        letter as char
+    });
+    format!("\"{}\"", letters.collect::<String>())
+}

@@ -1,0 +1,139 @@
+//! A request in the words of a provider whose dialect differs. What is not named in the settings keeps its bytes.
+
+use crate::messages;
+use crate::settings::Settings;
+use pointsman_plugin::translate::{Effort, Losses, Members, Text, read, refuse};
+use pointsman_plugin::{Adapter, Failure, Operation, Outgoing, Passthrough, Target};
+use serde_json::Value;
+
+/// What no answer differs by.
+const HINTS: [&str; 6] = [
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "prompt_cache_key",
+    "safety_identifier",
+];
+
+pub(crate) fn encode(
+    settings: &Settings,
+    operation: Operation,
+    target: &Target,
+    is_stream: bool,
+    body: &[u8],
+) -> Result<Outgoing, Failure> {
+    let losses = settings.losses();
+    let mut members = Members::of(body)?;
+    refuse_some(settings, &members)?;
+    leave_out(settings, &mut members, &losses)?;
+    if let Some(style) = settings.effort
+        && let Some(word) = members.take::<Text>("reasoning_effort")?
+    {
+        for (name, json) in style.members(Effort::read(&word.0)?) {
+            if members.get(name).is_none() {
+                members.set(name, json);
+            }
+        }
+    }
+    keep_choice(settings, &mut members, &losses)?;
+    keep_format(settings, &mut members, &losses)?;
+    keep_ranges(settings, &mut members, &losses)?;
+    for (name, other) in &settings.rename {
+        members.rename(name, other);
+    }
+    if settings.changes_messages()
+        && let Some(raw) = members.get("messages")
+    {
+        members.set("messages", messages::translate(raw, settings, &losses)?);
+    }
+    let body = members.into_json();
+    let profile = crate::OpenAi::describe();
+    let mut outgoing = Passthrough::encode(&profile, operation, target, is_stream, body.as_bytes())?;
+    if settings.stream_options == Some(false) {
+        let mut members = Members::of(&outgoing.body)?;
+        members.remove("stream_options");
+        let body = members.into_json().into_bytes();
+        outgoing.body = body;
+    }
+    if let Some(path) = settings.path(operation, target) {
+        outgoing.path = path;
+    }
+    Ok(losses.tell(outgoing))
+}
+
+fn refuse_some(settings: &Settings, members: &Members) -> Result<(), Failure> {
+    let is_asked = |name: &&String| members.get(name).is_some_and(|raw| !changes_nothing(name, raw.get()));
+    match settings.refuse.iter().find(is_asked) {
+        Some(name) => Err(refuse(format!("{name} cannot be asked of this provider; leave it out"))),
+        None => Ok(()),
+    }
+}
+
+fn leave_out(settings: &Settings, members: &mut Members, losses: &Losses) -> Result<(), Failure> {
+    for name in &settings.drop {
+        let is_lost = members.get(name).is_some_and(|raw| !changes_nothing(name, raw.get()));
+        members.remove(name);
+        match is_lost {
+            true if HINTS.contains(&name.as_str()) => losses.name(name),
+            true => losses.leave_out(name)?,
+            false => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a provider does by itself.
+fn changes_nothing(name: &str, json: &str) -> bool {
+    match (name, json) {
+        ("parallel_tool_calls", _) => json != "false",
+        ("n", _) => matches!(json, "1" | "null"),
+        ("modalities", _) => matches!(json, r#"["text"]"# | "null" | "[]"),
+        ("service_tier", _) => matches!(json, r#""auto""# | r#""default""# | "null"),
+        ("seed", _) => json == "null",
+        _ => matches!(json, "null" | "false" | "0" | "0.0" | "[]" | "{}" | "\"\""),
+    }
+}
+
+fn keep_choice(settings: &Settings, members: &mut Members, losses: &Losses) -> Result<(), Failure> {
+    let (Some(known), Some(raw)) = (&settings.tool_choice, members.get("tool_choice")) else {
+        return Ok(());
+    };
+    let word = raw.get().trim_matches('"');
+    if raw.get() == "null" || known.iter().any(|known| known == word) {
+        return Ok(());
+    }
+    members.remove("tool_choice");
+    losses.leave_out("tool_choice")
+}
+
+fn keep_format(settings: &Settings, members: &mut Members, losses: &Losses) -> Result<(), Failure> {
+    let Some(raw) = members
+        .get("response_format")
+        .filter(|_| settings.json_schema == Some(false))
+    else {
+        return Ok(());
+    };
+    let format: Value = read(raw.get(), "response_format")?;
+    if format["type"] != "json_schema" {
+        return Ok(());
+    }
+    members.set("response_format", r#"{"type":"json_object"}"#.to_owned());
+    losses.leave_out("response_format `json_schema`")
+}
+
+fn keep_ranges(settings: &Settings, members: &mut Members, losses: &Losses) -> Result<(), Failure> {
+    for (name, (least, most)) in &settings.range {
+        let Some(number) = members.get(name).and_then(|raw| raw.get().parse::<f64>().ok()) else {
+            continue;
+        };
+        let (nearest, beyond) = match number {
+            number if number < *least => (least, "below"),
+            number if number > *most => (most, "above"),
+            _ => continue,
+        };
+        members.set(name, nearest.to_string());
+        losses.leave_out(format!("{name} {beyond} {nearest}"))?;
+    }
+    Ok(())
+}

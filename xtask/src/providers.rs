@@ -1,0 +1,328 @@
+//! What of a chat completion each provider is asked for, as a page for people: `docs/providers.md`. Nothing on it is claimed: a
+//! cell is filled from the golden files, which the adapters' tests hold true.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::plugins::{self, Kind};
+use crate::workspace;
+
+/// Something that a request may ask for.
+struct Ability {
+    /// The column's head.
+    name: &'static str,
+    /// Whether a canonical request asks for it.
+    is_asked: fn(&Value) -> bool,
+    /// Members of a provider's request that say it; one of them is enough.
+    said_by: &'static [&'static str],
+    /// How it is called where it is left out or refused.
+    field: &'static str,
+}
+
+const ABILITIES: [Ability; 14] = [
+    Ability {
+        name: "tools",
+        is_asked: |body| has_items(&body["tools"]),
+        said_by: &["tools"],
+        field: "tools",
+    },
+    Ability {
+        name: "forced tool",
+        is_asked: |body| body["tool_choice"] == "required" || body["tool_choice"].is_object(),
+        said_by: &["tool_choice", "toolConfig"],
+        field: "tool_choice",
+    },
+    Ability {
+        name: "one call at a time",
+        is_asked: |body| body["parallel_tool_calls"] == false,
+        said_by: &["parallel_tool_calls", "disable_parallel_tool_use"],
+        field: "parallel_tool_calls",
+    },
+    Ability {
+        name: "JSON schema",
+        is_asked: |body| body["response_format"]["type"] == "json_schema",
+        said_by: &["json_schema", "responseJsonSchema", "responseSchema", "output_config"],
+        field: "response_format",
+    },
+    Ability {
+        name: "effort",
+        is_asked: |body| body["reasoning_effort"].as_str().is_some_and(|effort| effort != "none"),
+        said_by: &[
+            "thinking",
+            "thinkingConfig",
+            "reasoning",
+            "reasoning_effort",
+            "enable_thinking",
+        ],
+        field: "reasoning_effort",
+    },
+    Ability {
+        name: "image, URL",
+        is_asked: |body| shows_image(body, "http"),
+        said_by: &["image_url", "source", "fileData"],
+        field: "",
+    },
+    Ability {
+        name: "image, data",
+        is_asked: |body| shows_image(body, "data:"),
+        said_by: &["image_url", "source", "inlineData"],
+        field: "",
+    },
+    Ability {
+        name: "file",
+        is_asked: |body| parts(body).any(|part| part["type"] == "file"),
+        said_by: &["file", "source", "inlineData", "fileData"],
+        field: "",
+    },
+    Ability {
+        name: "stop",
+        is_asked: |body| has_items(&body["stop"]),
+        said_by: &["stop", "stop_sequences", "stopSequences"],
+        field: "stop",
+    },
+    Ability {
+        name: "seed",
+        is_asked: |body| body["seed"].is_i64(),
+        said_by: &["seed", "random_seed"],
+        field: "seed",
+    },
+    Ability {
+        name: "logprobs",
+        is_asked: |body| body["logprobs"] == true,
+        said_by: &["logprobs", "responseLogprobs"],
+        field: "logprobs",
+    },
+    Ability {
+        name: "logit bias",
+        is_asked: |body| body["logit_bias"].as_object().is_some_and(|bias| !bias.is_empty()),
+        said_by: &["logit_bias"],
+        field: "logit_bias",
+    },
+    Ability {
+        name: "n",
+        is_asked: |body| body["n"].as_u64().is_some_and(|count| count > 1),
+        said_by: &["n", "candidateCount"],
+        field: "n",
+    },
+    Ability {
+        name: "cache marks",
+        is_asked: |body| body.to_string().contains("\"cache_control\""),
+        said_by: &["cache_control"],
+        field: "cache_control",
+    },
+];
+
+const HEAD: &str = "# Providers
+
+What of a chat completion is asked of each provider, made from the adapters' golden files by `cargo xtask providers`: a golden shows that it is (✓),
+that it is left out and [named](configuration.md#what-an-adapter-leaves-out) (named), or that such a request is refused (refused). An empty cell has no golden.
+To providers of OpenAI's dialect what is not named here passes as it came; so does everything to `openai` itself.
+";
+
+/// What a golden file shows of one request.
+struct Case {
+    asked: Value,
+    /// What was sent, and what the header says was left out.
+    sent: Option<(Value, String)>,
+    /// Why nothing was.
+    refused: String,
+}
+
+/// Where the page is.
+pub fn file() -> PathBuf {
+    workspace().join("docs/providers.md")
+}
+
+/// Writes the page.
+pub fn write() -> Result<()> {
+    let path = file();
+    fs::write(&path, page()?).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The page as the golden files have it.
+pub fn page() -> Result<String> {
+    let mut page = String::from(HEAD);
+    let heads: Vec<&str> = ABILITIES.iter().map(|ability| ability.name).collect();
+    write!(
+        page,
+        "\n| provider | {} |\n|---{}|\n",
+        heads.join(" | "),
+        "|---".repeat(heads.len())
+    )?;
+    for plugin in plugins::find()?
+        .into_iter()
+        .filter(|plugin| plugin.kind == Kind::Adapter)
+    {
+        if plugin.name != "openai" {
+            row(&mut page, &plugin.name, &translated(&plugin.folder.join("golden"))?)?;
+        }
+        let folder = plugin.folder.join("providers");
+        for file in json_files(&folder).unwrap_or_default() {
+            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            row(&mut page, &name, &dialect(&file)?)?;
+        }
+    }
+    Ok(page)
+}
+
+fn row(page: &mut String, name: &str, cases: &[Case]) -> Result<()> {
+    let cells: Vec<&str> = ABILITIES.iter().map(|ability| cell(ability, cases)).collect();
+    writeln!(page, "| `{name}` | {} |", cells.join(" | "))?;
+    Ok(())
+}
+
+/// The best that any golden shows.
+fn cell(ability: &Ability, cases: &[Case]) -> &'static str {
+    let asking = || cases.iter().filter(|case| (ability.is_asked)(&case.asked));
+    let is_said = |case: &Case| {
+        let (sent, _) = case.sent.as_ref()?;
+        let mut names = BTreeSet::new();
+        collect_names(sent, &mut names);
+        Some(ability.said_by.iter().any(|name| names.contains(*name)))
+    };
+    let is_dropped = |case: &Case| {
+        let (_, dropped) = case.sent.as_ref()?;
+        Some(dropped.split(", ").any(|name| {
+            name.split([' ', '('])
+                .any(|word| word == ability.field || word.ends_with(&format!(".{}", ability.field)))
+        }))
+    };
+    if asking().any(|case| is_said(case) == Some(true) && is_dropped(case) != Some(true)) {
+        "✓"
+    } else if asking().any(|case| is_dropped(case) == Some(true)) {
+        "named"
+    } else if !ability.field.is_empty() && asking().any(|case| case.refused.contains(ability.field)) {
+        "refused"
+    } else {
+        ""
+    }
+}
+
+/// The cases of an adapter's `golden/`.
+fn translated(folder: &Path) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for file in json_files(folder)? {
+        let listed = match read(&file)? {
+            Value::Array(listed) => listed,
+            one => vec![one],
+        };
+        for case in listed.into_iter().filter(|case| case["encode"].is_object()) {
+            let outgoing = &case["outgoing"];
+            cases.push(Case {
+                asked: case["encode"]["body"].clone(),
+                sent: outgoing
+                    .is_object()
+                    .then(|| (outgoing["body"].clone(), dropped(outgoing))),
+                refused: case["failure"]["message"].as_str().unwrap_or_default().to_owned(),
+            });
+        }
+    }
+    Ok(cases)
+}
+
+/// The golden of a provider that is data, beside the request that all of them are made from; what it refuses is in its file.
+fn dialect(file: &Path) -> Result<Vec<Case>> {
+    let asked = read(&file.with_file_name("request.golden"))?;
+    let golden = read(file)?;
+    let table = fs::read_to_string(file.with_extension("toml"))?;
+    let refused = table
+        .lines()
+        .find(|line| line.starts_with("refuse"))
+        .unwrap_or_default();
+    let whole = &golden["whole"];
+    let mut cases = vec![Case {
+        asked,
+        sent: Some((whole["body"].clone(), dropped(whole))),
+        refused: String::new(),
+    }];
+    for name in refused.split('"').skip(1).step_by(2) {
+        let value = if name == "n" { json!(2) } else { json!([{}]) };
+        cases.push(Case {
+            asked: json!({ name: value }),
+            sent: None,
+            refused: name.to_owned(),
+        });
+    }
+    Ok(cases)
+}
+
+fn dropped(outgoing: &Value) -> String {
+    let told = outgoing["headers"]["x-pointsman-dropped"].as_str();
+    told.unwrap_or_default().to_owned()
+}
+
+fn collect_names<'v>(value: &'v Value, names: &mut BTreeSet<&'v str>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                names.insert(name);
+                collect_names(value, names);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_names(item, names)),
+        _ => {}
+    }
+}
+
+fn has_items(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.is_empty()) || value.as_array().is_some_and(|items| !items.is_empty())
+}
+
+fn parts(body: &Value) -> impl Iterator<Item = &Value> {
+    let messages = body["messages"].as_array().into_iter().flatten();
+    messages.flat_map(|message| message["content"].as_array().into_iter().flatten())
+}
+
+fn shows_image(body: &Value, scheme: &str) -> bool {
+    parts(body).any(|part| {
+        part["image_url"]["url"]
+            .as_str()
+            .is_some_and(|url| url.starts_with(scheme))
+    })
+}
+
+fn json_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
+    files.sort();
+    Ok(files)
+}
+
+fn read(file: &Path) -> Result<Value> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not JSON", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_providers_is_what_the_golden_files_show() {
+        let written = fs::read_to_string(file()).unwrap_or_default();
+        assert!(
+            written == page().unwrap(),
+            "docs/providers.md is out of date: run cargo xtask providers"
+        );
+    }
+
+    #[test]
+    fn a_cell_is_filled_by_a_golden_alone() {
+        let case = |sent: Value, dropped: &str| Case {
+            asked: json!({ "seed": 1 }),
+            sent: Some((sent, dropped.to_owned())),
+            refused: String::new(),
+        };
+        let seed = ABILITIES.iter().find(|ability| ability.name == "seed").unwrap();
+        assert_eq!(cell(seed, &[]), "");
+        assert_eq!(cell(seed, &[case(json!({}), "")]), "");
+        assert_eq!(cell(seed, &[case(json!({}), "n, seed")]), "named");
+        assert_eq!(cell(seed, &[case(json!({ "a": [{ "random_seed": 1 }] }), "")]), "✓");
+    }
+}

@@ -121,7 +121,8 @@ const HEAD: &str = "# Providers
 
 What of a chat completion is asked of each provider, made from the adapters' golden files by `cargo xtask providers`: a golden shows that it is (✓),
 that it is left out and [named](configuration.md#what-an-adapter-leaves-out) (named), or that such a request is refused (refused). An empty cell has no golden.
-To providers of OpenAI's dialect what is not named here passes as it came; so does everything to `openai` itself.
+To providers of OpenAI's dialect what is not named here passes as it came; so does everything to `openai` itself. Whether a model then does what it is asked
+for is the model's matter.
 ";
 
 /// What a golden file shows of one request.
@@ -131,6 +132,8 @@ struct Case {
     sent: Option<(Value, String)>,
     /// Why nothing was.
     refused: String,
+    /// Whether the settings have refused what is left out otherwise.
+    is_strict: bool,
 }
 
 /// Where the page is.
@@ -185,18 +188,19 @@ fn cell(ability: &Ability, cases: &[Case]) -> &'static str {
         collect_names(sent, &mut names);
         Some(ability.said_by.iter().any(|name| names.contains(*name)))
     };
-    let is_dropped = |case: &Case| {
-        let (_, dropped) = case.sent.as_ref()?;
-        Some(dropped.split(", ").any(|name| {
-            name.split([' ', '('])
-                .any(|word| word == ability.field || word.ends_with(&format!(".{}", ability.field)))
-        }))
+    let is_named = |words: &str| {
+        let is_field = |word: &str| word == ability.field || word.ends_with(&format!(".{}", ability.field));
+        !ability.field.is_empty() && words.split([' ', ',', '(']).any(is_field)
     };
-    if asking().any(|case| is_said(case) == Some(true) && is_dropped(case) != Some(true)) {
+    let is_dropped = |case: &Case| match &case.sent {
+        Some((_, dropped)) => is_named(dropped),
+        None => case.is_strict && is_named(&case.refused),
+    };
+    if asking().any(|case| is_said(case) == Some(true) && !is_dropped(case)) {
         "✓"
-    } else if asking().any(|case| is_dropped(case) == Some(true)) {
+    } else if asking().any(is_dropped) {
         "named"
-    } else if !ability.field.is_empty() && asking().any(|case| case.refused.contains(ability.field)) {
+    } else if asking().any(|case| is_named(&case.refused)) {
         "refused"
     } else {
         ""
@@ -219,6 +223,7 @@ fn translated(folder: &Path) -> Result<Vec<Case>> {
                     .is_object()
                     .then(|| (outgoing["body"].clone(), dropped(outgoing))),
                 refused: case["failure"]["message"].as_str().unwrap_or_default().to_owned(),
+                is_strict: case["encode"]["target"]["settings"]["on_unsupported"] == "refuse",
             });
         }
     }
@@ -239,6 +244,7 @@ fn dialect(file: &Path) -> Result<Vec<Case>> {
         asked,
         sent: Some((whole["body"].clone(), dropped(whole))),
         refused: String::new(),
+        is_strict: false,
     }];
     for name in refused.split('"').skip(1).step_by(2) {
         let value = if name == "n" { json!(2) } else { json!([{}]) };
@@ -246,6 +252,7 @@ fn dialect(file: &Path) -> Result<Vec<Case>> {
             asked: json!({ name: value }),
             sent: None,
             refused: name.to_owned(),
+            is_strict: false,
         });
     }
     Ok(cases)
@@ -318,6 +325,7 @@ mod tests {
             asked: json!({ "seed": 1 }),
             sent: Some((sent, dropped.to_owned())),
             refused: String::new(),
+            is_strict: false,
         };
         let seed = ABILITIES.iter().find(|ability| ability.name == "seed").unwrap();
         assert_eq!(cell(seed, &[]), "");

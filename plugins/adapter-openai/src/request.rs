@@ -91,6 +91,7 @@ fn changes_nothing(name: &str, json: &str) -> bool {
         ("modalities", _) => matches!(json, r#"["text"]"# | "null" | "[]"),
         ("service_tier", _) => matches!(json, r#""auto""# | r#""default""# | "null"),
         ("seed", _) => json == "null",
+        ("tool_choice", _) => matches!(json, r#""auto""# | r#""none""# | "null"),
         _ => matches!(json, "null" | "false" | "0" | "0.0" | "[]" | "{}" | "\"\""),
     }
 }

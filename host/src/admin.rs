@@ -1,86 +1,282 @@
-//! The admin listener: health, metrics, what is in service, and the order to reload. On loopback by default; a browser that
-//! was led here from elsewhere is refused.
+//! The admin listener: health, metrics, what is in service, and what operators change. Who may do what is decided in
+//! [`door`]; everything that is changed is written down before it takes effect, and after.
 
+mod door;
 mod health;
 mod keys;
 mod money;
+mod shown;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::app::App;
+use crate::audit::{Audit, Entry};
 use crate::body::Body;
-use crate::config::ComponentRef;
 use crate::documents::Documents;
 use crate::generation::{Generation, Way};
 use crate::pipeline::record;
-use crate::plugins::{Counters, Digest, Shape};
+use crate::plugins::Digest;
 use crate::reports::Trigger;
-use crate::server::Service;
+use crate::server::{Peer, Service};
+use door::{Need, Visitor};
 
 /// Answers operators.
 #[derive(Debug)]
 pub struct Admin {
     /// What it tells about.
     pub app: Arc<App>,
+    /// Whether only processes of this machine reach it.
+    pub is_local: bool,
+    /// Where changes are written down.
+    pub audit: Audit,
 }
 
 const INDEX: &str = "Pointsman admin\n\nGET  /healthz\nGET  /readyz\nGET  /metrics\nGET  /admin/plugins\nGET  /admin/routes\nGET  /admin/health\nGET  /admin/decisions/{request id}\n\
                      GET  /admin/cache\nDELETE /admin/cache\nGET  /admin/spend\nGET  /admin/budgets\nPOST /admin/ledger/corrections\n\
                      GET  /admin/keys\nPOST /admin/keys\nPOST /admin/keys/{id}/rotate\nDELETE /admin/keys/{id}\nPOST /admin/reload\n";
 
-impl Service for Admin {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        if !is_from_here(request.headers()) {
-            return refuse(StatusCode::FORBIDDEN, "the admin API answers to its own address only");
-        }
-        let Some(generation) = self.app.generation() else {
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, "nothing is in service yet");
-        };
-        if let Some(path) = keys_path(&request) {
-            return keys::answer(&self.app, generation, &path, request).await;
-        }
-        match (request.method(), request.uri().path()) {
-            (&Method::GET, "/") => text(StatusCode::OK, INDEX),
-            (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n"),
-            (&Method::GET, "/readyz") if self.app.is_draining() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-            (&Method::GET, "/readyz") => text(StatusCode::OK, "ready\n"),
-            (&Method::GET, "/metrics") => metrics(&self.app, &generation),
-            (&Method::GET, "/admin/plugins") => reply(StatusCode::OK, &plugins(&self.app, &generation)),
-            (&Method::GET, "/admin/routes") => reply(StatusCode::OK, &routes(&generation)),
-            (&Method::GET, "/admin/health") => reply(StatusCode::OK, &health::shown(&generation)),
-            (&Method::GET, path) if path.starts_with(DECISIONS) => decision(&self.app, &path[DECISIONS.len()..]).await,
-            (&Method::GET, "/admin/cache") => reply(StatusCode::OK, &self.app.cache.shown()),
-            (&Method::DELETE, "/admin/cache") => empty_cache(&self.app).await,
-            (&Method::GET, "/admin/spend") => money::spend(&self.app.ledger, request.uri().query()).await,
-            (&Method::GET, "/admin/budgets") => money::budgets(&self.app.ledger).await,
-            (&Method::POST, "/admin/ledger/corrections") => money::correct(&self.app.ledger, request.into_body()).await,
-            (&Method::POST, "/admin/reload") => reload(&self.app).await,
-            (
-                _,
-                "/" | "/healthz" | "/readyz" | "/metrics" | "/admin/plugins" | "/admin/routes" | "/admin/health"
-                | "/admin/spend" | "/admin/budgets",
-            ) => wrong_method("GET", "use GET"),
-            (_, "/admin/cache") => wrong_method("GET, DELETE", "use GET or DELETE"),
-            (_, "/admin/reload" | "/admin/ledger/corrections") => wrong_method("POST", "use POST"),
-            _ => refuse(StatusCode::NOT_FOUND, "no such endpoint; GET / lists them"),
+/// What a request is for.
+enum Endpoint {
+    Index,
+    Health,
+    Ready,
+    Metrics,
+    Plugins,
+    Routes,
+    Candidates,
+    Decision(String),
+    Cache,
+    ClearCache,
+    Spend,
+    Budgets,
+    Correct,
+    Keys,
+    ChangeKeys(keys::Order),
+    Reload,
+    /// Other methods than these are for other things.
+    WrongMethod(&'static str),
+    Unknown,
+}
+
+/// The table of endpoints.
+fn endpoint(method: &Method, path: &str) -> Endpoint {
+    let wants = |wanted: Method, name, endpoint| match *method == wanted {
+        true => endpoint,
+        false => Endpoint::WrongMethod(name),
+    };
+    let get = |endpoint| wants(Method::GET, "GET", endpoint);
+    let post = |endpoint| wants(Method::POST, "POST", endpoint);
+    match path {
+        "/" => get(Endpoint::Index),
+        "/healthz" => get(Endpoint::Health),
+        "/readyz" => get(Endpoint::Ready),
+        "/metrics" => get(Endpoint::Metrics),
+        "/admin/plugins" => get(Endpoint::Plugins),
+        "/admin/routes" => get(Endpoint::Routes),
+        "/admin/health" => get(Endpoint::Candidates),
+        "/admin/cache" if *method == Method::GET => Endpoint::Cache,
+        "/admin/cache" => wants(Method::DELETE, "GET, DELETE", Endpoint::ClearCache),
+        "/admin/spend" => get(Endpoint::Spend),
+        "/admin/budgets" => get(Endpoint::Budgets),
+        "/admin/ledger/corrections" => post(Endpoint::Correct),
+        "/admin/reload" => post(Endpoint::Reload),
+        _ => match (path.strip_prefix("/admin/decisions/"), path.strip_prefix("/admin/keys")) {
+            (Some(id), _) => get(Endpoint::Decision(id.to_owned())),
+            (_, Some(rest)) if rest.is_empty() || rest.starts_with('/') => keys::endpoint(method, rest),
+            _ => Endpoint::Unknown,
+        },
+    }
+}
+
+impl Endpoint {
+    /// Who may ask for it.
+    fn need(&self) -> Need {
+        match self {
+            // Probes have no tokens, and learn nothing that a connection would not tell them.
+            Self::Index | Self::Health | Self::Ready | Self::WrongMethod(_) | Self::Unknown => Need::Nothing,
+            // What the files say anyway, and answers that are made again.
+            Self::Reload | Self::ClearCache => Need::Order,
+            Self::Correct | Self::ChangeKeys(_) => Need::Change,
+            _ => Need::Look,
         }
     }
 }
 
-/// What comes after `/admin/keys`, where the request is for that.
-fn keys_path(request: &Request<Incoming>) -> Option<String> {
-    let path = request.uri().path().strip_prefix("/admin/keys")?;
-    (path.is_empty() || path.starts_with('/')).then(|| path.to_owned())
+/// What a change came to.
+struct Changed {
+    response: Response<Body>,
+    /// The id of what was changed.
+    subject: Option<String>,
+    before: Option<Digest>,
+    after: Option<Digest>,
 }
 
-const DECISIONS: &str = "/admin/decisions/";
+impl From<Response<Body>> for Changed {
+    fn from(response: Response<Body>) -> Self {
+        Self {
+            response,
+            subject: None,
+            before: None,
+            after: None,
+        }
+    }
+}
+
+/// The digest of a value as it is shown.
+fn digest(value: &Value) -> Digest {
+    Digest::of(value.to_string().as_bytes())
+}
+
+impl Service for Admin {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let Some(generation) = self.app.generation() else {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "nothing is in service yet");
+        };
+        if !door::is_from_here(&head, &generation.config.admin, self.is_local) {
+            return refuse(StatusCode::FORBIDDEN, "the admin API answers to its own names only");
+        }
+        let endpoint = endpoint(&head.method, head.uri.path());
+        let operators = self.app.keys.operators();
+        let door = door::Door {
+            operators: &operators,
+            is_local: self.is_local,
+            peer,
+        };
+        match (door.enter(&head.headers, endpoint.need()), endpoint.need()) {
+            (Err(refusal), _) => *refusal,
+            (Ok(visitor), Need::Order | Need::Change) => {
+                self.change(&visitor, &head, endpoint, body, &generation).await
+            }
+            (Ok(_), Need::Nothing | Need::Look) => self.look(endpoint, &head, &generation).await,
+        }
+    }
+}
+
+impl Admin {
+    async fn look(&self, endpoint: Endpoint, head: &Parts, generation: &Arc<Generation>) -> Response<Body> {
+        let app = &self.app;
+        match endpoint {
+            Endpoint::Index => text(StatusCode::OK, INDEX),
+            Endpoint::Health => text(StatusCode::OK, "ok\n"),
+            Endpoint::Ready if app.is_draining() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            Endpoint::Ready => text(StatusCode::OK, "ready\n"),
+            Endpoint::Metrics => shown::metrics(app, generation),
+            Endpoint::Plugins => reply(StatusCode::OK, &shown::plugins(app, generation)),
+            Endpoint::Routes => reply(StatusCode::OK, &shown::routes(generation)),
+            Endpoint::Candidates => reply(StatusCode::OK, &health::shown(generation)),
+            Endpoint::Decision(id) => decision(app, &id).await,
+            Endpoint::Cache => reply(StatusCode::OK, &app.cache.shown()),
+            Endpoint::Spend => money::spend(&app.ledger, head.uri.query()).await,
+            Endpoint::Budgets => money::budgets(&app.ledger).await,
+            Endpoint::Keys => keys::list(app, generation.clone()).await,
+            Endpoint::WrongMethod(wanted) => wrong_method(wanted),
+            _ => refuse(StatusCode::NOT_FOUND, "no such endpoint; GET / lists them"),
+        }
+    }
+
+    /// Written down, done, and written down again. What cannot be written down is not done.
+    async fn change(
+        &self,
+        visitor: &Visitor,
+        head: &Parts,
+        endpoint: Endpoint,
+        body: Incoming,
+        generation: &Arc<Generation>,
+    ) -> Response<Body> {
+        let entry = Entry {
+            who: visitor.name.clone(),
+            from: visitor.from.clone(),
+            what: format!("{} {}", head.method, head.uri.path()),
+            ..Entry::default()
+        };
+        let asked = Entry {
+            stage: "asked".to_owned(),
+            ..entry.clone()
+        };
+        if let Err(error) = self.note(asked).await {
+            tracing::error!(%error, "nothing can be changed: the audit log cannot be written");
+            let message = "the audit log cannot be written, and what is not written down is not done";
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, message);
+        }
+        let changed = match endpoint {
+            Endpoint::Reload => reload(&self.app).await,
+            Endpoint::ClearCache => clear_cache(&self.app).await,
+            Endpoint::Correct => money::correct(&self.app.ledger, body).await,
+            Endpoint::ChangeKeys(order) => keys::change(&self.app, generation.clone(), order, body).await,
+            _ => refuse(StatusCode::NOT_FOUND, "no such endpoint; GET / lists them").into(),
+        };
+        let text = |digest: Digest| digest.to_string();
+        let done = Entry {
+            stage: "done".to_owned(),
+            status: Some(changed.response.status().as_u16()),
+            subject: changed.subject,
+            before: changed.before.map(text),
+            after: changed.after.map(text),
+            ..entry
+        };
+        match self.note(done).await {
+            Ok(head) => tracing::info!(audit = true, head, "a line of the audit log is written"),
+            // It has happened, and the line before says that it was to.
+            Err(error) => tracing::error!(%error, "a change was made, and the audit log cannot say so"),
+        }
+        changed.response
+    }
+
+    /// Disks take their time.
+    async fn note(&self, entry: Entry) -> std::io::Result<String> {
+        let audit = self.audit.clone();
+        let noting = tokio::task::spawn_blocking(move || audit.write(entry));
+        noting.await.map_err(std::io::Error::other)?
+    }
+}
+
+/// No order is so long that it takes longer to come.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// All of a request's body.
+async fn body(body: Incoming, at_most: usize) -> Result<Bytes, Response<Body>> {
+    match tokio::time::timeout(BODY_TIME, Limited::new(body, at_most).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(refuse(
+            StatusCode::BAD_REQUEST,
+            &format!("the body cannot be read: {error}"),
+        )),
+        Err(_) => Err(refuse(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
+    }
+}
+
+async fn clear_cache(app: &App) -> Changed {
+    let before = digest(&app.cache.shown());
+    let response = emptied(app).await;
+    Changed {
+        before: Some(before),
+        after: Some(digest(&app.cache.shown())),
+        ..response.into()
+    }
+}
+
+async fn emptied(app: &App) -> Response<Body> {
+    match app.cache.clear().await {
+        Ok(removed) => reply(StatusCode::OK, &json!({"removed": removed})),
+        Err(error) => {
+            tracing::warn!(%error, "the kept answers cannot be removed");
+            let message =
+                "the answers in memory are gone, those in the store are not: it cannot be written now; try again";
+            refuse(StatusCode::SERVICE_UNAVAILABLE, message)
+        }
+    }
+}
 
 /// What was decided for a request, where decisions are kept.
 async fn decision(app: &App, id: &str) -> Response<Body> {
@@ -105,188 +301,32 @@ async fn decision(app: &App, id: &str) -> Response<Body> {
     }
 }
 
-async fn empty_cache(app: &App) -> Response<Body> {
-    match app.cache.clear().await {
-        Ok(removed) => reply(StatusCode::OK, &json!({"removed": removed})),
-        Err(error) => {
-            tracing::warn!(%error, "the kept answers cannot be removed");
-            let message =
-                "the answers in memory are gone, those in the store are not: it cannot be written now; try again";
-            refuse(StatusCode::SERVICE_UNAVAILABLE, message)
+/// What is served with, as far as it may be shown.
+fn in_service(app: &App) -> Option<Digest> {
+    let generation = app.generation()?;
+    let mut text = format!("{:?}", generation.config);
+    for policy in generation.policies.values() {
+        text.push_str(&policy.policy.digest().to_string());
+    }
+    for (name, provider) in &generation.providers {
+        if let Way::Remote(remote) = &provider.way {
+            text.push_str(&format!("{name}{}", remote.adapter.digest()));
         }
+    }
+    Some(Digest::of(text.as_bytes()))
+}
+
+async fn reload(app: &App) -> Changed {
+    let before = in_service(app);
+    let response = reloaded(app).await;
+    Changed {
+        before,
+        after: in_service(app),
+        ..response.into()
     }
 }
 
-/// A name that resolves to this address but is not its own is how a page elsewhere would reach it.
-fn is_from_here(headers: &HeaderMap) -> bool {
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
-    let name = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-        .map_or(host, |(name, _)| name);
-    let is_address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
-    let is_own = is_address || name == "localhost" || name.is_empty();
-    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-    is_own && origin.is_none_or(|origin| origin.strip_prefix("http://") == Some(host))
-}
-
-fn metrics(app: &App, generation: &Generation) -> Response<Body> {
-    let policies = generation
-        .policies
-        .iter()
-        .map(|(name, policy)| (name.as_str(), policy.policy.counters()));
-    let adapters: Vec<(String, &Counters)> = adapters(generation)
-        .map(|adapter| (adapter.0, adapter.1.counters()))
-        .collect();
-    let adapters = adapters.iter().map(|(name, counters)| (name.as_str(), *counters));
-    let body = app.meter.text(generation.number, &app.alive, policies.chain(adapters));
-    let mut response = Response::new(Body::whole(body));
-    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
-}
-
-fn adapters(generation: &Generation) -> impl Iterator<Item = (String, &crate::plugins::Adapter)> {
-    generation
-        .providers
-        .values()
-        .filter_map(|provider| match &provider.way {
-            Way::Remote(remote) => Some((format!("adapter:{}", provider.name), &remote.adapter)),
-            Way::Simulated(_) => None,
-        })
-}
-
-/// What is in service, and what is not although it should be.
-fn plugins(app: &App, generation: &Generation) -> Value {
-    let trouble = app.reloads.trouble();
-    let show = |name: &str,
-                kind: &str,
-                component: Option<&ComponentRef>,
-                digest: Digest,
-                shape: Shape,
-                counters: &Counters| {
-        let stats = counters.read();
-        let trouble = trouble.get(name);
-        json!({
-            "name": name,
-            "kind": kind,
-            "component": component.map(describe),
-            "running_digest": digest.to_string(),
-            "size": shape.size,
-            "imports": shape.imports,
-            "exports": shape.exports,
-            "candidate_digest": trouble.and_then(|trouble| trouble.digest.clone()),
-            "error": trouble.map(|trouble| trouble.error.clone()),
-            "error_since_ms": trouble.map(|trouble| trouble.at_ms),
-            "orphaned": component.is_some_and(is_orphan),
-            "calls": stats.calls,
-            "seconds": stats.time.as_secs_f64(),
-            "faults": stats.faults.into_iter().map(|(kind, count)| (kind.to_owned(), Value::from(count)))
-                .collect::<serde_json::Map<_, _>>(),
-        })
-    };
-    let config = &generation.config;
-    let policies = generation.policies.iter().map(|(name, loaded)| {
-        let component = config.policies.get(name).map(|policy| &policy.component);
-        let mut shown = show(
-            name,
-            "policy",
-            component,
-            loaded.policy.digest(),
-            loaded.policy.shape(),
-            loaded.policy.counters(),
-        );
-        let file = config.policies.get(name).and_then(|policy| policy.file.as_ref());
-        if let Some(file) = file {
-            shown["file"] = json!(file.path.display().to_string());
-            shown["orphaned"] = json!(shown["orphaned"] == true || !file.path.exists());
-        }
-        shown["warnings"] = json!(loaded.policy.warnings());
-        shown["grants"] = json!(
-            config
-                .policies
-                .get(name)
-                .map(|policy| { policy.grants.iter().map(|grant| grant.name()).collect::<Vec<_>>() })
-        );
-        shown
-    });
-    let adapters = generation
-        .providers
-        .iter()
-        .filter_map(|(name, provider)| match &provider.way {
-            Way::Remote(remote) => {
-                let component = config
-                    .providers
-                    .get(name)
-                    .and_then(|provider| provider.adapter.as_ref());
-                let mut shown = show(
-                    remote.adapter.name(),
-                    "adapter",
-                    component,
-                    remote.adapter.digest(),
-                    remote.adapter.shape(),
-                    remote.adapter.counters(),
-                );
-                shown["provider"] = json!(name);
-                Some(shown)
-            }
-            Way::Simulated(_) => None,
-        });
-    json!({
-        "generation": generation.number,
-        "generations_alive": app.alive.load(std::sync::atomic::Ordering::Relaxed),
-        "plugins": policies.chain(adapters).collect::<Vec<_>>(),
-        "config_error": trouble.get("config"),
-        "last_reload": app.reloads.last(),
-    })
-}
-
-fn describe(component: &ComponentRef) -> String {
-    match component {
-        ComponentRef::BuiltIn(name) => format!("built-in {name}"),
-        ComponentRef::File { path, .. } => path.display().to_string(),
-    }
-}
-
-/// The file is gone; what it held stays in service for as long as the configuration names it.
-fn is_orphan(component: &ComponentRef) -> bool {
-    matches!(component, ComponentRef::File { path, .. } if !path.exists())
-}
-
-fn routes(generation: &Generation) -> Value {
-    let routes = generation.routes.values().map(|route| {
-        let candidates = route.candidates.iter().map(|(model, weight)| {
-            let health = model.seen.health.read();
-            json!({
-                "model": model.id,
-                "provider": model.provider.name,
-                "weight": weight,
-                "price_known": model.price.is_some(),
-                "health": {
-                    "in_flight": health.in_flight,
-                    "error_permille": health.error_permille,
-                    "first_token_ms": health.first_token_ms,
-                    "total_ms": health.total_ms,
-                },
-            })
-        });
-        json!({
-            "route": route.name,
-            "candidates": candidates.collect::<Vec<_>>(),
-            "policies": route.policies.iter().map(|policy| {
-                format!("{}@{}", policy.policy.name(), policy.policy.digest().short())
-            }).collect::<Vec<_>>(),
-            "retries": route.config.retries,
-            "timeout_ms": route.config.timeouts.total.map(|total| total.as_millis() as u64),
-        })
-    });
-    json!({"generation": generation.number, "routes": routes.collect::<Vec<_>>()})
-}
-
-async fn reload(app: &App) -> Response<Body> {
+async fn reloaded(app: &App) -> Response<Body> {
     let (sender, receiver) = oneshot::channel();
     if let Some(reloader) = app.reloader.get() {
         reloader.ask(Trigger::Admin(sender));
@@ -325,8 +365,9 @@ fn text(status: StatusCode, body: &'static str) -> Response<Body> {
     response
 }
 
-fn wrong_method(wanted: &'static str, message: &str) -> Response<Body> {
-    let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, message);
+fn wrong_method(wanted: &'static str) -> Response<Body> {
+    let message = format!("use {}", wanted.replace(", ", " or "));
+    let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, &message);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(wanted));
     response
 }

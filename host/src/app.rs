@@ -79,6 +79,8 @@ impl App {
 
     /// Puts a generation in service. Requests under way keep the one they have.
     pub fn swap(&self, generation: Generation) {
+        // Tokens first: whoever sees that there is a key must need a token already.
+        self.keys.declare_tokens(&generation.config.admin.tokens);
         self.keys.declare(&generation.config.keys);
         let cache = &generation.config.cache;
         self.cache.bound(Room {

@@ -1,5 +1,7 @@
 //! The commands. Each is a file; what they share is here: arguments, logging, exit codes (0 good, 1 found wrong, 2 wrong use).
 
+mod admin;
+mod audit;
 mod catalog;
 mod check;
 mod explain;
@@ -71,6 +73,15 @@ enum Command {
         after_help = "Example:\n  pointsman keys create --name ci --budget-usd 100 --period month\n  pointsman keys list\n  pointsman keys revoke 3k9x0a8m2p7q"
     )]
     Keys(keys::KeysCommand),
+    /// Make, list and end tokens for the admin listener
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pointsman admin create --name ops --role write\n  pointsman admin list"
+    )]
+    Admin(admin::AdminCommand),
+    /// Check the log of what operators have changed
+    #[command(subcommand, after_help = "Example:\n  pointsman audit check")]
+    Audit(audit::AuditCommand),
     /// See what is known of models and their prices, and take newer lists
     #[command(
         subcommand,
@@ -118,6 +129,8 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Check { print } => check::run(config, print).await,
         Command::Explain(options) => explain::run(config, &options).await,
         Command::Keys(command) => keys::run(config, command),
+        Command::Admin(command) => admin::run(config, command),
+        Command::Audit(command) => audit::run(config, command),
         Command::Catalog(command) => catalog::run(config, &command).await,
         Command::Spend(options) => spend::run(config, &options),
         Command::Store(command) => store::run(config, command).await,

@@ -3,6 +3,7 @@
 //! Every mistake is reported at once, with line and column; unknown keys are mistakes. Nothing here opens a socket or
 //! compiles a plugin: `check` and `serve` share this door. Where no file is given, [`defaults`] writes one.
 
+mod admin;
 mod budgets;
 mod cache;
 pub mod defaults;
@@ -26,6 +27,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use admin::{AdminConfig, Listen, Role, TlsConfig, TokenConfig};
 pub use cache::{CacheConfig, CacheRule, CacheScope};
 pub use events::{EVENTS, SigningKey, WebhookConfig, is_wanted};
 pub use idempotency::IdempotencyConfig;
@@ -101,7 +103,9 @@ impl Config {
             ("server.head_ms", self.server.head != other.server.head),
             ("server.stall_ms", self.server.stall != other.server.stall),
             ("server.drain_ms", self.server.drain != other.server.drain),
-            ("admin.listen", self.admin != other.admin),
+            ("server.tls", self.server.tls != other.server.tls),
+            ("admin.listen", self.admin.listen != other.admin.listen),
+            ("admin.tls", self.admin.tls != other.admin.tls),
             ("store.path", self.store != other.store),
             ("store.ledger", self.ledger != other.ledger),
             ("events.webhook", self.webhook != other.webhook),
@@ -118,13 +122,6 @@ impl Config {
             .map(|(name, _)| name)
             .collect()
     }
-}
-
-/// `[admin]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdminConfig {
-    /// Where operators connect.
-    pub listen: SocketAddr,
 }
 
 /// `[retries]`: how many attempts beyond the first of each request are made, at each provider and at all together.
@@ -297,9 +294,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
     let keys = keys::read(root, known, pepper, &store, &mut warnings);
     let config = Config {
         server,
-        admin: AdminConfig {
-            listen: listen(root.section("admin"), 8081),
-        },
+        admin: admin::read(root.section("admin"), base),
         store,
         ledger,
         decisions,
@@ -321,12 +316,6 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
     };
     root.finish_ref();
     config
-}
-
-fn listen(section: Section<'_>, port: u16) -> SocketAddr {
-    let address = address(&section, port);
-    section.finish();
-    address
 }
 
 fn address(section: &Section<'_>, port: u16) -> SocketAddr {

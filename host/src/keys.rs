@@ -5,21 +5,24 @@
 mod caller;
 mod keyring;
 mod limits;
+mod operators;
 mod pepper;
 mod record;
 mod token;
 mod vault;
 mod wish;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::config::KeysConfig;
+use crate::config::{KeysConfig, TokenConfig};
 pub use caller::Caller;
 pub use keyring::{Denied, Keyring, declared};
 pub use limits::Admission;
+pub use operators::{Operator, Operators, StoredToken, TokenRecord};
 pub use pepper::Pepper;
 pub use record::{KeyRecord, RecordBudget, RecordHash, Stored};
 pub use token::{Malformed, NewKey, PREFIX, Presented};
@@ -30,6 +33,7 @@ pub use wish::{Wish, WishedBudget, listed};
 #[derive(Debug, Default)]
 pub struct Keys {
     ring: ArcSwap<Keyring>,
+    operators: ArcSwap<Operators>,
     registry: limits::Registry,
     sources: Mutex<Sources>,
 }
@@ -40,6 +44,8 @@ struct Sources {
     config: Option<KeysConfig>,
     /// `None` until they were read.
     stored: Option<Vec<Stored>>,
+    declared_tokens: BTreeMap<String, TokenConfig>,
+    stored_tokens: Vec<StoredToken>,
     /// So that nothing is said again at every change of something else.
     warned: Vec<String>,
 }
@@ -48,6 +54,21 @@ impl Keys {
     /// The keys in force now.
     pub fn ring(&self) -> Arc<Keyring> {
         self.ring.load_full()
+    }
+
+    /// Who may use the admin listener now.
+    pub fn operators(&self) -> Arc<Operators> {
+        self.operators.load_full()
+    }
+
+    /// Puts the tokens of a configuration in force; the keys of the same configuration follow.
+    pub fn declare_tokens(&self, tokens: &BTreeMap<String, TokenConfig>) {
+        self.change(|sources| sources.declared_tokens.clone_from(tokens));
+    }
+
+    /// Puts the tokens of the store in force.
+    pub fn put_stored_tokens(&self, tokens: Vec<StoredToken>) {
+        self.change(|sources| sources.stored_tokens = tokens);
     }
 
     /// Puts those of a configuration in force, beside those of the store.
@@ -96,8 +117,12 @@ impl Keys {
         change(&mut sources);
         let Some(config) = &sources.config else { return };
         let stored = sources.stored.as_deref().unwrap_or_default();
-        let (ring, warnings) = Keyring::of(config, stored, &self.registry);
+        let (ring, mut warnings) = Keyring::of(config, stored, &self.registry);
         self.ring.store(Arc::new(ring));
+        let tokens = (&sources.declared_tokens, &*sources.stored_tokens);
+        let (operators, odd) = Operators::of(&config.pepper, tokens.0, tokens.1);
+        self.operators.store(Arc::new(operators));
+        warnings.extend(odd);
         self.registry.sweep();
         for warning in warnings.iter().filter(|warning| !sources.warned.contains(warning)) {
             tracing::warn!("{warning}");

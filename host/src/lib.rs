@@ -19,6 +19,7 @@ pub mod generation;
 
 pub mod surfaces;
 
+pub mod audit;
 pub mod cache;
 pub mod documents;
 pub mod idempotency;

@@ -6,9 +6,10 @@ pub mod data;
 mod head;
 mod idempotent;
 mod intake;
+mod listen;
+mod tls;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,16 +19,18 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::sync::{Notify, watch};
 
 use crate::body::Body;
+use listen::Stream;
+pub use listen::{Listener, Peer, bind};
+pub use tls::Tls;
 
 /// Answers requests; every failure is an answer too.
 pub trait Service: Send + Sync + 'static {
-    /// Answers one request. Dropped when the client goes away.
-    fn answer(self: Arc<Self>, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    /// Answers one request of this client. Dropped when the client goes away.
+    fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// How long the listeners wait for what.
@@ -47,21 +50,28 @@ pub const HEAD_BYTES: u32 = 64 << 10;
 /// After an error of the listener itself, such as no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Opens a listener.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("cannot listen on {address}: {error}"))
-}
-
 /// Serves until `stop` says so, then lets requests under way end within their time.
-pub async fn serve<S: Service>(listener: TcpListener, service: Arc<S>, mut stop: watch::Receiver<bool>, times: Times) {
+pub async fn serve<S: Service>(
+    listener: Listener,
+    tls: Option<Arc<Tls>>,
+    service: Arc<S>,
+    mut stop: watch::Receiver<bool>,
+    times: Times,
+) {
     let connections = GracefulShutdown::new();
-    let builder = builder(times.head);
+    let door = Door {
+        service,
+        tls,
+        builder: Arc::new(builder(times.head)),
+        times,
+    };
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => spawn(stream, service.clone(), &builder, &connections, times),
+                Ok((stream, peer)) => {
+                    let watcher = connections.watcher();
+                    tokio::spawn(door.clone().connection(stream, peer, watcher));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(PAUSE).await;
@@ -112,31 +122,45 @@ struct Told {
     stalled: Arc<Notify>,
 }
 
-fn spawn<S: Service>(
-    stream: TcpStream,
+/// What a connection is served with.
+struct Door<S> {
     service: Arc<S>,
-    builder: &auto::Builder<TokioExecutor>,
-    connections: &GracefulShutdown,
+    tls: Option<Arc<Tls>>,
+    builder: Arc<auto::Builder<TokioExecutor>>,
     times: Times,
-) {
-    // Events of a stream are small and must not wait for one another.
-    let _ = stream.set_nodelay(true);
-    let told = Arc::new(Told::default());
-    let telling = told.clone();
-    let respond = service_fn(move |request: Request<Incoming>| {
-        let (service, told) = (service.clone(), telling.clone());
-        told.begun.notify_one();
-        let is_alone = request.version() < Version::HTTP_2;
-        async move {
-            let response = service.answer(request).await;
-            let stalled = || is_alone.then(|| told.stalled.clone());
-            Ok::<_, Infallible>(response.map(|body| body.watched(times.stall, stalled)))
+}
+
+impl<S> Clone for Door<S> {
+    fn clone(&self) -> Self {
+        Self {
+            service: self.service.clone(),
+            tls: self.tls.clone(),
+            builder: self.builder.clone(),
+            times: self.times,
         }
-    });
-    let connection = builder.serve_connection(TokioIo::new(stream), respond).into_owned();
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
-        let mut connection = pin!(connection);
+    }
+}
+
+impl<S: Service> Door<S> {
+    async fn connection(self, stream: Stream, peer: Peer, watcher: Watcher) {
+        let Some((stream, peer)) = self.encrypted(stream, peer).await else {
+            return;
+        };
+        let times = self.times;
+        let told = Arc::new(Told::default());
+        let (telling, service) = (told.clone(), self.service);
+        let respond = service_fn(move |request: Request<Incoming>| {
+            let (service, told) = (service.clone(), telling.clone());
+            told.begun.notify_one();
+            let is_alone = request.version() < Version::HTTP_2;
+            async move {
+                let response = service.answer(request, peer).await;
+                let stalled = || is_alone.then(|| told.stalled.clone());
+                Ok::<_, Infallible>(response.map(|body| body.watched(times.stall, stalled)))
+            }
+        });
+        let connection = self.builder.serve_connection(TokioIo::new(stream), respond);
+        let mut connection = pin!(watcher.watch(connection));
         // Nothing else bounds how long a client takes to show which version of HTTP it speaks.
         let begun = tokio::time::timeout(times.head, told.begun.notified());
         let ended = tokio::select! {
@@ -148,5 +172,20 @@ fn spawn<S: Service>(
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended");
         }
-    });
+    }
+
+    /// A client that does not agree, or takes its time, is let go.
+    async fn encrypted(&self, stream: Stream, peer: Peer) -> Option<(Stream, Peer)> {
+        let Some(tls) = &self.tls else {
+            return Some((stream, peer));
+        };
+        match tokio::time::timeout(self.times.head, tls.accept(stream, peer)).await {
+            Ok(Ok(agreed)) => Some(agreed),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a client and the gateway could not agree on TLS");
+                None
+            }
+            Err(_) => None,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The admin listener, and the way out of a gateway that is told to stop.
+//! What the admin listener shows, and the way out of a gateway that is told to stop. Who may use it is in `operators.rs`.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};

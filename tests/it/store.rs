@@ -120,8 +120,8 @@ async fn a_second_gateway_on_the_same_store_is_refused() {
 async fn a_correction_is_a_line_of_its_own_and_frees_the_budget_that_it_was_booked_on() {
     let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
     // Enough for one call and a bit: a call may cost a little more than 0.0002 USD before it is known.
-    let gateway = gateway(&provider, "0.00034").await;
-    let home = gateway.home().clone();
+    let gateway = gateway(&provider, "0.00034").await.with_token().await;
+    let (home, token) = (gateway.home().clone(), gateway.token().to_owned());
     assert_eq!(gateway.data().chat(&ask()).await.status, 200);
     let spent = gateway.shows("/admin/spend").await;
     assert_eq!(spent["total"]["cost_usd"], "0.00002");
@@ -138,7 +138,10 @@ async fn a_correction_is_a_line_of_its_own_and_frees_the_budget_that_it_was_book
             "--admin",
             &admin,
         ];
-        run(&home, &arguments)
+        let mut command = home.command(&arguments);
+        let output = command.env("POINTSMAN_ADMIN_TOKEN", &token).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     };
     for (line, by, expected) in [
         ("7", "-0.00001", "there is no line 7"),

@@ -20,7 +20,7 @@ const ROWS: &[&[&str]] = &[
     &["generation"],
     &["idempotency", "webhooks"],
     &["cache", "upstream", "reports", "keys"],
-    &["documents"],
+    &["documents", "audit"],
     &["ledger", "spend"],
     &["config", "telemetry"],
     &["store"],

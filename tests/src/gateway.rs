@@ -29,6 +29,7 @@ pub struct Gateway {
     home: Home,
     data: SocketAddr,
     admin: SocketAddr,
+    token: Option<String>,
     log: Log,
 }
 
@@ -75,6 +76,17 @@ impl Home {
         }
         command.stdin(Stdio::null());
         command
+    }
+
+    /// `pointsman admin create` with this role: the token's id, and its text.
+    pub fn make_token(&self, role: &str) -> (String, String) {
+        let output = self.run(&[
+            "admin", "create", "--name", "a test", "--role", role, "--format", "json",
+        ]);
+        assert!(output.status.success(), "{output:?}");
+        let made: Value = serde_json::from_slice(&output.stdout).expect("not JSON");
+        let text = |name: &str| made[name].as_str().expect("not what was made").to_owned();
+        (text("id"), text("key"))
     }
 
     /// Runs a command that ends by itself.
@@ -128,9 +140,35 @@ impl Gateway {
         Client::new(self.data)
     }
 
-    /// A client of the admin listener.
+    /// Where the data listener is.
+    pub fn data_address(&self) -> SocketAddr {
+        self.data
+    }
+
+    /// A client of the admin listener, with the token of [`Gateway::with_token`].
     pub fn admin(&self) -> Client {
-        Client::new(self.admin)
+        let client = Client::new(self.admin);
+        match &self.token {
+            Some(token) => client.with_header("authorization", &format!("Bearer {token}")),
+            None => client,
+        }
+    }
+
+    /// Makes a token with the role `write`, as an operator does, and returns when it is in force.
+    pub async fn with_token(mut self) -> Gateway {
+        let (_, token) = self.home.make_token("write");
+        self.token = Some(token);
+        let began = Instant::now();
+        while self.admin().get("/admin/keys").await.status != 200 {
+            assert!(began.elapsed() < PATIENCE, "the token is not taken");
+            tokio::time::sleep(PAUSE).await;
+        }
+        self
+    }
+
+    /// The token of [`Gateway::with_token`].
+    pub fn token(&self) -> &str {
+        self.token.as_deref().expect("a gateway without a token")
     }
 
     /// Where the gateway lives.
@@ -249,13 +287,15 @@ impl Gateway {
             return;
         }
         self.home.write("store.toml", "[store]\npath = \"pointsman-data\"\n");
-        let output = self.home.run(&["store", "check", "--config", "store.toml"]);
-        assert!(
-            output.status.success(),
-            "the store is not sound: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        for checked in [["store", "check"], ["audit", "check"]] {
+            let output = self.home.run(&[&checked[..], &["--config", "store.toml"]].concat());
+            assert!(
+                output.status.success(),
+                "{checked:?}: {}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
     }
 }
 
@@ -311,6 +351,7 @@ fn launch(home: Home, mut command: Command) -> Gateway {
                 home,
                 data,
                 admin,
+                token: None,
                 log,
             };
         }
@@ -354,7 +395,13 @@ fn collect(
 }
 
 fn announcement(line: &str) -> Option<(Listener, SocketAddr)> {
-    let (listener, address) = line.trim().split_once(" listening on http://")?;
+    let (listener, url) = line.trim().split_once(" listening on ")?;
+    // A socket has no address; a test that wants one there knows its file.
+    let nowhere = "0.0.0.0:0";
+    let address = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"))
+        .unwrap_or(nowhere);
     let listener = match listener {
         "data" => Listener::Data,
         "admin" => Listener::Admin,

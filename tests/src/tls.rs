@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// A certificate authority.
 #[derive(Debug)]
@@ -42,6 +43,35 @@ impl Authority {
             .with_single_cert(vec![certificate.der().clone()], key)
             .expect("the certificate does not fit its key");
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    }
+}
+
+impl Authority {
+    /// A certificate for this name and its key, both in PEM: what a `cert_file` and a `key_file` hold.
+    pub fn issue(&self, name: &str) -> (String, String) {
+        let params = CertificateParams::new([name.to_owned()]).expect("not a name for a certificate");
+        let key = KeyPair::generate().expect("no key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("no certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// A client that trusts this authority alone, and shows a certificate where it has one.
+    pub fn client(&self, shown: Option<&(String, String)>) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        let own = CertificateDer::from_pem_slice(self.pem.as_bytes()).expect("the authority's own certificate");
+        roots.add(own).expect("the authority's own certificate");
+        let builder = ClientConfig::builder().with_root_certificates(roots);
+        let config = match shown {
+            Some((certificate, key)) => {
+                let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate");
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+                builder
+                    .with_client_auth_cert(vec![certificate], key)
+                    .expect("a certificate and its key")
+            }
+            None => builder.with_no_client_auth(),
+        };
         Arc::new(config)
     }
 }

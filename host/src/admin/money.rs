@@ -1,13 +1,12 @@
 //! What was spent, what is left, and corrections: the ledger as operators see it.
 
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{refuse, reply};
+use super::{Changed, digest, refuse, reply};
 use crate::body::Body;
 use crate::ledger::{Balance, Change, Ledger, correction};
 use crate::money::{signed_from_usd, usd};
@@ -78,12 +77,22 @@ fn balance(balance: &Balance) -> Value {
 }
 
 /// `POST /admin/ledger/corrections`
-pub(super) async fn correct(ledger: &Ledger, body: Incoming) -> Response<Body> {
-    let body = Limited::new(body, BODY_BYTES).collect().await;
-    let Ok(body) = body.map(|body| body.to_bytes()) else {
-        return refuse(StatusCode::BAD_REQUEST, "the body cannot be read");
+pub(super) async fn correct(ledger: &Ledger, body: Incoming) -> Changed {
+    let body = match super::body(body, BODY_BYTES).await {
+        Ok(body) => body,
+        Err(response) => return response.into(),
     };
-    answer(corrected(ledger, &body).await)
+    let corrected = corrected(ledger, &body).await;
+    let done = corrected
+        .as_ref()
+        .ok()
+        .map(|value| (value["corrects"].to_string(), digest(value)));
+    let (subject, after) = done.unzip();
+    Changed {
+        subject: subject.map(|line| format!("line {line}")),
+        after,
+        ..answer(corrected).into()
+    }
 }
 
 async fn corrected(ledger: &Ledger, body: &[u8]) -> Result<Value, Wrong> {

@@ -11,6 +11,7 @@ pub(super) async fn run(named: Option<&Path>, print: bool) -> Result<(), String>
         print!("{}", source.text);
     }
     let config = source.load().map_err(|error| error.to_string())?;
+    serve::encryption(&config)?;
     let (generation, warnings) = serve::load(config).await?;
     if !print {
         for warning in &warnings {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::audit::audited;
 use crate::config::{Config, RateLimits, Source, parse_span};
 use crate::keys::{NewKey, Pepper, Vault, Wish, WishedBudget, listed};
 use crate::ledger::Opener;
@@ -105,11 +106,17 @@ pub(super) struct Create {
 pub(super) struct Shown {
     /// Text for people, or JSON
     #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    pub(super) format: Format,
+}
+
+impl Shown {
+    pub(super) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     Text,
     Json,
 }
@@ -132,25 +139,32 @@ pub(super) fn run(named: Option<&Path>, command: KeysCommand) -> Result<(), Stri
     match command {
         KeysCommand::Create(create) => {
             let (wish, format) = create.wish();
-            let key = vault.create(wish, &config, now_ms());
-            print_key(&key.map_err(|error| error.to_string())?, format);
+            let make = || vault.create(wish, &config, now_ms()).map_err(|error| error.to_string());
+            let key = audited(&config.store, "keys create", make, |key| key.id().to_owned())?;
+            print_key(&key, format);
         }
         KeysCommand::List { format } => {
             let stored = vault.list().map_err(|error| error.to_string())?;
             let keys = listed(&config, &stored, now_ms());
             match format {
                 Listing::Json => println!("{:#}", Value::Array(keys)),
-                Listing::Table => print!("{}", table(&keys)),
+                Listing::Table => print!("{}", table(&COLUMNS, &keys)),
             }
         }
         KeysCommand::Rotate { id, overlap, shown } => {
             refuse_declared(&config, &id, "rotated")?;
-            let key = vault.rotate(&id, parse_span(&overlap)?, &config.keys.pepper, now_ms());
-            print_key(&key.map_err(|error| error.to_string())?, shown.format);
+            let overlap = parse_span(&overlap)?;
+            let make = || {
+                let key = vault.rotate(&id, overlap, &config.keys.pepper, now_ms());
+                key.map_err(|error| error.to_string())
+            };
+            let key = audited(&config.store, "keys rotate", make, |key| key.id().to_owned())?;
+            print_key(&key, shown.format);
         }
         KeysCommand::Revoke { id } => {
             refuse_declared(&config, &id, "revoked")?;
-            vault.revoke(&id, now_ms()).map_err(|error| error.to_string())?;
+            let end = || vault.revoke(&id, now_ms()).map_err(|error| error.to_string());
+            audited(&config.store, "keys revoke", end, |_| id.clone())?;
             println!("the key {id} is revoked");
         }
         KeysCommand::Hash(shown) => hash(&config, shown.format)?,
@@ -212,7 +226,7 @@ fn refuse_declared(config: &Config, id: &str, done: &str) -> Result<(), String> 
     Ok(())
 }
 
-fn print_key(key: &NewKey, format: Format) {
+pub(super) fn print_key(key: &NewKey, format: Format) {
     match format {
         Format::Json => println!("{}", json!({"id": key.id(), "key": key.reveal()})),
         Format::Text => println!(
@@ -238,20 +252,24 @@ fn hash(config: &Config, format: Format) -> Result<(), String> {
     Ok(())
 }
 
+const COLUMNS: [&str; 8] = ["id", "name", "status", "team", "source", "routes", "models", "tags"];
+
 /// A line for each key, its columns as wide as what is in them.
-fn table(keys: &[Value]) -> String {
+pub(super) fn table(columns: &[&str], keys: &[Value]) -> String {
     let text = |key: &Value, name: &str| match &key[name] {
         Value::String(text) => crate::error::printable(text, 60),
         Value::Array(names) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
         _ => "-".to_owned(),
     };
-    let columns = ["id", "name", "status", "team", "source", "routes", "models", "tags"];
-    let mut rows = vec![columns.map(str::to_owned)];
-    rows.extend(keys.iter().map(|key| columns.map(|column| text(key, column))));
-    let widths: [usize; 8] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let line = |row: &[String; 8]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+    let mut rows: Vec<Vec<String>> = vec![columns.iter().map(|name| (*name).to_owned()).collect()];
+    rows.extend(
+        keys.iter()
+            .map(|key| columns.iter().map(|column| text(key, column)).collect()),
+    );
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()

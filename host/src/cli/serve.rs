@@ -4,20 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::app::{self, App};
-use crate::config::Source;
+use crate::audit::Audit;
+use crate::config::{Config, Listen, Source, TlsConfig};
 use crate::generation::Generation;
 use crate::keys::Keyring;
 use crate::ledger::Ledger;
 use crate::plugins::Engine;
 use crate::reload::{self, Reloader};
 use crate::reports::{Problem, Trigger};
-use crate::server::{self, Times, data::Data};
+use crate::server::{self, Times, Tls, data::Data};
 use crate::telemetry::Meter;
 
 /// Operators' requests are short.
@@ -40,8 +40,10 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
         .map_err(|error| format!("the keys of the store: {error}"))?;
     let _ = app.vault.set(vault.clone());
     let (server_config, admin_config) = (config.server.clone(), config.admin.clone());
-    let data = server::bind(server_config.listen).await?;
-    let admin = server::bind(admin_config.listen).await?;
+    let (store, sweep) = (config.store.clone(), config.reload.sweep);
+    let (data_tls, admin_tls) = encryption(&config)?;
+    let data = server::bind(&Listen::Address(server_config.listen)).await?;
+    let admin = server::bind(&admin_config.listen).await?;
     // The file that was found is the file that is watched: should it go, the last good configuration stays.
     let reloader = first(app.clone(), source.path.as_deref(), config).await?;
     reloader
@@ -52,7 +54,17 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
         .map_err(|error| format!("cannot start the thread that looks for keys: {error}"))?;
     // Before anybody can know that the process is up, and send it one.
     let mut signals = Signals::listen()?;
-    announce(&app, &source, &data, &admin)?;
+    let urls = (data.url(data_tls.is_some())?, admin.url(admin_tls.is_some())?);
+    announce(&app, &source, &urls.0, &urls.1)?;
+    let is_local = admin_config.listen.is_local();
+    if !is_local && !app.keys.operators().is_required() {
+        tracing::warn!(
+            "the admin listener is not on loopback, and there is no token: it answers probes and nothing else"
+        );
+    }
+    for tls in [&data_tls, &admin_tls].into_iter().flatten() {
+        tokio::spawn(tls.clone().follow(sweep));
+    }
 
     let (stop, stopped) = watch::channel(false);
     let (admin_stop, admin_stopped) = watch::channel(false);
@@ -66,13 +78,14 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
         ..times
     };
     tokio::spawn(app::kept::write_on(app.state.clone(), app.ledger.clone()));
-    let serving = tokio::spawn(server::serve(data, Arc::new(Data { app: app.clone() }), stopped, times));
-    let admin = tokio::spawn(server::serve(
-        admin,
-        Arc::new(Admin { app: app.clone() }),
-        admin_stopped,
-        admin_times,
-    ));
+    let clients = Arc::new(Data { app: app.clone() });
+    let serving = tokio::spawn(server::serve(data, data_tls, clients, stopped, times));
+    let operators = Arc::new(Admin {
+        app: app.clone(),
+        is_local,
+        audit: Audit::of(&store),
+    });
+    let admin = tokio::spawn(server::serve(admin, admin_tls, operators, admin_stopped, admin_times));
     signals.end(&app).await;
     app.begin_drain();
     tracing::info!("stopping: requests under way may end");
@@ -86,6 +99,18 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     let _ = admin.await;
     app::kept::write(&app.state, &app.ledger);
     Ok(app.ledger.clone())
+}
+
+/// What the listeners are encrypted with.
+pub(super) fn encryption(config: &Config) -> Result<(Option<Arc<Tls>>, Option<Arc<Tls>>), String> {
+    let open = |name: &str, files: &Option<TlsConfig>| {
+        let opened = files.as_ref().map(Tls::open).transpose();
+        opened.map_err(|reason| format!("{name}: {reason}"))
+    };
+    Ok((
+        open("server.tls", &config.server.tls)?,
+        open("admin.tls", &config.admin.tls)?,
+    ))
 }
 
 /// Plugins are compiled on a thread where that may take its time.
@@ -120,15 +145,13 @@ pub(super) async fn load(config: crate::config::Config) -> Result<(Arc<Generatio
 }
 
 /// What listens where, what is served, and a line to paste.
-fn announce(app: &App, source: &Source, data: &TcpListener, admin: &TcpListener) -> Result<(), String> {
-    let address = |listener: &TcpListener| listener.local_addr().map_err(|error| error.to_string());
-    let (data, admin) = (address(data)?, address(admin)?);
+fn announce(app: &App, source: &Source, data: &str, admin: &str) -> Result<(), String> {
     let Some(generation) = app.generation() else {
         return Err("nothing is in service".to_owned());
     };
     println!("pointsman {} with {}", env!("CARGO_PKG_VERSION"), source.name());
-    println!("data listening on http://{data}");
-    println!("admin listening on http://{admin}");
+    println!("data listening on {data}");
+    println!("admin listening on {admin}");
     println!("{}", keys(&app.keys.ring()));
     print!("{}", overview(&generation));
     let model = generation
@@ -143,7 +166,7 @@ fn announce(app: &App, source: &Source, data: &TcpListener, admin: &TcpListener)
     };
     println!("try it:");
     println!(
-        "  curl -s http://{data}/v1/chat/completions -H 'content-type: application/json'{key} \\\n    \
+        "  curl -s {data}/v1/chat/completions -H 'content-type: application/json'{key} \\\n    \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
     );
     Ok(())

@@ -8,6 +8,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
+use super::admin::authorize;
+use super::audit::audited;
 use super::ledger::{NotAlone, lock};
 use crate::config::{Config, Source};
 use crate::ledger::{Change, correction};
@@ -53,7 +55,7 @@ pub(super) enum StoreCommand {
     },
     /// Add to what a line has cost, or take away from it, by a line of its own; nothing is ever changed
     #[command(
-        after_help = "Example:\n  pointsman store correct 4711 --by-usd -0.50 --reason \"refunded, ticket 99\"\n\nWhere a gateway serves from the store, its admin listener is asked to do it, since only the gateway may write."
+        after_help = "Example:\n  pointsman store correct 4711 --by-usd -0.50 --reason \"refunded, ticket 99\"\n\nWhere a gateway serves from the store, its admin listener is asked to do it, since only the gateway may write. The token\nfor that is taken from POINTSMAN_ADMIN_TOKEN."
     )]
     Correct {
         /// The line's number, as `store export` shows it
@@ -209,7 +211,12 @@ async fn correct(config: &Config, change: &Change, admin: Option<String>) -> Res
     // A store that is not there is not made.
     let reader = Sqlite::open_to_read(&config.store).map_err(|error| error.to_string())?;
     let id = match lock(&config.store) {
-        Ok(_lock) => write(config, change).map_err(|error| error.to_string())?,
+        Ok(_lock) => {
+            let write = || write(config, change).map_err(|error| error.to_string());
+            audited(&config.store, "store correct", write, |id| {
+                format!("line {}: line {id}", change.line)
+            })?
+        }
         Err(NotAlone::Served) => {
             let url = admin.unwrap_or_else(|| format!("http://{}", config.admin.listen));
             ask(&url, change).await?
@@ -244,6 +251,7 @@ async fn ask(url: &str, change: &Change) -> Result<u64, String> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let host = HeaderValue::from_str(endpoint.authority()).map_err(|error| error.to_string())?;
     headers.insert(HOST, host);
+    authorize(&mut headers)?;
     let upstream = Upstream::new(endpoint, &TlsRoots::new(None)?, Duration::from_secs(5));
     let body = json!({"line": change.line, "by_usd": usd(change.by.into()), "reason": change.reason}).to_string();
     let path = "/admin/ledger/corrections";

@@ -31,9 +31,9 @@ impl KeyHash {
 
     /// Reads what [`KeyHash::to_text`] wrote. The text is in no message: it may be a key.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.starts_with("sk-") {
+        if text.starts_with("sk-") || text.starts_with("pm-admin-") {
             return Err(
-                "this is a key and not its hash; `pointsman keys hash` makes a key and prints its hash".to_owned(),
+                "this is a key and not its hash; `pointsman keys hash`, or `pointsman admin hash` for a token, makes one and prints its hash".to_owned(),
             );
         }
         let read = || {

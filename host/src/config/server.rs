@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Secret;
+use super::admin::{TlsConfig, tls};
 use super::interpolate::interpolate;
 use super::reader::Section;
 
@@ -13,6 +14,8 @@ use super::reader::Section;
 pub struct ServerConfig {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// Whether connections are encrypted.
+    pub tls: Option<TlsConfig>,
     /// Largest request body; beyond it 413.
     pub body_bytes: usize,
     /// Largest head of a request; beyond it 431.
@@ -41,6 +44,7 @@ pub(super) fn read(section: Section<'_>, base: &Path) -> (ServerConfig, Option<S
     let time = |key, default| Duration::from_millis(section.number(key, 1..=3_600_000).unwrap_or(default));
     let config = ServerConfig {
         listen: super::address(&section, 8080),
+        tls: tls(section.section("tls"), base, false),
         body_bytes: bytes("body_bytes", 10 << 20, 1 << 30),
         header_bytes: bytes("header_bytes", 32 << 10, 64 << 10),
         header_count: bytes("header_count", 100, 100),

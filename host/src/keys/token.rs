@@ -1,4 +1,5 @@
-//! A key's text: `sk-pm-<id>-<secret><checksum>`. The id is public; the secret is shown once, when the key is made.
+//! A key's text: `sk-pm-<id>-<secret><checksum>`, and that of a token for the admin listener, which differs in how it begins.
+//! The id is public; the secret is shown once, when the key is made.
 
 use sha2::{Digest, Sha256};
 
@@ -6,6 +7,8 @@ use crate::config::KeyHash;
 
 /// What every key begins with. The whole is `sk-pm-[a-z0-9]{12}-[A-Za-z0-9]{49}`.
 pub const PREFIX: &str = "sk-pm-";
+/// What every token for the admin listener begins with, so that neither is ever taken for the other.
+const ADMIN_PREFIX: &str = "pm-admin-";
 /// 62^43 is more than 2^256.
 const SECRET_LENGTH: usize = 43;
 /// So that a mistyped key, or what only looks like one, is told without looking it up.
@@ -31,7 +34,16 @@ pub enum Malformed {
 impl<'a> Presented<'a> {
     /// Reads a text that should be a key.
     pub fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
-        let rest = text.strip_prefix(PREFIX.as_bytes()).ok_or(Malformed::Foreign)?;
+        Self::parse_with(PREFIX, text)
+    }
+
+    /// Reads a text that should be a token for the admin listener.
+    pub fn parse_admin(text: &'a [u8]) -> Result<Self, Malformed> {
+        Self::parse_with(ADMIN_PREFIX, text)
+    }
+
+    fn parse_with(prefix: &str, text: &'a [u8]) -> Result<Self, Malformed> {
+        let rest = text.strip_prefix(prefix.as_bytes()).ok_or(Malformed::Foreign)?;
         let parts = || {
             let (id, rest) = rest.split_at_checked(KeyHash::ID_LENGTH)?;
             let id = std::str::from_utf8(id).ok().filter(|id| KeyHash::is_id(id))?;
@@ -50,13 +62,21 @@ pub struct NewKey(String);
 impl NewKey {
     /// A key with a new id.
     pub fn make() -> Result<Self, String> {
-        let id = random(&ALPHABET[..36], KeyHash::ID_LENGTH)?;
-        Self::with_id(&id)
+        Self::of(PREFIX, &new_id()?)
+    }
+
+    /// A token for the admin listener, with a new id.
+    pub fn make_admin() -> Result<Self, String> {
+        Self::of(ADMIN_PREFIX, &new_id()?)
     }
 
     /// Another key with this id.
     pub fn with_id(id: &str) -> Result<Self, String> {
-        let mut text = format!("{PREFIX}{id}-{}", random(ALPHABET, SECRET_LENGTH)?);
+        Self::of(PREFIX, id)
+    }
+
+    fn of(prefix: &str, id: &str) -> Result<Self, String> {
+        let mut text = format!("{prefix}{id}-{}", random(ALPHABET, SECRET_LENGTH)?);
         let check = checksum(text.as_bytes());
         text.extend(check.iter().map(|byte| char::from(*byte)));
         Ok(Self(text))
@@ -69,7 +89,8 @@ impl NewKey {
 
     /// The public id in it.
     pub fn id(&self) -> &str {
-        &self.0[PREFIX.len()..PREFIX.len() + KeyHash::ID_LENGTH]
+        let end = self.0.len() - SECRET_LENGTH - CHECK_LENGTH - 1;
+        &self.0[end - KeyHash::ID_LENGTH..end]
     }
 
     /// As if somebody presented it.
@@ -79,6 +100,10 @@ impl NewKey {
             text: self.0.as_bytes(),
         }
     }
+}
+
+fn new_id() -> Result<String, String> {
+    random(&ALPHABET[..36], KeyHash::ID_LENGTH)
 }
 
 /// A text that there was never before.

@@ -1,4 +1,4 @@
-//! The keys of the store: made, rotated and ended by the commands and by the admin listener, in whichever process, and read
+//! The keys of the store, and the tokens for the admin listener: made, rotated and ended by the commands and by the admin listener, in whichever process, and read
 //! by the gateway. Keys are documents; what was changed last has a mark beside them, so that looking for changes is cheap.
 
 use std::fs::File;
@@ -8,16 +8,19 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::operators::{StoredToken, TokenRecord};
 use super::record::{KeyRecord, RecordHash, Stored};
 use super::token::NewKey;
 use super::wish::Wish;
 use super::{Keys, Pepper, token};
-use crate::config::{Config, PepperConfig};
+use crate::config::{Config, PepperConfig, Role};
 use crate::ledger::Opener;
 use crate::store::{Batch, Document, Store, StoreError};
 
 /// The documents' kind.
 const KIND: &str = "key";
+/// The documents' kind of tokens for the admin listener.
+const TOKEN: &str = "admin-token";
 /// The mark of the last change: kind and id.
 const MARK: (&str, &str) = ("key-change", "last");
 /// Of one key, at one time. Each is one more that can be stolen.
@@ -93,7 +96,7 @@ impl Vault {
         let record = wish.record(hash, now_ms);
         self.change(|store| match store.document(KIND, key.id(), ANY_TIME)? {
             Some(_) => Err(VaultError::Failed(format!("the id {} is taken; try again", key.id()))),
-            None => Ok(record),
+            None => key_document(&record),
         })?;
         Ok(key)
     }
@@ -140,6 +143,49 @@ impl Vault {
         })
     }
 
+    /// All tokens for the admin listener.
+    pub fn tokens(&self) -> Result<Vec<StoredToken>, VaultError> {
+        Ok(read_tokens(&*(self.reader)()?)?)
+    }
+
+    /// Makes a token for the admin listener. Its text is nowhere else.
+    pub fn create_token(
+        &self,
+        name: &str,
+        role: Role,
+        pepper: &PepperConfig,
+        now_ms: u64,
+    ) -> Result<NewKey, VaultError> {
+        let is_name = (1..=200).contains(&name.len()) && !name.chars().any(char::is_control);
+        if !is_name {
+            return Err(VaultError::Refused("a token needs a name of 1 to 200 bytes".to_owned()));
+        }
+        let token = NewKey::make_admin().map_err(VaultError::Failed)?;
+        let record = TokenRecord {
+            id: token.id().to_owned(),
+            name: name.to_owned(),
+            role,
+            hash: hash(&token, pepper)?.hash,
+            created_ms: now_ms,
+        };
+        let json = serde_json::to_vec(&record).map_err(|error| VaultError::Failed(error.to_string()))?;
+        self.change(|_| Ok(document(TOKEN, &record.id, Some(json))))?;
+        Ok(token)
+    }
+
+    /// Ends a token for the admin listener; gives what it was.
+    pub fn remove_token(&self, id: &str) -> Result<StoredToken, VaultError> {
+        let mut found = None;
+        self.change(|store| {
+            let json = store.document(TOKEN, id, ANY_TIME)?;
+            let json =
+                json.ok_or_else(|| VaultError::Refused(format!("there is no admin token `{id}` in the store")))?;
+            found = Some(read_token(id, &json));
+            Ok(document(TOKEN, id, None))
+        })?;
+        found.ok_or_else(|| VaultError::Failed("nothing was changed".to_owned()))
+    }
+
     /// Makes the store where there is none, and puts its keys in force: at the start, since nothing may be served without them.
     pub fn begin(&self, keys: &Keys) -> Result<(), VaultError> {
         drop((self.open)()?);
@@ -165,6 +211,8 @@ impl Vault {
         // Read before the keys, so that what changes meanwhile is seen the next time.
         let mark = store.document(MARK.0, MARK.1, ANY_TIME)?;
         if seen.mark.as_ref() != Some(&mark) {
+            // Tokens first: whoever sees that there is a key must need a token already.
+            keys.put_stored_tokens(read_tokens(&**store)?);
             keys.put_stored(read(&**store)?);
             seen.mark = Some(mark);
         }
@@ -184,7 +232,7 @@ impl Vault {
                 Stored::Key(record) => {
                     let (record, value) = change(*record)?;
                     outcome = Some(value);
-                    Ok(record)
+                    key_document(&record)
                 }
                 Stored::Unreadable { reason, .. } => {
                     let message = format!("the key `{id}` cannot be read by this version, and is refused: {reason}");
@@ -195,30 +243,47 @@ impl Vault {
         outcome.ok_or_else(|| VaultError::Failed("nothing was changed".to_owned()))
     }
 
-    /// Writes the record that is made of what the store has.
-    fn change(&self, record: impl FnOnce(&dyn Store) -> Result<KeyRecord, VaultError>) -> Result<(), VaultError> {
+    /// Writes the document that is made of what the store has.
+    fn change(&self, make: impl FnOnce(&dyn Store) -> Result<Document, VaultError>) -> Result<(), VaultError> {
         let failed = |error: std::io::Error| VaultError::Failed(format!("{}: {error}", self.lock.display()));
         let mut store = (self.open)()?;
         let lock = File::create(&self.lock).map_err(failed)?;
         lock.lock().map_err(failed)?;
-        let record = record(&*store)?;
-        let json = serde_json::to_vec(&record).map_err(|error| VaultError::Failed(error.to_string()))?;
+        let made = make(&*store)?;
         let mark = token::mark().map_err(VaultError::Failed)?;
-        let document = |kind, id: &str, content: Vec<u8>| Document {
-            kind,
-            id: id.to_owned(),
-            content: Some(content.into()),
-            expires_ms: None,
-        };
         store.commit(&Batch {
-            documents: vec![
-                document(KIND, &record.id, json),
-                document(MARK.0, MARK.1, mark.into_bytes()),
-            ],
+            documents: vec![made, document(MARK.0, MARK.1, Some(mark.into_bytes()))],
             ..Batch::default()
         })?;
         Ok(())
     }
+}
+
+fn document(kind: &'static str, id: &str, content: Option<Vec<u8>>) -> Document {
+    Document {
+        kind,
+        id: id.to_owned(),
+        content: content.map(Into::into),
+        expires_ms: None,
+    }
+}
+
+fn key_document(record: &KeyRecord) -> Result<Document, VaultError> {
+    let json = serde_json::to_vec(record).map_err(|error| VaultError::Failed(error.to_string()))?;
+    Ok(document(KIND, &record.id, Some(json)))
+}
+
+fn read_tokens(store: &dyn Store) -> Result<Vec<StoredToken>, StoreError> {
+    let documents = store.documents(TOKEN, ANY_TIME)?;
+    Ok(documents.iter().map(|(id, json)| read_token(id, json)).collect())
+}
+
+fn read_token(id: &str, json: &[u8]) -> StoredToken {
+    let record = serde_json::from_slice::<TokenRecord>(json).ok();
+    (
+        id.to_owned(),
+        record.filter(|record| record.id == id && record.hash.id == id),
+    )
 }
 
 fn read(store: &dyn Store) -> Result<Vec<Stored>, StoreError> {

@@ -11,7 +11,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, W
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
-use super::{Service, auth, head, idempotent, intake, now_ms};
+use super::{Peer, Service, auth, head, idempotent, intake, now_ms};
 use crate::app::App;
 use crate::body::Body;
 use crate::error::ApiError;
@@ -36,7 +36,7 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 impl Service for Data {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Body> {
         let received = Instant::now();
         let (head, body) = request.into_parts();
         let id = head::request_id(&head.headers);

@@ -155,6 +155,7 @@ fn has(bytes: &[u8], text: &str) -> bool {
 #[tokio::test]
 async fn the_admin_listener_makes_rotates_and_revokes_keys_at_once() {
     let (_provider, gateway) = gateway().await;
+    let gateway = gateway.with_token().await;
     let admin = gateway.admin();
     let wish = json!({
         "name": "night", "team": "research", "routes": ["auto"], "limits": { "rpm": 10 },
@@ -196,6 +197,7 @@ async fn the_admin_listener_makes_rotates_and_revokes_keys_at_once() {
 #[tokio::test]
 async fn orders_that_cannot_be_obeyed_are_refused_and_change_nothing() {
     let (_provider, gateway) = gateway().await;
+    let gateway = gateway.with_token().await;
     let admin = gateway.admin();
     for (wish, status, words) in [
         (json!({}), 422, "a key needs a name"),
@@ -257,6 +259,7 @@ async fn orders_that_cannot_be_obeyed_are_refused_and_change_nothing() {
 #[tokio::test]
 async fn a_declared_key_is_changed_where_it_is_declared() {
     let (_provider, gateway, key) = super::with_key("", "").await;
+    let gateway = gateway.with_token().await;
     let reply = gateway.admin().send(Method::DELETE, "/admin/keys/ci", &[], "").await;
     assert_eq!(reply.status, 409, "{}", reply.text());
     let output = gateway.home().run(&["keys", "revoke", "ci"]);

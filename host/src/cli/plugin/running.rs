@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::cli::admin::authorize;
 use crate::config::Source;
 use crate::plugins::Inspection;
 
@@ -92,10 +93,11 @@ async fn ask(address: &str) -> Result<Value, String> {
     let text = |error: hyper::Error| error.to_string();
     let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
-    let request = Request::get("/admin/plugins")
+    let mut request = Request::get("/admin/plugins")
         .header(HOST, address)
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
+    authorize(request.headers_mut())?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(text)?;
         let status = response.status();

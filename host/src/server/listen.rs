@@ -1,0 +1,176 @@
+//! Where connections come from: an address or a Unix socket, with or without TLS; and who is at the other end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::server::TlsStream;
+
+use crate::config::Listen;
+
+/// Takes connections.
+#[derive(Debug)]
+pub enum Listener {
+    /// At an address.
+    Tcp(TcpListener),
+    /// At a file.
+    Unix(UnixListener, SocketFile),
+}
+
+/// A socket's file, which goes with it.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Peer {
+    /// Nobody has one at a Unix socket.
+    pub address: Option<SocketAddr>,
+    /// Whether it has shown a certificate that is asked for and accepted.
+    pub has_certificate: bool,
+}
+
+/// Opens a listener.
+pub async fn bind(listen: &Listen) -> Result<Listener, String> {
+    let failed = |error: io::Error| format!("cannot listen on {listen}: {error}");
+    match listen {
+        Listen::Address(address) => TcpListener::bind(address).await.map(Listener::Tcp).map_err(failed),
+        Listen::Socket(path) => bind_socket(path).map_err(failed),
+    }
+}
+
+/// What a process that was killed left behind makes room; what somebody listens on, or is no socket, does not. The file is
+/// its owner's before anybody can connect, since it gets its name only then.
+fn bind_socket(path: &Path) -> io::Result<Listener> {
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "there is a file that is no socket",
+            ));
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another process listens there",
+            ));
+        }
+        std::fs::remove_file(path)?;
+    }
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let listener = UnixListener::bind(&beside)?;
+    let named = std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600))
+        .and_then(|()| std::fs::rename(&beside, path));
+    if let Err(error) = named {
+        let _ = std::fs::remove_file(&beside);
+        return Err(error);
+    }
+    Ok(Listener::Unix(listener, SocketFile(path.to_owned())))
+}
+
+impl Listener {
+    /// The next connection.
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                // Events of a stream are small and must not wait for one another.
+                let _ = stream.set_nodelay(true);
+                let peer = Peer {
+                    address: Some(address),
+                    has_certificate: false,
+                };
+                Ok((Stream::Tcp(stream), peer))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream::Unix(stream), Peer::default()))
+            }
+        }
+    }
+
+    /// As people write where it is.
+    pub fn url(&self, is_tls: bool) -> Result<String, String> {
+        match self {
+            Self::Tcp(listener) => {
+                let address = listener.local_addr().map_err(|error| error.to_string())?;
+                Ok(format!("{}://{address}", if is_tls { "https" } else { "http" }))
+            }
+            Self::Unix(_, file) => Ok(format!("unix:{}", file.0.display())),
+        }
+    }
+}
+
+/// A connection's bytes.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Hands a call on to whichever stream it is.
+macro_rules! inner {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Self::Tcp(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            Self::Unix(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            Self::Tls(stream) => {
+                let $stream = Pin::new(&mut **stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        inner!(self, stream => stream.poll_read(context, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        inner!(self, stream => stream.poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        inner!(self, stream => stream.poll_write_vectored(context, parts))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inner!(self, stream => stream.poll_flush(context))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inner!(self, stream => stream.poll_shutdown(context))
+    }
+}

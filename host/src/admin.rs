@@ -41,7 +41,7 @@ pub struct Admin {
     pub audit: Audit,
 }
 
-const INDEX: &str = "Pointsman admin\n\nGET  /healthz\nGET  /readyz\nGET  /metrics\nGET  /admin/plugins\nGET  /admin/routes\nGET  /admin/health\nGET  /admin/decisions/{request id}\n\
+const INDEX: &str = "Pointsman admin\n\nGET  /healthz\nGET  /readyz\nGET  /metrics\nGET  /admin/plugins\nGET  /admin/routes\nGET  /admin/health\nGET  /admin/limits\nGET  /admin/decisions/{request id}\n\
                      GET  /admin/cache\nDELETE /admin/cache\nGET  /admin/spend\nGET  /admin/budgets\nPOST /admin/ledger/corrections\n\
                      GET  /admin/keys\nPOST /admin/keys\nPOST /admin/keys/{id}/rotate\nDELETE /admin/keys/{id}\nPOST /admin/reload\n";
 
@@ -54,6 +54,7 @@ enum Endpoint {
     Plugins,
     Routes,
     Candidates,
+    Limits,
     Decision(String),
     Cache,
     ClearCache,
@@ -84,6 +85,7 @@ fn endpoint(method: &Method, path: &str) -> Endpoint {
         "/admin/plugins" => get(Endpoint::Plugins),
         "/admin/routes" => get(Endpoint::Routes),
         "/admin/health" => get(Endpoint::Candidates),
+        "/admin/limits" => get(Endpoint::Limits),
         "/admin/cache" if *method == Method::GET => Endpoint::Cache,
         "/admin/cache" => wants(Method::DELETE, "GET, DELETE", Endpoint::ClearCache),
         "/admin/spend" => get(Endpoint::Spend),
@@ -175,6 +177,7 @@ impl Admin {
             Endpoint::Plugins => reply(StatusCode::OK, &shown::plugins(app, generation)),
             Endpoint::Routes => reply(StatusCode::OK, &shown::routes(generation)),
             Endpoint::Candidates => reply(StatusCode::OK, &health::shown(generation)),
+            Endpoint::Limits => reply(StatusCode::OK, &shown::limits(app, generation)),
             Endpoint::Decision(id) => decision(app, &id).await,
             Endpoint::Cache => reply(StatusCode::OK, &app.cache.shown()),
             Endpoint::Spend => money::spend(&app.ledger, head.uri.query()).await,

@@ -13,6 +13,7 @@ use crate::generation::Generation;
 use crate::idempotency::Idempotency;
 use crate::keys::{Keys, Vault};
 use crate::ledger::Ledger;
+use crate::load::Gate;
 use crate::pipeline::record;
 use crate::plugins::{Engine, StateStore};
 use crate::reports::{Handle, Status};
@@ -39,6 +40,8 @@ pub struct App {
     pub cache: Arc<Cache>,
     /// Where money is reserved and booked.
     pub ledger: Ledger,
+    /// How much is done at one time, in a process that serves.
+    pub gate: OnceLock<Arc<Gate>>,
     /// Requests that named themselves.
     pub idempotency: Arc<Idempotency>,
     /// Generations that are not freed.
@@ -63,6 +66,7 @@ impl App {
             health: Registry::default(),
             keys: Arc::default(),
             vault: OnceLock::new(),
+            gate: OnceLock::new(),
             meter,
             ledger,
             alive: Arc::default(),

@@ -44,6 +44,8 @@ pub enum Body {
         slot: Slot,
         /// Looks whether anybody reads.
         watch: Option<Watch>,
+        /// Kept for as long as the body.
+        held: Option<Box<dyn Send>>,
     },
 }
 
@@ -131,13 +133,25 @@ impl Body {
             work: Arc::new(Mutex::new(Some(work))),
             slot,
             watch: None,
+            held: None,
         }
+    }
+
+    /// Keeps something for as long as pieces are made; what is known whole costs nobody anything any more.
+    pub fn holding(mut self, something: impl Send + 'static) -> Self {
+        if let Self::Pulled { held, .. } = &mut self {
+            *held = Some(Box::new(something));
+        }
+        self
     }
 
     /// Does not let a client that reads no further keep open what makes the body: after so long without another piece being
     /// wanted, it is ended, and the connection, where it carries nothing else, is told.
     pub fn watched(mut self, limit: Duration, connection: impl FnOnce() -> Option<Arc<Notify>>) -> Self {
-        if let Self::Pulled { work, slot, watch: own } = &mut self {
+        if let Self::Pulled {
+            work, slot, watch: own, ..
+        } = &mut self
+        {
             let task = tokio::spawn(watch(Arc::downgrade(work), slot.clone(), limit, connection()));
             *own = Some(Watch(task.abort_handle()));
         }

@@ -41,7 +41,7 @@ pub use policies::{Expectation, PolicyConfig, PolicyFile, PolicyTest};
 pub use providers::{ComponentRef, ProviderConfig, SimulatedConfig};
 use reader::{Mistake, Reader, Section};
 pub use routes::{Hedge, RouteCandidate, RouteConfig};
-pub use server::ServerConfig;
+pub use server::{LoadConfig, ServerConfig};
 pub use store::{DecisionsConfig, LedgerConfig};
 use thiserror::Error;
 pub use timeouts::Timeouts;
@@ -101,8 +101,10 @@ impl Config {
         let settings = [
             ("server.listen", self.server.listen != other.server.listen),
             ("server.head_ms", self.server.head != other.server.head),
+            ("server.idle_ms", self.server.idle != other.server.idle),
             ("server.stall_ms", self.server.stall != other.server.stall),
             ("server.drain_ms", self.server.drain != other.server.drain),
+            ("server.connections and the like", self.server.load != other.server.load),
             ("server.tls", self.server.tls != other.server.tls),
             ("admin.listen", self.admin.listen != other.admin.listen),
             ("admin.tls", self.admin.tls != other.admin.tls),

@@ -24,6 +24,7 @@ pub mod cache;
 pub mod documents;
 pub mod idempotency;
 pub mod keys;
+pub mod load;
 pub mod plugins;
 pub mod upstream;
 pub mod webhooks;

@@ -3,11 +3,13 @@
 
 mod auth;
 pub mod data;
+mod framing;
 mod head;
 mod idempotent;
 mod intake;
 mod listen;
 mod tls;
+mod wire;
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -23,9 +25,11 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::sync::{Notify, watch};
 
 use crate::body::Body;
+use crate::load::Gate;
 use listen::Stream;
 pub use listen::{Listener, Peer, bind};
 pub use tls::Tls;
+use wire::{Answer, Turn, Wire};
 
 /// Answers requests; every failure is an answer too.
 pub trait Service: Send + Sync + 'static {
@@ -36,9 +40,10 @@ pub trait Service: Send + Sync + 'static {
 /// How long the listeners wait for what.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// For the head of a connection's first request, whatever the version of HTTP, and of each further one over HTTP/1.1:
-    /// also the longest that such a connection is kept unused. One over HTTP/2 is kept while it answers pings.
+    /// For TLS, for the head of a connection's first request, and for the rest of each further one over HTTP/1.1.
     pub head: Duration,
+    /// For the next request over HTTP/1.1. A connection over HTTP/2 is kept while it answers pings.
+    pub idle: Duration,
     /// For a client to ask for more of a stream that has more.
     pub stall: Duration,
     /// For requests under way, once the gateway is to stop.
@@ -47,30 +52,49 @@ pub struct Times {
 
 /// The most that a configuration may accept of a head: within it, errors have the shape that clients know.
 pub const HEAD_BYTES: u32 = 64 << 10;
+/// Requests at one time on a connection over HTTP/2.
+pub const STREAMS: u32 = 100;
+/// An answer that is made while it is sent is given up by itself, and says why. This is for all others, and comes later.
+const UNREAD: u32 = 2;
 /// After an error of the listener itself, such as no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` says so, then lets requests under way end within their time.
+/// Serves until `stop` says so, no more connections at one time than the gate has places for; then lets requests under way end within their time.
 pub async fn serve<S: Service>(
     listener: Listener,
     tls: Option<Arc<Tls>>,
+    gate: Option<Arc<Gate>>,
     service: Arc<S>,
     mut stop: watch::Receiver<bool>,
     times: Times,
 ) {
     let connections = GracefulShutdown::new();
+    let tls_is_on = tls.is_some();
     let door = Door {
         service,
         tls,
-        builder: Arc::new(builder(times.head)),
+        builder: Arc::new(builder(times.head.max(times.idle))),
         times,
     };
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let watcher = connections.watcher();
-                    tokio::spawn(door.clone().connection(stream, peer, watcher));
+                    let connected = match &gate {
+                        None => None,
+                        Some(gate) => match gate.connect() {
+                            Some(connected) => Some(connected),
+                            None => {
+                                turn_away(&stream, tls_is_on);
+                                continue;
+                            }
+                        },
+                    };
+                    let serving = door.clone().connection(stream, peer, connections.watcher());
+                    tokio::spawn(async move {
+                        serving.await;
+                        drop(connected);
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -89,6 +113,15 @@ pub async fn serve<S: Service>(
     }
 }
 
+/// Says that there is no place, as far as that can be said without waiting: to nobody who would take it for something else.
+fn turn_away(stream: &Stream, is_tls: bool) {
+    const FULL: &[u8] =
+        b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    if let (Stream::Tcp(stream), false) = (stream, is_tls) {
+        let _ = stream.try_write(FULL);
+    }
+}
+
 /// The wall clock, in milliseconds since 1970.
 fn now_ms() -> u64 {
     SystemTime::now()
@@ -101,14 +134,14 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn builder(head: Duration) -> auto::Builder<TokioExecutor> {
+fn builder(idle: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(head);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(idle);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(HEAD_BYTES)
-        .max_concurrent_streams(100)
+        .max_concurrent_streams(STREAMS)
         .keep_alive_interval(Duration::from_secs(30));
     builder
 }
@@ -148,18 +181,20 @@ impl<S: Service> Door<S> {
         };
         let times = self.times;
         let told = Arc::new(Told::default());
+        let turn = Arc::new(Turn::default());
+        let wire = Wire::new(stream, turn.clone(), times.head, UNREAD * times.stall);
         let (telling, service) = (told.clone(), self.service);
         let respond = service_fn(move |request: Request<Incoming>| {
-            let (service, told) = (service.clone(), telling.clone());
+            let (service, told, turn) = (service.clone(), telling.clone(), turn.clone());
             told.begun.notify_one();
             let is_alone = request.version() < Version::HTTP_2;
             async move {
                 let response = service.answer(request, peer).await;
                 let stalled = || is_alone.then(|| told.stalled.clone());
-                Ok::<_, Infallible>(response.map(|body| body.watched(times.stall, stalled)))
+                Ok::<_, Infallible>(response.map(|body| Answer::new(body.watched(times.stall, stalled), turn)))
             }
         });
-        let connection = self.builder.serve_connection(TokioIo::new(stream), respond);
+        let connection = self.builder.serve_connection(TokioIo::new(wire), respond);
         let mut connection = pin!(watcher.watch(connection));
         // Nothing else bounds how long a client takes to show which version of HTTP it speaks.
         let begun = tokio::time::timeout(times.head, told.begun.notified());

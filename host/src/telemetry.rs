@@ -4,6 +4,7 @@
 mod cache;
 mod labels;
 mod ledger;
+mod load;
 mod log;
 mod webhooks;
 
@@ -25,6 +26,7 @@ pub use cache::CacheMeter;
 pub use labels::Ended;
 use labels::Labelled;
 pub use ledger::LedgerMeter;
+pub use load::LoadMeter;
 pub use log::Log;
 pub use webhooks::WebhookMeter;
 
@@ -56,6 +58,8 @@ pub struct Metrics {
     pub ledger: LedgerMeter,
     /// What became of messages to the webhook.
     pub webhooks: WebhookMeter,
+    /// What was too much.
+    pub load: LoadMeter,
     /// Answers that were kept.
     pub cache: CacheMeter,
 }
@@ -175,6 +179,7 @@ impl Default for Metrics {
             log::lost(),
         );
         let webhooks = WebhookMeter::register(&mut registry);
+        let load = LoadMeter::register(&mut registry);
         let mut metrics = Self {
             registry,
             requests: Family::default(),
@@ -199,6 +204,7 @@ impl Default for Metrics {
             labelled,
             webhooks,
             ledger,
+            load,
             cache: CacheMeter::default(),
         };
         metrics.register();

@@ -20,7 +20,7 @@ const ROWS: &[&[&str]] = &[
     &["generation"],
     &["idempotency", "webhooks"],
     &["cache", "upstream", "reports", "keys"],
-    &["documents", "audit"],
+    &["documents", "audit", "load"],
     &["ledger", "spend"],
     &["config", "telemetry"],
     &["store"],

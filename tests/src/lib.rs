@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod guests;
 pub mod languages;
 pub mod provider;
+pub mod proxies;
 pub mod sdk;
 pub mod tls;
 

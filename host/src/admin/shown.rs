@@ -9,6 +9,7 @@ use crate::body::Body;
 use crate::config::ComponentRef;
 use crate::generation::{Generation, Way};
 use crate::plugins::{Counters, Digest, Shape};
+use crate::server;
 
 pub(super) fn metrics(app: &App, generation: &Generation) -> Response<Body> {
     let policies = generation
@@ -161,4 +162,37 @@ pub(super) fn routes(generation: &Generation) -> Value {
         })
     });
     json!({"generation": generation.number, "routes": routes.collect::<Vec<_>>()})
+}
+
+/// Everything that bounds what a client can have done, with how much of it is used now.
+pub(super) fn limits(app: &App, generation: &Generation) -> Value {
+    let server = &generation.config.server;
+    let ms = |time: std::time::Duration| time.as_millis() as u64;
+    json!({
+        "load": app.gate.get().map(|gate| gate.shown()),
+        "request": {
+            "header_bytes": server.header_bytes,
+            "header_count": server.header_count,
+            "body_bytes": server.body_bytes,
+            "body_grace_ms": ms(server.body_grace),
+            "body_bytes_per_second": server.body_rate,
+            "json_depth": server.json_depth,
+        },
+        "connection": {
+            "head_ms": ms(server.head),
+            "idle_ms": ms(server.idle),
+            "stall_ms": ms(server.stall),
+            "streams_over_http2": server::STREAMS,
+        },
+        "drain_ms": ms(server.drain),
+        "plugins": {
+            "slots": generation.config.plugins.slots,
+            "asking": generation.config.plugins.asking,
+            "review_bytes": generation.config.plugins.review_bytes,
+        },
+        "routes": generation.routes.values().map(|route| (route.name.clone(), json!({
+            "retries": route.config.retries,
+            "timeout_ms": ms(route.config.timeout),
+        }))).collect::<serde_json::Map<_, _>>(),
+    })
 }

@@ -14,6 +14,7 @@ use crate::config::{Config, Listen, Source, TlsConfig};
 use crate::generation::Generation;
 use crate::keys::Keyring;
 use crate::ledger::Ledger;
+use crate::load::Gate;
 use crate::plugins::Engine;
 use crate::reload::{self, Reloader};
 use crate::reports::{Problem, Trigger};
@@ -41,7 +42,9 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     let _ = app.vault.set(vault.clone());
     let (server_config, admin_config) = (config.server.clone(), config.admin.clone());
     let (store, sweep) = (config.store.clone(), config.reload.sweep);
-    let (data_tls, admin_tls) = encryption(&config)?;
+    let [data_tls, admin_tls] = encryption(&config)?;
+    let gate = Gate::new(&server_config.load, app.meter.load.clone());
+    let _ = app.gate.set(gate.clone());
     let data = server::bind(&Listen::Address(server_config.listen)).await?;
     let admin = server::bind(&admin_config.listen).await?;
     // The file that was found is the file that is watched: should it go, the last good configuration stays.
@@ -70,6 +73,7 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     let (admin_stop, admin_stopped) = watch::channel(false);
     let times = Times {
         head: server_config.head,
+        idle: server_config.idle,
         stall: server_config.stall,
         drain: server_config.drain,
     };
@@ -77,15 +81,23 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
         drain: ADMIN_DRAIN,
         ..times
     };
+    tokio::spawn(gate.clone().watch());
     tokio::spawn(app::kept::write_on(app.state.clone(), app.ledger.clone()));
     let clients = Arc::new(Data { app: app.clone() });
-    let serving = tokio::spawn(server::serve(data, data_tls, clients, stopped, times));
+    let serving = tokio::spawn(server::serve(data, data_tls, Some(gate), clients, stopped, times));
     let operators = Arc::new(Admin {
         app: app.clone(),
         is_local,
         audit: Audit::of(&store),
     });
-    let admin = tokio::spawn(server::serve(admin, admin_tls, operators, admin_stopped, admin_times));
+    let admin = tokio::spawn(server::serve(
+        admin,
+        admin_tls,
+        None,
+        operators,
+        admin_stopped,
+        admin_times,
+    ));
     signals.end(&app).await;
     app.begin_drain();
     tracing::info!("stopping: requests under way may end");
@@ -101,16 +113,16 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     Ok(app.ledger.clone())
 }
 
-/// What the listeners are encrypted with.
-pub(super) fn encryption(config: &Config) -> Result<(Option<Arc<Tls>>, Option<Arc<Tls>>), String> {
+/// What the listeners are encrypted with: that of clients, and that of operators.
+pub(super) fn encryption(config: &Config) -> Result<[Option<Arc<Tls>>; 2], String> {
     let open = |name: &str, files: &Option<TlsConfig>| {
         let opened = files.as_ref().map(Tls::open).transpose();
         opened.map_err(|reason| format!("{name}: {reason}"))
     };
-    Ok((
+    Ok([
         open("server.tls", &config.server.tls)?,
         open("admin.tls", &config.admin.tls)?,
-    ))
+    ])
 }
 
 /// Plugins are compiled on a thread where that may take its time.

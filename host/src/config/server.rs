@@ -28,14 +28,51 @@ pub struct ServerConfig {
     pub policy_headers: Vec<String>,
     /// How long a request's head may take.
     pub head: Duration,
+    /// How long a connection is kept without a request.
+    pub idle: Duration,
+    /// How long a request's body may take, however slow it is.
+    pub body_grace: Duration,
+    /// How many bytes of it must have come for each second beyond that.
+    pub body_rate: u64,
     /// How long a client may take to ask for more of a stream that has more.
     pub stall: Duration,
     /// How long requests under way may take after the signal to stop.
     pub drain: Duration,
+    /// How much is done at one time.
+    pub load: LoadConfig,
     /// One log line for every request.
     pub access_log: bool,
     /// Headers of other gateways that say what an answer cost, beside Pointsman's own.
     pub cost_headers: Vec<&'static str>,
+}
+
+/// How much is done at one time. What is not said follows from what the machine allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadConfig {
+    /// Connections of clients.
+    pub connections: Option<usize>,
+    /// Calls, streams included.
+    pub in_flight: Option<usize>,
+    /// Calls of one key.
+    pub of_one_key: Option<usize>,
+    /// Calls that wait for a place.
+    pub queue: usize,
+    /// How long they do.
+    pub queue_time: Duration,
+    /// Bytes that the process may have.
+    pub memory: Option<usize>,
+}
+
+fn load(section: &Section<'_>) -> LoadConfig {
+    let number = |key, most| section.number(key, 1..=most).map(|number| number as usize);
+    LoadConfig {
+        connections: number("connections", 1 << 20),
+        in_flight: number("in_flight", 1 << 20),
+        of_one_key: number("in_flight_per_key", 1 << 20),
+        queue: section.number("queue", 0..=1 << 20).unwrap_or(512) as usize,
+        queue_time: Duration::from_millis(section.number("queue_ms", 1..=60_000).unwrap_or(500)),
+        memory: number("memory_bytes", 1 << 50),
+    }
 }
 
 /// The pepper belongs to the keys, so that it is handed over apart.
@@ -54,9 +91,13 @@ pub(super) fn read(section: Section<'_>, base: &Path) -> (ServerConfig, Option<S
             .into_iter()
             .map(|(name, _)| name.to_ascii_lowercase())
             .collect(),
-        head: time("head_ms", 60_000),
+        head: time("head_ms", 10_000),
+        idle: time("idle_ms", 60_000),
+        body_grace: time("body_grace_ms", 10_000),
+        body_rate: section.number("body_bytes_per_second", 1..=1 << 30).unwrap_or(1 << 10),
         stall: time("stall_ms", 120_000),
         drain: Duration::from_millis(section.number("drain_ms", 0..=3_600_000).unwrap_or(30_000)),
+        load: load(&section),
         access_log: section.flag("access_log", false),
         cost_headers: cost_headers(&section),
     };

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::{Peer, Service, auth, head, idempotent, intake, now_ms};
 use crate::app::App;
@@ -18,6 +18,7 @@ use crate::error::ApiError;
 use crate::generation::Generation;
 use crate::json::{Document, Limits};
 use crate::keys::Caller;
+use crate::load::Place;
 use crate::operation::Operation;
 use crate::pipeline::{Answer, Call};
 use crate::surfaces::chat::{self, Ask};
@@ -47,15 +48,33 @@ impl Service for Data {
         let line = has_access_log.then(|| format!("{} {}", head.method, head.uri.path()));
         let route = route(&head.method, head.uri.path());
         let caller = self.caller(&route, &head, &generation);
+        let version = head.version;
+        // Whoever sends a head that is read in two ways may mean another request by what follows it.
+        let mut closes = head::check(&head, &generation.config.server).is_err();
+        let mut place = None;
         let served = match &caller {
-            Ok(caller) => {
-                let serving = self.serve(route, head, body, id.clone(), received, generation, caller.clone());
-                let served = AssertUnwindSafe(serving).catch_unwind().await;
-                served.unwrap_or_else(|_| Err(ApiError::internal("a request panicked")))
-            }
+            Ok(caller) => match self.enter(&route, caller).await {
+                Ok(entered) => {
+                    place = entered;
+                    let serving = self.serve(route, head, body, id.clone(), received, generation, caller.clone());
+                    let served = AssertUnwindSafe(serving).catch_unwind().await;
+                    served.unwrap_or_else(|_| Err(ApiError::internal("a request panicked")))
+                }
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error.clone()),
         };
         let mut response = respond(served, &id, &self.app);
+        if let Some(mut place) = place {
+            place.begun();
+            response = response.map(|body| body.holding(place));
+        }
+        closes |= self.app.gate.get().is_some_and(|gate| gate.is_memory_scarce());
+        if closes && version < Version::HTTP_2 {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Ok(caller) = &caller {
             caller.put_limits(response.headers_mut());
         }
@@ -111,6 +130,14 @@ impl Data {
         match endpoint {
             Endpoint::WrongMethod(_) | Endpoint::Unknown => Ok(ring.anonymous().clone()),
             _ => auth::caller(&ring, &head.headers),
+        }
+    }
+
+    /// A place among the calls that are served at one time, before a byte of the body is read.
+    async fn enter(&self, endpoint: &Endpoint, caller: &Arc<Caller>) -> Result<Option<Place>, ApiError> {
+        match (endpoint, self.app.gate.get()) {
+            (Endpoint::Chat, Some(gate)) => gate.enter(&caller.id).await.map(Some),
+            _ => Ok(None),
         }
     }
 

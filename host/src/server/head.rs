@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, StatusCode, Version};
 
@@ -65,7 +65,14 @@ pub(super) fn too_large(limits: &ServerConfig) -> ApiError {
 fn check_host(head: &Parts) -> Result<(), ApiError> {
     let refused = |message: &str| Err(ApiError::invalid("invalid_request", message));
     if head.version == Version::HTTP_2 {
-        return Ok(());
+        // What a proxy routes by, and what is behind it reads, must be one.
+        let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+        let is_one =
+            |host: &HeaderValue| authority.is_none_or(|authority| host.as_bytes().eq_ignore_ascii_case(authority));
+        return match head.headers.get_all(HOST).iter().all(is_one) {
+            true => Ok(()),
+            false => refused("the Host header is not the authority"),
+        };
     }
     if head.uri.authority().is_some() || !head.uri.path().starts_with('/') {
         return refused("the request target must be a path that begins with `/`");

@@ -1,4 +1,4 @@
-//! A request's body: read whole, within its size and its time.
+//! A request's body: read whole, within its size, and no slower than its rate.
 
 use std::time::Duration;
 
@@ -6,34 +6,23 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
+use tokio::time::{Instant, timeout_at};
 
 use super::head;
 use crate::config::ServerConfig;
 use crate::error::ApiError;
 
-/// A body that is not whole by then is not waited for.
-const BODY_TIME: Duration = Duration::from_secs(120);
-
 /// Room that is made before anything has come, at most: what a head promises need not follow.
 const PROMISED_BYTES: u64 = 64 << 10;
 
-pub(super) async fn read(body: Incoming, limits: &ServerConfig) -> Result<Bytes, ApiError> {
-    let late = || {
-        ApiError::refused(
-            StatusCode::REQUEST_TIMEOUT,
-            "request_timeout",
-            "the request body did not arrive in time",
-        )
-    };
-    tokio::time::timeout(BODY_TIME, collect(body, limits))
-        .await
-        .map_err(|_| late())?
-}
-
 /// Into one buffer: a body in many small pieces must not cost many times its size.
-async fn collect(mut body: Incoming, limits: &ServerConfig) -> Result<Bytes, ApiError> {
+pub(super) async fn read(mut body: Incoming, limits: &ServerConfig) -> Result<Bytes, ApiError> {
+    let began = Instant::now();
     let mut whole = BytesMut::with_capacity(body.size_hint().lower().min(PROMISED_BYTES) as usize);
-    while let Some(frame) = body.frame().await {
+    loop {
+        let due = began + limits.body_grace + Duration::from_secs(whole.len() as u64 / limits.body_rate);
+        let frame = timeout_at(due, body.frame()).await.map_err(|_| late())?;
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| {
             let message = "the request body broke off or is not framed as HTTP says";
             ApiError::invalid("invalid_body", message).with_detail(error.to_string())
@@ -46,4 +35,9 @@ async fn collect(mut body: Incoming, limits: &ServerConfig) -> Result<Bytes, Api
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())
+}
+
+fn late() -> ApiError {
+    let message = "the request body came too slowly";
+    ApiError::refused(StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
 }

@@ -1,0 +1,203 @@
+//! More than can be done at one time: what is refused, who waits, who is served all the same, and what operators see of it.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tests::config::openai;
+use tests::gateway::complete;
+use tests::{Answer, Client, Ending, FakeProvider, Gate, Gateway, Home, not_tested};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+fn ask() -> Value {
+    json!({ "model": "one/model", "messages": [{ "role": "user", "content": "hello" }] })
+}
+
+fn streamed() -> Value {
+    json!({ "model": "one/model", "stream": true, "messages": [{ "role": "user", "content": "hello" }] })
+}
+
+async fn gateway(answer: Answer, more: &str) -> (FakeProvider, Gateway) {
+    let provider = FakeProvider::chatting([answer]).await;
+    let gateway = Gateway::start(&(openai("one", &provider.url()) + more)).await;
+    (provider, gateway)
+}
+
+#[tokio::test]
+async fn calls_beyond_the_limit_wait_for_a_place_or_are_told_when_to_come_back() {
+    let gate = Gate::shut();
+    let settings = "[server]\nin_flight = 1\nin_flight_per_key = 1000\nqueue = 1\nqueue_ms = 60000\n";
+    let (provider, gateway) = gateway(Answer::chat("hi").held(&gate), settings).await;
+    let call = || {
+        let client = gateway.data();
+        tokio::spawn(async move { client.chat(&ask()).await })
+    };
+    let first = call();
+    provider.until(|journal| journal.len() == 1).await;
+    let second = call();
+    gateway
+        .until("/admin/limits", |limits| limits["load"]["queue"]["now"] == 1)
+        .await;
+    let refused = gateway.data().chat(&ask()).await;
+    refused.refused(503, "overloaded");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.header("x-should-retry"), None);
+    // What makes no call needs no place.
+    assert_eq!(gateway.data().get("/v1/models").await.status, 200);
+    // Who leaves the queue makes room in it.
+    second.abort();
+    let third = loop {
+        let third = call();
+        let limits = gateway
+            .until("/admin/limits", |limits| limits["load"]["queue"]["now"] == 1)
+            .await;
+        if limits["load"]["in_flight"]["now"] == 1 {
+            break third;
+        }
+    };
+    gate.open();
+    gate.open();
+    for call in [first, third] {
+        assert_eq!(call.await.unwrap().status, 200);
+    }
+    let limits = gateway
+        .until("/admin/limits", |limits| limits["load"]["in_flight"]["now"] == 0)
+        .await;
+    assert_eq!(limits["load"]["beginning"]["now"], 0);
+    assert_eq!(limits["load"]["in_flight"]["limit"], 1);
+    assert_eq!(
+        gateway.metric("pointsman_refused_total{reason=\"in_flight\"}").await,
+        1.0
+    );
+}
+
+#[tokio::test]
+async fn a_stream_keeps_its_place_to_its_end_and_one_key_not_all_of_them() {
+    let gate = Gate::shut();
+    let answer = Answer::chat_stream(["one", "two"]).held_after(1, &gate);
+    let (_provider, gateway) = gateway(answer, "[server]\nin_flight = 4\nqueue_ms = 100\n").await;
+    let make = |name: &str| {
+        let output = gateway
+            .home()
+            .run(&["keys", "create", "--name", name, "--format", "json"]);
+        let made: Value = serde_json::from_slice(&output.stdout).unwrap();
+        gateway
+            .data()
+            .with_header("authorization", &format!("Bearer {}", made["key"].as_str().unwrap()))
+    };
+    let (flood, other) = (make("flood"), make("other"));
+    while other.get("/v1/models").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = flood.chat_stream(&streamed()).await;
+        assert!(stream.next().await.is_some());
+        streams.push(stream);
+    }
+    flood.chat(&streamed()).await.refused(503, "overloaded");
+    let mut stream = other.chat_stream(&streamed()).await;
+    assert!(stream.next().await.is_some());
+    streams.push(stream);
+    // Now all places are taken, and nobody gets one within a tenth of a second.
+    other.chat(&streamed()).await.refused(503, "overloaded");
+    for stream in streams {
+        gate.open();
+        let (_, ending) = stream.rest().await;
+        assert_eq!(ending, Ending::Whole);
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_turned_away_and_operators_are_not() {
+    let (_provider, gateway) = gateway(Answer::chat("hi"), "[server]\nconnections = 2\n").await;
+    let request = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n";
+    let take = async || {
+        let mut stream = gateway.data().connect().await;
+        stream.write_all(request).await.unwrap();
+        let mut answer = vec![0; 2048];
+        let read = stream.read(&mut answer).await.unwrap_or_default();
+        (stream, String::from_utf8_lossy(&answer[..read]).into_owned())
+    };
+    let (kept, _also) = (take().await, take().await);
+    assert!(kept.1.starts_with("HTTP/1.1 200 "), "{}", kept.1);
+    let (_, refused) = take().await;
+    // Where the request came first, the system may throw the answer away with it.
+    assert!(
+        refused.is_empty() || refused.starts_with("HTTP/1.1 503 ") && refused.contains("retry-after: 1"),
+        "{refused}"
+    );
+    let limits = gateway.shows("/admin/limits").await;
+    assert_eq!(limits["load"]["connections"], json!({"now": 2, "limit": 2}));
+    drop(kept);
+    while !take().await.1.starts_with("HTTP/1.1 200 ") {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn with_no_memory_left_nothing_is_begun_and_operators_are_answered() {
+    let (provider, gateway) = gateway(Answer::chat("hi"), "").await;
+    let limits = gateway
+        .until("/admin/limits", |limits| limits["load"]["memory_bytes"]["now"] != 0)
+        .await;
+    let used = limits["load"]["memory_bytes"]["now"].as_u64().unwrap();
+    assert!(limits["load"]["memory_bytes"]["limit"].as_u64().unwrap() > used);
+    assert_eq!(gateway.data().chat(&ask()).await.status, 200);
+    drop(gateway);
+    let config = openai("one", &provider.url()) + "[server]\nmemory_bytes = 1000\n";
+    let gateway = Gateway::start(&config).await;
+    gateway
+        .until("/admin/limits", |limits| limits["load"]["memory_bytes"]["now"] != 0)
+        .await;
+    let answer = gateway.data().raw(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(gateway.metric("pointsman_refused_total{reason=\"memory\"}").await >= 1.0);
+    assert_eq!(provider.journal().len(), 1);
+}
+
+#[tokio::test]
+async fn when_files_run_out_streams_go_on_and_operators_are_answered() {
+    let gate = Gate::shut();
+    let provider = FakeProvider::chatting([Answer::chat_stream(["one", "two"]).held_after(1, &gate)]).await;
+    let home = Home::new();
+    home.write("pointsman.toml", complete(&openai("one", &provider.url())));
+    let plain = home.command(&["serve", "--config", "pointsman.toml"]);
+    let mut command = Command::new("prlimit");
+    command
+        .arg("--nofile=200:200")
+        .arg(plain.get_program())
+        .args(plain.get_args());
+    command.current_dir(home.path("")).env_clear();
+    if Command::new("prlimit").arg("--version").output().is_err() {
+        not_tested("a gateway that runs out of files", "install util-linux");
+        return;
+    }
+    let gateway = Gateway::start_with(home, command).await;
+    let mut stream = gateway.data().chat_stream(&streamed()).await;
+    assert!(stream.next().await.is_some());
+    let mut idle = Vec::new();
+    for _ in 0..400 {
+        idle.extend(TcpStream::connect(gateway.data_address()).await.ok());
+    }
+    let limits = gateway
+        .until("/admin/limits", |limits| limits["load"]["connections"]["now"] == 36)
+        .await;
+    assert_eq!(
+        limits["load"]["open_files"],
+        json!({"limit": 200, "kept_for_the_gateway": 128})
+    );
+    for _ in 0..20 {
+        assert_eq!(gateway.admin().get("/readyz").await.status, 200);
+    }
+    gate.open();
+    let (_, ending) = stream.rest().await;
+    assert_eq!(ending, Ending::Whole);
+    drop(idle);
+    let client = Client::new(gateway.data_address());
+    gateway
+        .until("/admin/limits", |limits| limits["load"]["connections"]["now"] == 0)
+        .await;
+    assert_eq!(client.get("/v1/models").await.status, 200);
+    assert!(!gateway.log().contains("could not be accepted"), "{}", gateway.log());
+}

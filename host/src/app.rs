@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
 
 use crate::cache::{Cache, Room};
 use crate::documents::Documents;
@@ -50,6 +51,8 @@ pub struct App {
     pub reloads: Status,
     /// Asks the reloader to look.
     pub reloader: OnceLock<Handle>,
+    /// Told when streams that are still under way are cut off.
+    pub cut: watch::Sender<bool>,
     draining: AtomicBool,
 }
 
@@ -72,6 +75,7 @@ impl App {
             alive: Arc::default(),
             reloads: Status::default(),
             reloader: OnceLock::new(),
+            cut: watch::Sender::new(false),
             draining: AtomicBool::new(false),
         })
     }

@@ -4,6 +4,8 @@
 //! and with it everything that it holds. A client that stops reading stops the function as well: who watches for that is a
 //! task beside it, since nobody polls a body that nobody reads.
 
+mod manners;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+pub use manners::Manners;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -46,6 +49,8 @@ pub enum Body {
         watch: Option<Watch>,
         /// Kept for as long as the body.
         held: Option<Box<dyn Send>>,
+        /// What a stream of events does beside them.
+        manners: Option<Box<Manners>>,
     },
 }
 
@@ -134,7 +139,16 @@ impl Body {
             slot,
             watch: None,
             held: None,
+            manners: None,
         }
+    }
+
+    /// Gives a stream of events its manners.
+    pub fn with(mut self, given: Option<Manners>) -> Self {
+        if let Self::Pulled { manners, .. } = &mut self {
+            *manners = given.map(Box::new);
+        }
+        self
     }
 
     /// Keeps something for as long as pieces are made; what is known whole costs nobody anything any more.
@@ -171,7 +185,16 @@ impl hyper::body::Body for Body {
                     .filter(|bytes| !bytes.is_empty())
                     .map(|bytes| Ok(Frame::data(bytes))),
             ),
-            Self::Pulled { work, slot, .. } => {
+            Self::Pulled {
+                work, slot, manners, ..
+            } => {
+                if let Some(manners) = manners
+                    && let Poll::Ready(last) = manners.poll_cut(context)
+                {
+                    // What makes the stream ends here, and books what it came to.
+                    drop(lock(work).take());
+                    return last.map_or(Poll::Pending, |last| Poll::Ready(Some(last.map(Frame::data))));
+                }
                 let mut work = lock(work);
                 let Some(running) = work.as_mut() else {
                     let is_stalled = lock(slot).stalled.is_some();
@@ -185,12 +208,21 @@ impl hyper::body::Body for Body {
                 let mut slot = lock(slot);
                 match (slot.piece.take(), ended) {
                     (Some(piece), _) => {
+                        manners.iter_mut().for_each(|manners| manners.has_spoken());
                         slot.unread = Some(Instant::now());
                         Poll::Ready(Some(Ok(Frame::data(piece))))
                     }
                     (None, Poll::Ready(Ok(()))) => Poll::Ready(None),
                     (None, Poll::Ready(Err(broken))) => Poll::Ready(Some(Err(broken))),
-                    (None, Poll::Pending) => Poll::Pending,
+                    (None, Poll::Pending) => {
+                        let beat = manners
+                            .as_mut()
+                            .map_or(Poll::Pending, |manners| manners.poll_beat(context));
+                        beat.map(|beat| {
+                            slot.unread = Some(Instant::now());
+                            Some(Ok(Frame::data(beat)))
+                        })
+                    }
                 }
             }
         }
@@ -199,7 +231,12 @@ impl hyper::body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Pulled { work, slot, .. } => lock(work).is_none() && lock(slot).stalled.is_none(),
+            Self::Pulled {
+                work, slot, manners, ..
+            } => {
+                let is_cut = manners.as_ref().is_some_and(|manners| manners.is_cut());
+                lock(work).is_none() && lock(slot).stalled.is_none() && !is_cut
+            }
         }
     }
 

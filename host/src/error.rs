@@ -199,6 +199,18 @@ impl ApiError {
         Self::busy(StatusCode::SERVICE_UNAVAILABLE, "overloaded", Self::OVERLOADED)
     }
 
+    /// The gateway ends before its answer does: the last event of a stream.
+    pub fn stopping() -> Self {
+        let message = "the gateway is stopping, and this answer took longer than it waits; ask again";
+        Self::busy(StatusCode::SERVICE_UNAVAILABLE, "stopping", message)
+    }
+
+    /// The request was here before: 508.
+    pub fn loop_detected() -> Self {
+        let message = "this request has come back to the gateway that sent it: a provider's `base_url` leads here";
+        Self::new(StatusCode::LOOP_DETECTED, "server_error", "loop_detected", message).final_answer()
+    }
+
     /// Nothing is in service yet: 503.
     pub fn not_ready() -> Self {
         Self::busy(

@@ -41,6 +41,7 @@ pub mod budget;
 
 pub mod body;
 pub mod error;
+pub mod hops;
 pub mod json;
 pub mod money;
 pub mod operation;

@@ -27,7 +27,7 @@ use tokio::sync::{Notify, watch};
 use crate::body::Body;
 use crate::load::Gate;
 use listen::Stream;
-pub use listen::{Listener, Peer, bind};
+pub use listen::{Inherited, Listener, Peer};
 pub use tls::Tls;
 use wire::{Answer, Turn, Wire};
 
@@ -35,6 +35,9 @@ use wire::{Answer, Turn, Wire};
 pub trait Service: Send + Sync + 'static {
     /// Answers one request of this client. Dropped when the client goes away.
     fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> impl Future<Output = Response<Body>> + Send;
+
+    /// What is still under way has no more time but to say so.
+    fn cut(&self) {}
 }
 
 /// How long the listeners wait for what.
@@ -52,6 +55,10 @@ pub struct Times {
 
 /// The most that a configuration may accept of a head: within it, errors have the shape that clients know.
 pub const HEAD_BYTES: u32 = 64 << 10;
+/// For a request on a connection that was accepted when the gateway was told to stop.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+/// For what is cut off to say so.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Requests at one time on a connection over HTTP/2.
 pub const STREAMS: u32 = 100;
 /// An answer that is made while it is sent is given up by itself, and says why. This is for all others, and comes later.
@@ -71,7 +78,7 @@ pub async fn serve<S: Service>(
     let connections = GracefulShutdown::new();
     let tls_is_on = tls.is_some();
     let door = Door {
-        service,
+        service: service.clone(),
         tls,
         builder: Arc::new(builder(times.head.max(times.idle))),
         times,
@@ -90,7 +97,7 @@ pub async fn serve<S: Service>(
                             }
                         },
                     };
-                    let serving = door.clone().connection(stream, peer, connections.watcher());
+                    let serving = door.clone().connection(stream, peer, connections.watcher(), stop.clone());
                     tokio::spawn(async move {
                         serving.await;
                         drop(connected);
@@ -105,11 +112,14 @@ pub async fn serve<S: Service>(
         }
     }
     drop(listener);
-    if tokio::time::timeout(times.drain, connections.shutdown()).await.is_err() {
+    let mut ended = pin!(connections.shutdown());
+    if tokio::time::timeout(times.drain, ended.as_mut()).await.is_err() {
         tracing::warn!(
             after_ms = times.drain.as_millis(),
             "requests still under way are cut off"
         );
+        service.cut();
+        let _ = tokio::time::timeout(FAREWELL, ended).await;
     }
 }
 
@@ -175,10 +185,20 @@ impl<S> Clone for Door<S> {
 }
 
 impl<S: Service> Door<S> {
-    async fn connection(self, stream: Stream, peer: Peer, watcher: Watcher) {
+    async fn connection(self, stream: Stream, peer: Peer, watcher: Watcher, mut stop: watch::Receiver<bool>) {
         let Some((stream, peer)) = self.encrypted(stream, peer).await else {
             return;
         };
+        // Whoever was accepted in the last moment is answered, too: hyper would close before it has read anything.
+        let stopped = async {
+            stopped(&mut stop).await;
+            tokio::time::sleep(LAST_MOMENT).await;
+        };
+        tokio::select! {
+            () = stream.speaks() => {}
+            () = tokio::time::sleep(self.times.head) => return,
+            () = stopped => return,
+        }
         let times = self.times;
         let told = Arc::new(Told::default());
         let turn = Arc::new(Turn::default());

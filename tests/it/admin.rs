@@ -230,8 +230,9 @@ async fn a_second_signal_ends_at_once() {
     gateway.signal(Signal::TERM);
     gateway.logged(&["stopping: requests under way may end"]).await;
     gateway.signal(Signal::TERM);
-    let (_, ending) = stream.rest().await;
+    let (events, ending) = stream.rest().await;
     assert_eq!(ending, Ending::Aborted);
+    assert_eq!(events.last().unwrap().json()["error"]["code"], "stopping");
     assert_eq!(gateway.ended().await.code(), Some(0));
 }
 
@@ -245,8 +246,9 @@ async fn draining_has_an_end() {
     let mut stream = gateway.data().chat_stream(&streamed()).await;
     assert!(stream.next().await.is_some());
     gateway.signal(Signal::INT);
-    let (_, ending) = stream.rest().await;
+    let (events, ending) = stream.rest().await;
     assert_eq!(ending, Ending::Aborted);
+    assert_eq!(events.last().unwrap().json()["error"]["code"], "stopping");
     gateway.logged(&["requests still under way are cut off"]).await;
     assert_eq!(gateway.ended().await.code(), Some(0));
 }

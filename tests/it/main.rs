@@ -38,6 +38,7 @@ mod operations;
 mod operators;
 mod outages;
 mod prefixes;
+mod presence;
 mod priced;
 mod recorded;
 mod reload;

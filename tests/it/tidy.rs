@@ -25,7 +25,7 @@ const ROWS: &[&[&str]] = &[
     &["config", "telemetry"],
     &["store"],
     &["plugins", "budget", "catalog"],
-    &["body", "error", "json", "money", "operation", "window"],
+    &["body", "error", "hops", "json", "money", "operation", "window"],
 ];
 
 /// What must not be in any source: work that is not finished, and folders of somebody's own machine. In pieces, because

@@ -192,7 +192,7 @@ pub(super) fn limits(app: &App, generation: &Generation) -> Value {
         },
         "routes": generation.routes.values().map(|route| (route.name.clone(), json!({
             "retries": route.config.retries,
-            "timeout_ms": ms(route.config.timeout),
+            "timeout_ms": route.config.timeouts.total.map(ms),
         }))).collect::<serde_json::Map<_, _>>(),
     })
 }

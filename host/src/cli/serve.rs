@@ -18,11 +18,14 @@ use crate::load::Gate;
 use crate::plugins::Engine;
 use crate::reload::{self, Reloader};
 use crate::reports::{Problem, Trigger};
-use crate::server::{self, Times, Tls, data::Data};
+use crate::server::{self, Inherited, Times, Tls, data::Data};
 use crate::telemetry::Meter;
 
 /// Operators' requests are short.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+
+/// For streams to say that they end here.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Serves until it is told to stop; gives the ledger to be closed, with the lock on its store.
 pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
@@ -45,8 +48,9 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     let [data_tls, admin_tls] = encryption(&config)?;
     let gate = Gate::new(&server_config.load, app.meter.load.clone());
     let _ = app.gate.set(gate.clone());
-    let data = server::bind(&Listen::Address(server_config.listen)).await?;
-    let admin = server::bind(&admin_config.listen).await?;
+    let mut inherited = Inherited::find();
+    let data = inherited.or_bind(0, &Listen::Address(server_config.listen)).await?;
+    let admin = inherited.or_bind(1, &admin_config.listen).await?;
     // The file that was found is the file that is watched: should it go, the last good configuration stays.
     let reloader = first(app.clone(), source.path.as_deref(), config).await?;
     reloader
@@ -59,7 +63,7 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     let mut signals = Signals::listen()?;
     let urls = (data.url(data_tls.is_some())?, admin.url(admin_tls.is_some())?);
     announce(&app, &source, &urls.0, &urls.1)?;
-    let is_local = admin_config.listen.is_local();
+    let is_local = admin.is_local();
     if !is_local && !app.keys.operators().is_required() {
         tracing::warn!(
             "the admin listener is not on loopback, and there is no token: it answers probes and nothing else"
@@ -104,7 +108,11 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     let _ = stop.send(true);
     tokio::select! {
         _ = serving => {}
-        () = signals.end(&app) => tracing::warn!("stopping at once"),
+        () = signals.end(&app) => {
+            tracing::warn!("stopping at once");
+            let _ = app.cut.send_replace(true);
+            tokio::time::sleep(FAREWELL).await;
+        }
     }
     // Last, so that it can be asked about the draining.
     let _ = admin_stop.send(true);

@@ -32,16 +32,6 @@ pub enum Listen {
     Socket(PathBuf),
 }
 
-impl Listen {
-    /// Whether only processes of this machine reach it.
-    pub fn is_local(&self) -> bool {
-        match self {
-            Self::Address(address) => address.ip().is_loopback(),
-            Self::Socket(_) => true,
-        }
-    }
-}
-
 impl fmt::Display for Listen {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

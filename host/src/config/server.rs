@@ -36,6 +36,8 @@ pub struct ServerConfig {
     pub body_rate: u64,
     /// How long a client may take to ask for more of a stream that has more.
     pub stall: Duration,
+    /// How often a stream that has nothing to say says so; never where absent.
+    pub heartbeat: Option<Duration>,
     /// How long requests under way may take after the signal to stop.
     pub drain: Duration,
     /// How much is done at one time.
@@ -96,6 +98,9 @@ pub(super) fn read(section: Section<'_>, base: &Path) -> (ServerConfig, Option<S
         body_grace: time("body_grace_ms", 10_000),
         body_rate: section.number("body_bytes_per_second", 1..=1 << 30).unwrap_or(1 << 10),
         stall: time("stall_ms", 120_000),
+        heartbeat: Some(section.number("heartbeat_ms", 0..=3_600_000).unwrap_or(15_000))
+            .filter(|every| *every > 0)
+            .map(Duration::from_millis),
         drain: Duration::from_millis(section.number("drain_ms", 0..=3_600_000).unwrap_or(30_000)),
         load: load(&section),
         access_log: section.flag("access_log", false),

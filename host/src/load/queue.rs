@@ -61,6 +61,9 @@ impl Queue {
             self.enter(caller);
             return Granted::Now;
         }
+        if self.waiting >= self.most_waiting {
+            self.sweep(Instant::now());
+        }
         if self.waiting >= self.most_waiting && !self.make_room(own_waiting) {
             return Granted::Never(if self.in_flight >= self.most {
                 "in_flight"
@@ -154,7 +157,8 @@ impl Queue {
     }
 
     /// Being begun, in flight, waiting, and the limit of those being begun.
-    pub(super) fn shown(&self) -> (usize, usize, usize, usize) {
+    pub(super) fn shown(&mut self) -> (usize, usize, usize, usize) {
+        self.sweep(Instant::now());
         (self.beginning, self.in_flight, self.waiting, self.limit)
     }
 }
@@ -189,8 +193,14 @@ mod tests {
         let (who, waiter) = queue.next(Instant::now()).unwrap();
         drop(waiter);
         assert_eq!(who, one);
-        // Its newer one is gone, the older one still waits.
-        assert!(waiting[3].try_recv().is_err() && !waiting[2].is_terminated());
+        // Its newer one has had its turn, all others still wait.
+        let has_ended = |place: &mut oneshot::Receiver<Place>| {
+            matches!(place.try_recv(), Err(oneshot::error::TryRecvError::Closed))
+        };
+        assert_eq!(
+            waiting.iter_mut().map(has_ended).collect::<Vec<_>>(),
+            [false, false, false, true]
+        );
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::purse::Payment;
 use super::reading::Reading;
 use super::receipt::{self, Receipt};
 use crate::generation::{Credential, Model, Remote, Way};
+use crate::hops;
 use crate::json::{Document, Limits};
 use crate::money::{Price, Usage};
 use crate::operation::Operation;
@@ -403,6 +404,7 @@ async fn send(
             headers.insert(name, value);
         }
     }
+    headers.extend(hops::onward(&attempt.call.headers).map(|via| (hops::HEADER, via)));
     let keyed;
     let path = match &attached.query {
         None => path,

@@ -3,7 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use hyper::body::Incoming;
@@ -13,9 +13,10 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::{Peer, Service, auth, head, idempotent, intake, now_ms};
 use crate::app::App;
-use crate::body::Body;
+use crate::body::{Body, Manners};
 use crate::error::ApiError;
 use crate::generation::Generation;
+use crate::hops;
 use crate::json::{Document, Limits};
 use crate::keys::Caller;
 use crate::load::Place;
@@ -37,6 +38,10 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 impl Service for Data {
+    fn cut(&self) {
+        self.app.cut.send_replace(true);
+    }
+
     async fn answer(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Body> {
         let received = Instant::now();
         let (head, body) = request.into_parts();
@@ -45,6 +50,7 @@ impl Service for Data {
             return refuse(&ApiError::not_ready(), &id, &self.app);
         };
         let has_access_log = generation.config.server.access_log;
+        let heartbeat = generation.config.server.heartbeat;
         let line = has_access_log.then(|| format!("{} {}", head.method, head.uri.path()));
         let route = route(&head.method, head.uri.path());
         let caller = self.caller(&route, &head, &generation);
@@ -67,7 +73,8 @@ impl Service for Data {
         let mut response = respond(served, &id, &self.app);
         if let Some(mut place) = place {
             place.begun();
-            response = response.map(|body| body.holding(place));
+            let manners = self.manners(&response, heartbeat, &id);
+            response = response.map(|body| body.holding(place).with(manners));
         }
         closes |= self.app.gate.get().is_some_and(|gate| gate.is_memory_scarce());
         if closes && version < Version::HTTP_2 {
@@ -126,6 +133,9 @@ impl Data {
     /// Whose request it is, before a byte of its body is read. What is not there needs no key.
     fn caller(&self, endpoint: &Endpoint, head: &Parts, generation: &Generation) -> Result<Arc<Caller>, ApiError> {
         head::check(head, &generation.config.server)?;
+        if hops::is_loop(&head.headers) {
+            return Err(ApiError::loop_detected());
+        }
         let ring = self.app.keys.ring();
         match endpoint {
             Endpoint::WrongMethod(_) | Endpoint::Unknown => Ok(ring.anonymous().clone()),
@@ -133,10 +143,20 @@ impl Data {
         }
     }
 
+    /// What a stream does while it has nothing to say, and when the gateway stops.
+    fn manners(&self, response: &Response<Body>, heartbeat: Option<Duration>, id: &str) -> Option<Manners> {
+        let kind = response.headers().get(CONTENT_TYPE)?;
+        (kind == "text/event-stream").then(|| {
+            let error = ApiError::stopping().to_json(id);
+            let last = [b"data: ", &*error, b"\n\n"].concat();
+            Manners::new(heartbeat, self.app.cut.subscribe(), last.into())
+        })
+    }
+
     /// A place among the calls that are served at one time, before a byte of the body is read.
     async fn enter(&self, endpoint: &Endpoint, caller: &Arc<Caller>) -> Result<Option<Place>, ApiError> {
         match (endpoint, self.app.gate.get()) {
-            (Endpoint::Chat, Some(gate)) => gate.enter(&caller.id).await.map(Some),
+            (Endpoint::Ask(_), Some(gate)) => gate.enter(&caller.id).await.map(Some),
             _ => Ok(None),
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use listenfd::ListenFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -18,8 +19,8 @@ use crate::config::Listen;
 pub enum Listener {
     /// At an address.
     Tcp(TcpListener),
-    /// At a file.
-    Unix(UnixListener, SocketFile),
+    /// At a file, which is the gateway's own where it made it.
+    Unix(UnixListener, Option<SocketFile>),
 }
 
 /// A socket's file, which goes with it.
@@ -42,11 +43,46 @@ pub struct Peer {
 }
 
 /// Opens a listener.
-pub async fn bind(listen: &Listen) -> Result<Listener, String> {
+async fn bind(listen: &Listen) -> Result<Listener, String> {
     let failed = |error: io::Error| format!("cannot listen on {listen}: {error}");
     match listen {
         Listen::Address(address) => TcpListener::bind(address).await.map(Listener::Tcp).map_err(failed),
         Listen::Socket(path) => bind_socket(path).map_err(failed),
+    }
+}
+
+/// Listeners that whoever started the process has opened for it, as systemd does: the first one is for clients, the second
+/// for operators. They outlive the process, and so do connections that nobody has taken yet.
+pub struct Inherited(ListenFd);
+
+impl Inherited {
+    /// What the environment tells of.
+    pub fn find() -> Self {
+        Self(ListenFd::from_env())
+    }
+
+    /// The listener at this place, of the kind that the configuration speaks of; a new one where none was handed over.
+    pub async fn or_bind(&mut self, place: usize, listen: &Listen) -> Result<Listener, String> {
+        if place >= self.0.len() {
+            return bind(listen).await;
+        }
+        let failed = |error: io::Error| format!("the listener that was handed over for {listen}: {error}");
+        let missing = || io::Error::other("it is not there");
+        match listen {
+            Listen::Address(_) => {
+                let listener = self.0.take_tcp_listener(place).map_err(failed)?;
+                let listener = listener.ok_or_else(missing).map_err(failed)?;
+                listener.set_nonblocking(true).map_err(failed)?;
+                TcpListener::from_std(listener).map(Listener::Tcp).map_err(failed)
+            }
+            Listen::Socket(_) => {
+                let listener = self.0.take_unix_listener(place).map_err(failed)?;
+                let listener = listener.ok_or_else(missing).map_err(failed)?;
+                listener.set_nonblocking(true).map_err(failed)?;
+                let listener = UnixListener::from_std(listener).map_err(failed)?;
+                Ok(Listener::Unix(listener, None))
+            }
+        }
     }
 }
 
@@ -76,7 +112,7 @@ fn bind_socket(path: &Path) -> io::Result<Listener> {
         let _ = std::fs::remove_file(&beside);
         return Err(error);
     }
-    Ok(Listener::Unix(listener, SocketFile(path.to_owned())))
+    Ok(Listener::Unix(listener, Some(SocketFile(path.to_owned()))))
 }
 
 impl Listener {
@@ -100,6 +136,14 @@ impl Listener {
         }
     }
 
+    /// Whether only processes of this machine reach it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().is_ok_and(|address| address.ip().is_loopback()),
+            Self::Unix(..) => true,
+        }
+    }
+
     /// As people write where it is.
     pub fn url(&self, is_tls: bool) -> Result<String, String> {
         match self {
@@ -107,7 +151,12 @@ impl Listener {
                 let address = listener.local_addr().map_err(|error| error.to_string())?;
                 Ok(format!("{}://{address}", if is_tls { "https" } else { "http" }))
             }
-            Self::Unix(_, file) => Ok(format!("unix:{}", file.0.display())),
+            Self::Unix(_, Some(file)) => Ok(format!("unix:{}", file.0.display())),
+            Self::Unix(listener, None) => {
+                let address = listener.local_addr().map_err(|error| error.to_string())?;
+                let path = address.as_pathname().unwrap_or(Path::new("?"));
+                Ok(format!("unix:{}", path.display()))
+            }
         }
     }
 }
@@ -117,6 +166,17 @@ pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Until there is something to read, or to fail with. What TLS has read already, only TLS knows.
+    pub(super) async fn speaks(&self) {
+        let _ = match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+            Self::Tls(_) => Ok(()),
+        };
+    }
 }
 
 /// Hands a call on to whichever stream it is.

@@ -1,0 +1,112 @@
+//! A gateway that is there, and is replaced: streams that have nothing to say, a listener that outlives the process, and a
+//! gateway that is its own provider.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use tests::config::openai;
+use tests::{Answer, Client, FakeProvider, Gate, Gateway, Home};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+fn ask() -> Value {
+    json!({ "model": "one/model", "messages": [{ "role": "user", "content": "hello" }] })
+}
+
+#[tokio::test]
+async fn a_stream_that_has_nothing_to_say_says_that_it_is_still_there() {
+    let gate = Gate::shut();
+    let provider = FakeProvider::chatting([Answer::chat_stream(["one", "two"]).held_after(1, &gate)]).await;
+    let config = openai("one", &provider.url()) + "[server]\nheartbeat_ms = 50\n";
+    let gateway = Gateway::start(&config).await;
+    let body = "{\"model\":\"one/model\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}";
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = gateway.data().connect().await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut seen = String::new();
+    while seen.matches(": still here\n\n").count() < 3 {
+        let mut piece = [0; 4096];
+        let read = stream.read(&mut piece).await.unwrap();
+        assert!(read > 0, "{seen}");
+        seen.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+    }
+    gate.open();
+    stream.read_to_string(&mut seen).await.unwrap();
+    assert!(seen.contains("two") && seen.contains("data: [DONE]\n\n"), "{seen}");
+}
+
+/// A gateway that is handed this listener by whoever starts it, as systemd does.
+async fn handed(home: &Home, listener: &TcpListener) -> Gateway {
+    let plain = home.command(&["serve", "--config", "pointsman.toml"]);
+    let program = plain.get_program().to_str().unwrap().to_owned();
+    let mut command = Command::new("sh");
+    // The first descriptor that is handed over is 3; the process's own number is kept by `exec`.
+    let script = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec '{program}' serve --config pointsman.toml 3<&0 </dev/null");
+    command.args(["-c", &script]).current_dir(home.path("")).env_clear();
+    command.stdin(Stdio::from(OwnedFd::from(listener.try_clone().unwrap())));
+    Gateway::start_with(home.clone(), command).await
+}
+
+#[tokio::test]
+async fn a_listener_that_is_handed_over_loses_nobody_while_the_gateway_is_replaced() {
+    let gate = Gate::shut();
+    let held = Answer::chat("first").held(&gate);
+    let provider = FakeProvider::chatting([held, Answer::chat("later")]).await;
+    let home = Home::with_config(&openai("one", &provider.url()));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let client = Client::new(address);
+    let call = || {
+        let client = client.clone();
+        tokio::spawn(async move { client.chat(&ask()).await.status })
+    };
+    // Nobody has taken it yet.
+    let early = call();
+    let gateway = handed(&home, &listener).await;
+    assert_eq!(gateway.data_address(), address);
+    provider.until(|journal| journal.len() == 1).await;
+    gateway.signal(rustix::process::Signal::TERM);
+    while gateway.admin().get("/readyz").await.status == 200 {
+        tokio::task::yield_now().await;
+    }
+    gateway.logged(&["stopping"]).await;
+    // From here on nobody accepts, and nobody is refused either.
+    let meanwhile: Vec<_> = (0..20).map(|_| call()).collect();
+    gate.open();
+    assert_eq!(early.await.unwrap(), 200);
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    let next = handed(&home, &listener).await;
+    for call in meanwhile {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    assert_eq!(provider.journal().len(), 21);
+    assert!(next.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_its_own_provider_says_so_instead_of_asking_for_ever() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let home = Home::new();
+    let config = openai("one", &format!("http://{address}"))
+        .replace("upstream = \"upstream-model\"", "upstream = \"one/model\"");
+    home.write(
+        "pointsman.toml",
+        format!("{config}\n[server]\nlisten = \"{address}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n"),
+    );
+    let gateway = Gateway::start_in(home).await;
+    let reply = gateway.data().chat(&ask()).await;
+    assert!(reply.status >= 500, "{}", reply.text());
+    assert_eq!(
+        gateway
+            .metric("pointsman_requests_total{route=\"\",status=\"508\"}")
+            .await,
+        1.0
+    );
+    gateway.logged(&["loop_detected"]).await;
+}

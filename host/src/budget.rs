@@ -145,7 +145,7 @@ impl fmt::Debug for Zone {
 }
 
 /// A window of time, in milliseconds since 1970; the end is not part of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Window {
     /// When it begins.
     pub start_ms: u64,

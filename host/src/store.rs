@@ -11,6 +11,7 @@ pub mod sqlite;
 #[cfg(test)]
 mod suite;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -40,6 +41,9 @@ pub trait Store: Send {
 
     /// Sums of lines, kept as lines are written, by these of their properties.
     fn spent(&self, question: &Question) -> Result<Vec<Spent>, StoreError>;
+
+    /// What lines of a span of time cost, by what they are counted under.
+    fn costs(&self, span: Span) -> Result<Costs, StoreError>;
 
     /// Lines in the order of their numbers, those of a span of time.
     fn lines(&self, span: Span, each: &mut dyn FnMut(Line) -> bool) -> Result<(), StoreError>;
@@ -259,6 +263,9 @@ pub struct Spent {
     pub sums: Sums,
 }
 
+/// Nano-dollars by what lines are counted under.
+pub type Costs = HashMap<Arc<Tags>, i128>;
+
 /// What lines add up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sums {
@@ -322,6 +329,16 @@ impl Question {
     }
 }
 
+impl Line {
+    /// What it adds to what was spent; a correction may take away.
+    pub fn counts(&self) -> i128 {
+        match self.corrects {
+            Some(correction) => correction.by.into(),
+            None => self.cost.map_or(0, |cost| cost.0.into()),
+        }
+    }
+}
+
 impl Sums {
     /// What is saved: what the reference model would have cost beyond the true cost; less than nothing where it is cheaper.
     pub fn savings(&self) -> i128 {
@@ -330,9 +347,9 @@ impl Sums {
 
     /// Adds a line.
     pub fn add(&mut self, line: &Line) {
-        let cost = line.cost.map_or(0, |cost| i128::from(cost.0));
-        if let Some(correction) = line.corrects {
-            self.cost = self.cost.saturating_add(i128::from(correction.by));
+        let cost = line.counts();
+        if line.corrects.is_some() {
+            self.cost = self.cost.saturating_add(cost);
             return;
         }
         self.calls += 1;

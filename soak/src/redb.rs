@@ -7,7 +7,7 @@ mod rows;
 use std::path::{Path, PathBuf};
 
 use pointsman::store::memory::Memory;
-use pointsman::store::{Batch, Document, Hold, Line, Pruned, Question, Span, Spent, Store, StoreError};
+use pointsman::store::{Batch, Costs, Document, Hold, Line, Pruned, Question, Span, Spent, Store, StoreError};
 use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
     WriteTransaction,
@@ -208,6 +208,10 @@ impl Store for Redb {
 
     fn spent(&self, question: &Question) -> Result<Vec<Spent>, StoreError> {
         self.in_memory()?.spent(question)
+    }
+
+    fn costs(&self, span: Span) -> Result<Costs, StoreError> {
+        self.in_memory()?.costs(span)
     }
 
     fn lines(&self, span: Span, each: &mut dyn FnMut(Line) -> bool) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! What the writer knows between two batches: holds that are open, balances, and the batch that is being collected. It does
 //! no I/O of its own but for questions to the store about budgets that it meets for the first time.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::hold::Settlement;
 use super::{Refused, Wish};
 use crate::budget::{Scope, Scoped, Window};
 use crate::money::Nanodollars;
-use crate::store::{Batch, By, Document, Hold, Line, Question, Span, Store, StoreError, Sums, Tags};
+use crate::store::{Batch, Costs, Document, Hold, Line, Span, Store, StoreError, Tags};
 
 /// The state of the ledger.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Book {
     told_unpriced: HashSet<Arc<str>>,
     /// The sum of what is open.
     held: u128,
+    /// What was booked in windows in which an account was opened: one that is opened later need not ask the store again.
+    booked: HashMap<Window, Costs>,
     /// The latest moment at which something was reserved. Nothing is reserved before it, whatever the clock does, so that a
     /// line is in the window that it was charged to.
     latest_ms: u64,
@@ -61,6 +64,7 @@ impl Book {
             events: Vec::new(),
             told_unpriced: HashSet::new(),
             held: 0,
+            booked: HashMap::new(),
             latest_ms: 0,
         }
     }
@@ -131,9 +135,10 @@ impl Book {
     }
 
     fn open_account(&mut self, scoped: &Scoped, now_ms: u64, store: &dyn Store) -> Result<(), Refused> {
-        let (open, batch) = (&mut self.open, &self.batch);
+        let (open, batch, booked) = (&mut self.open, &self.batch, &mut self.booked);
+        booked.retain(|window, _| window.end_ms > now_ms);
         let find = |window: Window, charge: &Charge| {
-            let spent = spent(&scoped.scope, window, batch, store)?;
+            let spent = spent(&scoped.scope, window, batch, booked, store)?;
             let within = |at_ms: u64| window.start_ms <= at_ms && at_ms < window.end_ms;
             let mut held = 0u128;
             // What was reserved before anybody set the budget counts as well.
@@ -164,7 +169,7 @@ impl Book {
         }
         let (charges, ceiling) = (&open.charges, open.hold.ceiling);
         self.accounts.settle(charges, ceiling, cost.0.into(), &mut self.events);
-        self.batch.lines.push(line(&open.hold, settlement, open.metadata));
+        self.book_line(line(&open.hold, settlement, open.metadata));
     }
 
     /// Something was sent, and nobody knows what it came to: all that was reserved.
@@ -191,8 +196,17 @@ impl Book {
             let by = i128::from(correction.by);
             self.accounts.correct(is_charged, at_ms, by, &mut self.events);
         }
-        self.batch.lines.push(Line { id, at_ms, ..line });
+        self.book_line(Line { id, at_ms, ..line });
         id
+    }
+
+    fn book_line(&mut self, line: Line) {
+        let within = |window: &Window| window.start_ms <= line.at_ms && line.at_ms < window.end_ms;
+        for (_, costs) in self.booked.iter_mut().filter(|(window, _)| within(window)) {
+            let cost = costs.entry(line.tags.clone()).or_default();
+            *cost = cost.saturating_add(line.counts());
+        }
+        self.batch.lines.push(line);
     }
 
     pub(super) fn keep(&mut self, documents: Vec<Document>) {
@@ -222,6 +236,7 @@ impl Book {
             .filter(|id| !self.open.contains_key(id) && !lines.contains(id));
         self.batch.released.extend(strange);
         self.accounts.clear();
+        self.booked.clear();
         for open in self.open.values_mut() {
             open.charges.clear();
         }
@@ -272,45 +287,36 @@ fn line(hold: &Hold, settlement: Settlement, metadata: Option<Arc<str>>) -> Line
     }
 }
 
-/// What was booked for somebody in a window: what the store knows, and what it does not know yet.
-fn spent(scope: &Scope, window: Window, batch: &Batch, store: &dyn Store) -> Result<i128, Refused> {
+/// What was booked for somebody in a window. The store is asked once for all that share it.
+fn spent(
+    scope: &Scope,
+    window: Window,
+    batch: &Batch,
+    booked: &mut HashMap<Window, Costs>,
+    store: &dyn Store,
+) -> Result<i128, Refused> {
+    let costs = match booked.entry(window) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place) => place.insert(costs(window, batch, store)?),
+    };
+    let counted = costs.iter().filter(|(tags, _)| counts(tags, scope));
+    Ok(counted.fold(0, |sum: i128, (_, cost)| sum.saturating_add(*cost)))
+}
+
+/// What was booked in a window: what the store knows, and what it does not know yet.
+fn costs(window: Window, batch: &Batch, store: &dyn Store) -> Result<Costs, Refused> {
     let span = Span {
         from_ms: window.start_ms,
         to_ms: window.end_ms.min(Span::EVER.to_ms),
     };
-    let question = Question {
-        span,
-        by: Vec::new(),
-        only: vec![property(scope)],
-    };
     let unavailable = |error: StoreError| Refused::Unavailable(error.to_string());
-    let kept = store.spent(&question).map_err(unavailable)?;
-    let mut sums = Sums::default();
-    let pending = batch
-        .lines
-        .iter()
-        .filter(|line| span.from_ms <= line.at_ms && line.at_ms < span.to_ms);
-    for line in pending.filter(|line| counts(&line.tags, scope)) {
-        sums.add(line);
+    let mut costs = store.costs(span).map_err(unavailable)?;
+    let is_pending = |line: &&Line| span.from_ms <= line.at_ms && line.at_ms < span.to_ms;
+    for line in batch.lines.iter().filter(is_pending) {
+        let cost = costs.entry(line.tags.clone()).or_default();
+        *cost = cost.saturating_add(line.counts());
     }
-    Ok(kept
-        .iter()
-        .map(|spent| spent.sums.cost)
-        .sum::<i128>()
-        .saturating_add(sums.cost))
-}
-
-/// A scope as the store asks for it.
-fn property(scope: &Scope) -> (By, String) {
-    match scope {
-        Scope::Key(name) => (By::Key, name.to_string()),
-        Scope::Team(name) => (By::Team, name.to_string()),
-        Scope::Organisation(name) => (By::Organisation, name.to_string()),
-        Scope::Provider(name) => (By::Provider, name.to_string()),
-        Scope::Model(name) => (By::Model, name.to_string()),
-        Scope::Route(name) => (By::Route, name.to_string()),
-        Scope::Label(label, value) => (By::Label, format!("{label}={value}")),
-    }
+    Ok(costs)
 }
 
 /// Whether what is counted under these tags counts for somebody.

@@ -7,7 +7,7 @@ use super::*;
 use crate::budget::{Period, Zone};
 use crate::money::Usage;
 use crate::store::memory::Memory;
-use crate::store::{Batch, Hold as Reserved, Pruned, Question, Span, Spent};
+use crate::store::{Batch, Costs, Hold as Reserved, Pruned, Question, Span, Spent};
 
 /// A store in memory that can be told to fail.
 #[derive(Clone, Default)]
@@ -36,6 +36,9 @@ impl Store for Flaky {
     }
     fn spent(&self, question: &Question) -> Result<Vec<Spent>, StoreError> {
         self.memory.spent(question)
+    }
+    fn costs(&self, span: Span) -> Result<Costs, StoreError> {
+        self.memory.costs(span)
     }
     fn lines(&self, span: Span, each: &mut dyn FnMut(Line) -> bool) -> Result<(), StoreError> {
         self.memory.lines(span, each)

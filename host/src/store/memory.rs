@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Batch, Document, Hold, Line, Pruned, Question, Span, Spent, Store, StoreError, Sums, Tags};
+use super::{Batch, Costs, Document, Hold, Line, Pruned, Question, Span, Spent, Store, StoreError, Sums, Tags};
 
 /// A store in memory; clones are doors to the same.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +74,19 @@ impl Store for Memory {
             }
         }
         Ok(groups.into_iter().map(|(group, sums)| Spent { group, sums }).collect())
+    }
+
+    fn costs(&self, span: Span) -> Result<Costs, StoreError> {
+        let contents = self.contents();
+        let within = |at_ms: u64| span.from_ms <= at_ms && at_ms < span.to_ms;
+        let mut costs = Costs::new();
+        for line in contents.lines.values().filter(|line| within(line.at_ms)) {
+            *costs.entry(line.tags.clone()).or_default() += line.counts();
+        }
+        for ((_, tags), sums) in contents.forgotten.iter().filter(|((at_ms, _), _)| within(*at_ms)) {
+            *costs.entry(tags.clone()).or_default() += sums.cost;
+        }
+        Ok(costs)
     }
 
     fn lines(&self, span: Span, each: &mut dyn FnMut(Line) -> bool) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Batch, Hold, Line, Pruned, Question, Span, Spent, Store, StoreError, Sums, Tags};
+use super::{Batch, Costs, Hold, Line, Pruned, Question, Span, Spent, Store, StoreError, Sums, Tags};
 
 /// The file's name in the store's folder.
 pub const FILE: &str = "pointsman.db";
@@ -184,6 +184,10 @@ impl Store for Sqlite {
 
     fn spent(&self, question: &Question) -> Result<Vec<Spent>, StoreError> {
         read::at_one_moment(&self.connection, || read::spent(&self.connection, question))
+    }
+
+    fn costs(&self, span: Span) -> Result<Costs, StoreError> {
+        read::at_one_moment(&self.connection, || read::costs(&self.connection, span))
     }
 
     fn lines(&self, span: Span, each: &mut dyn FnMut(Line) -> bool) -> Result<(), StoreError> {

@@ -380,6 +380,7 @@ proptest! {
         let span = Span { from_ms, to_ms: from_ms + length };
         let question = Question { span, by: vec![By::Key, By::Day], only: vec![] };
         prop_assert_eq!(disk.spent(&question).unwrap(), memory.spent(&question).unwrap());
+        prop_assert_eq!(disk.costs(span).unwrap(), memory.costs(span).unwrap());
         sound(&disk);
     }
 }

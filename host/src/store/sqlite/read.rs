@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::write::{self, Bucket, DAY, ESTIMATED, HOUR, RECOVERED, clamp};
-use super::{Hold, Line, Question, Span, Spent, StoreError, Sums, Tags, failed};
+use super::{Costs, Hold, Line, Question, Span, Spent, StoreError, Sums, Tags, failed};
 use crate::money::{Nanodollars, Usage};
 use crate::store::{Correction, labels};
 
@@ -199,32 +199,69 @@ fn each_sums(
 }
 
 /// Whole days and hours come from the sums, what is left at both ends from the lines. What has the same tags is added up
-/// before anybody asks which groups it counts in. What is read has to add up to what is kept of larger spans, up to that of
-/// everything, so that a row that has gone is no money that was never spent.
+/// before anybody asks which groups it counts in.
 pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<Spent>, StoreError> {
     let mut known = TagReader::new(connection);
     let mut groups: BTreeMap<Vec<String>, Sums> = BTreeMap::new();
-    // By the beginning of the day, where days matter, and the number of the tags.
+    let by_tags = by_tags(connection, question.span, question.asks_for_days(), |line| {
+        for group in question.groups(&line.tags, line.at_ms) {
+            groups.entry(group).or_default().add(line);
+        }
+    })?;
+    for ((day, tags), sums) in by_tags {
+        let tags = known.get(tags)?;
+        for group in question.groups(&tags, positive(day)? * 1000) {
+            groups.entry(group).or_default().merge(&sums);
+        }
+    }
+    Ok(groups.into_iter().map(|(group, sums)| Spent { group, sums }).collect())
+}
+
+pub(super) fn costs(connection: &Connection, span: Span) -> Result<Costs, StoreError> {
+    let mut known = TagReader::new(connection);
+    let mut costs = Costs::new();
+    let by_tags = by_tags(connection, span, false, |line| {
+        *costs.entry(line.tags.clone()).or_default() += line.counts();
+    })?;
+    for ((_, tags), sums) in by_tags {
+        *costs.entry(known.get(tags)?).or_default() += sums.cost;
+    }
+    Ok(costs)
+}
+
+/// The sums of a span by the beginning of the day, where days matter, and the number of the tags; lines beside them go to
+/// `each`. What is read has to add up to what is kept of all tags, and that to what is kept of larger spans, up to that of
+/// everything, so that a row that has gone is no money that was never spent.
+fn by_tags(
+    connection: &Connection,
+    span: Span,
+    has_days: bool,
+    mut each: impl FnMut(&Line),
+) -> Result<HashMap<(i64, i64), Sums>, StoreError> {
     let mut by_tags: HashMap<(i64, i64), Sums> = HashMap::new();
-    let has_days = question.asks_for_days();
     everything_adds_up(connection)?;
-    for part in parts(question.span) {
+    for part in parts(span) {
         match part {
             Part::Sums(seconds, from, to) => {
-                // Hours are held against whole days.
-                let (first, last) = (down(from, DAY), up(to, DAY));
                 let mut found = Sums::default();
-                each_sums(connection, seconds, first, last, |(_, start, tags), sums| {
+                each_sums(connection, seconds, from, to, |(_, start, tags), sums| {
                     found.merge(sums);
-                    if (from..to).contains(&start) {
-                        let day = if has_days { start - start % DAY } else { 0 };
-                        by_tags.entry((day, tags)).or_default().merge(sums);
-                    }
+                    let day = if has_days { start - start % DAY } else { 0 };
+                    by_tags.entry((day, tags)).or_default().merge(sums);
                 })?;
-                let wanted = totals(connection, DAY, first, last)?;
+                let wanted = totals(connection, seconds, from, to)?;
                 fits(found == wanted, || {
-                    format!("what the sums from {first} to {last} add up to")
+                    format!("what the sums from {from} to {to} add up to")
                 })?;
+                if seconds == HOUR {
+                    // Those of all tags are held against whole days.
+                    let (first, last) = (down(from, DAY), up(to, DAY));
+                    let hours = totals(connection, HOUR, first, last)?;
+                    let days = totals(connection, DAY, first, last)?;
+                    fits(hours == days, || {
+                        format!("what the hours from {first} to {last} add up to")
+                    })?;
+                }
             }
             Part::Lines(span) if span.from_ms < span.to_ms => {
                 let (from, to) = (down(clamp(span.from_ms), HOUR_MS), up(clamp(span.to_ms), HOUR_MS));
@@ -234,9 +271,7 @@ pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<
                 };
                 lines(connection, hours, &mut |line| {
                     if span.from_ms <= line.at_ms && line.at_ms < span.to_ms {
-                        for group in question.groups(&line.tags, line.at_ms) {
-                            groups.entry(group).or_default().add(&line);
-                        }
+                        each(&line);
                     }
                     true
                 })?;
@@ -244,13 +279,7 @@ pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<
             Part::Lines(_) => {}
         }
     }
-    for ((day, tags), sums) in by_tags {
-        let tags = known.get(tags)?;
-        for group in question.groups(&tags, positive(day)? * 1000) {
-            groups.entry(group).or_default().merge(&sums);
-        }
-    }
-    Ok(groups.into_iter().map(|(group, sums)| Spent { group, sums }).collect())
+    Ok(by_tags)
 }
 
 /// Whether the days add up to the sum of everything, and there is one where there are lines.

@@ -363,24 +363,25 @@ async fn the_providers_errors_have_openais_shape_and_lead_to_the_next_candidate(
     let (_provider, gateway) = anthropic_says([
         error(400, "invalid_request_error", "messages: bad"),
         error(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"),
-        error(429, "rate_limit_error", "slow down").header("retry-after", "7"),
         error(529, "overloaded_error", "Overloaded"),
         error(401, "authentication_error", "invalid x-api-key"),
+        // The last one: after it, nobody asks before the time that it says.
+        error(429, "rate_limit_error", "slow down").header("retry-after", "7"),
     ])
     .await;
     let mut replies = Vec::new();
     for (status, code) in [
         (400, "invalid_request"),
         (400, "context_length_exceeded"),
-        (429, "rate_limit_exceeded"),
         (503, "overloaded"),
         (502, "upstream_error"),
+        (429, "rate_limit_exceeded"),
     ] {
         let reply = gateway.data().chat(&ask()).await;
         reply.refused(status, code);
         replies.push(reply);
     }
-    assert_eq!(replies[2].header("retry-after"), Some("7"));
+    assert_eq!(replies[4].header("retry-after"), Some("7"));
 
     let (claude, other) = (
         FakeProvider::start().await,

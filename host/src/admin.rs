@@ -1,5 +1,5 @@
 //! The admin listener: health, metrics, what is in service, and what operators change. Who may do what is decided in
-//! [`door`]; everything that is changed is written down before it takes effect, and after.
+//! `door`; everything that is changed is written down before it takes effect, and after.
 
 mod door;
 mod health;

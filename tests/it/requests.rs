@@ -270,7 +270,7 @@ async fn names_paths_and_methods_that_are_not_there_are_told() {
         "/",
         "/v1",
         "/v1/chat/completions/",
-        "/v1/embeddings",
+        "/v1/embedding",
         "/v1/models/",
         "/chat/completions",
         "//v1/models",

@@ -56,7 +56,7 @@ fn built_and_tested(lang: &str) -> Home {
             built.contains("grants   none needed") && !built.contains("wasi:"),
             "{built}"
         );
-        let tested = run(&home, &["plugin", "test", kind, "--fuzz", "20"], 0);
+        let tested = run(&home, &["plugin", "test", kind, "--fuzz", "5"], 0);
         assert!(tested.contains("0 are wrong; 0 of 20 odd requests fault"), "{tested}");
     }
     home

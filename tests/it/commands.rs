@@ -240,19 +240,13 @@ fn explain_goes_on_after_a_line_that_is_no_request_and_ends_wrong() {
 
 #[test]
 fn inspect_tells_people_and_programs_what_a_component_is() {
+    const TABLES: [&str; 3] = ["adapter-openai", "policy-budget", "policy-ensemble"];
     let home = Home::new();
     for built in plugins::build(&guests::target_dir(), &Selection::All).unwrap() {
         let bytes = std::fs::read(&built.path).unwrap();
         let (package, path) = (built.plugin.package(), built.path.to_str().unwrap().to_owned());
-        let (table, json) = (
-            home.run(&["plugin", "inspect", &path]),
-            home.run(&["plugin", "inspect", "--json", &path]),
-        );
-        assert!(
-            table.status.success() && json.status.success(),
-            "{package}: {}",
-            errors(&table)
-        );
+        let json = home.run(&["plugin", "inspect", "--json", &path]);
+        assert!(json.status.success(), "{package}: {}", errors(&json));
         let json: Value = serde_json::from_slice(&json.stdout).unwrap();
         let world = package.split('-').next().unwrap();
         assert_eq!(
@@ -277,6 +271,12 @@ fn inspect_tells_people_and_programs_what_a_component_is() {
             json["initial_memory_bytes"].as_u64().unwrap() > 0 && json["memories"] == 1,
             "{json:#}"
         );
+        // Each of the two compiles the component, and the table is the same for all: of three it is looked at.
+        if !TABLES.contains(&package.as_str()) {
+            continue;
+        }
+        let table = home.run(&["plugin", "inspect", &path]);
+        assert!(table.status.success(), "{package}: {}", errors(&table));
         let table = out(&table);
         let digest = json["digest"].as_str().unwrap();
         assert!(

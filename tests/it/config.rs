@@ -181,7 +181,7 @@ async fn paths_start_where_the_file_is() {
     let command = home.command(&["serve", "--config", "etc/gateway.toml"]);
     let gateway = Gateway::start_with(home.clone(), command).await;
     assert_eq!(gateway.shows("/admin/plugins").await["plugins"][0]["name"], "told");
-    assert!(home.path("etc/pointsman-data").is_dir() && !home.path("pointsman-data").exists());
+    assert!(home.path("etc/pointsman-data").is_dir() && !home.path("pointsman-data/pointsman.db").exists());
 }
 
 #[tokio::test]

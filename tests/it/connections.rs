@@ -113,7 +113,7 @@ async fn a_provider_that_closes_idle_connections_is_not_noticed() {
 
 #[tokio::test]
 async fn a_slow_reader_holds_the_provider_back() {
-    const PIECES: usize = 64;
+    const PIECES: usize = 32;
     let event = format!(
         "{{\"choices\":[{{\"delta\":{{\"content\":\"{}\"}}}}]}}",
         "x".repeat(1 << 20)

@@ -108,7 +108,7 @@ fn home_of(config: &Value) -> Home {
 }
 
 fn with_components(config: &str) -> Home {
-    let home = languages::home(config);
+    let home = Home::with_config(config);
     for language in LANGUAGES {
         home.write(
             &format!("plugins/{language}.wasm"),

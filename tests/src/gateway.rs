@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -12,6 +13,7 @@ use std::{env, fs, thread};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use xtask::workspace;
 
 use crate::client::{Client, Reply};
 
@@ -40,11 +42,18 @@ pub struct Home(Arc<TempDir>);
 type Log = Arc<Mutex<String>>;
 
 impl Home {
-    /// An empty folder.
+    /// A folder that is empty but for what gateways of other tests have compiled: that takes longer than most tests, and an
+    /// interpreter's takes ten seconds and more.
     pub fn new() -> Home {
-        Home(Arc::new(
+        let home = Home(Arc::new(
             TempDir::with_prefix("pointsman-").expect("no folder for the gateway"),
-        ))
+        ));
+        let cache = workspace().join("target/compiled");
+        fs::create_dir_all(&cache).expect("no folder for compiled plugins");
+        let data = home.path("pointsman-data");
+        fs::create_dir(&data).expect("no folder for what the gateway keeps");
+        symlink(cache, data.join("cache")).expect("cannot link the folder for compiled plugins");
+        home
     }
 
     /// A folder with this configuration; see [`complete`].

@@ -5,6 +5,7 @@ mod check;
 mod digest;
 mod read;
 mod schema;
+mod spans;
 mod write;
 
 use std::collections::HashMap;
@@ -28,7 +29,7 @@ pub struct Sqlite {
     /// What tags are called in the tables, as far as they were met.
     known_tags: HashMap<std::sync::Arc<Tags>, i64>,
     /// The sums that were written last, as they stand.
-    recent_sums: HashMap<write::Bucket, Sums>,
+    recent_sums: HashMap<spans::Bucket, Sums>,
     /// Whether a commit waits for the disk, as the connection is set now.
     waits: bool,
 }

@@ -86,7 +86,7 @@ async fn guests_in_every_language_misbehave_at_their_own_cost_alone() {
     if !languages::are_installed() {
         return;
     }
-    let home = languages::home(&config());
+    let home = Home::with_config(&config());
     for language in LANGUAGES {
         home.write(
             &format!("plugins/{language}.wasm"),

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::read::{self, TagReader};
-use super::write::{ALL, Bucket, DAY, HOUR, clamp, total};
+use super::spans::{ALL, Bucket, HOUR, SPANS, beginning, total};
+use super::write::clamp;
 use super::{StoreError, Sums, failed};
 
 /// More findings than this say nothing new.
@@ -127,7 +128,7 @@ fn lines(connection: &Connection, findings: &mut Vec<String>) -> Result<Counted,
         match read::line(row, &mut known) {
             Ok((line, tags)) => {
                 let at = clamp(line.at_ms) / 1000;
-                hours.entry((HOUR, at - at % HOUR, tags)).or_default().add(&line);
+                hours.entry((HOUR, beginning(HOUR, at), tags)).or_default().add(&line);
             }
             Err(error) => findings.push(error.to_string()),
         }
@@ -151,14 +152,7 @@ fn sums(connection: &Connection, counted: &Counted, findings: &mut Vec<String>) 
         let (bucket, sums) = read::bucket_sums(row)?;
         kept.insert(bucket, sums);
     }
-    let mut days: HashMap<Bucket, Sums> = HashMap::new();
-    let mut all = Sums::default();
-    let hours = kept.iter().filter(|(bucket, _)| bucket.0 == HOUR);
-    for ((_, start, tags), sums) in hours {
-        days.entry((DAY, start - start % DAY, *tags)).or_default().merge(sums);
-        all.merge(sums);
-    }
-    for seconds in [HOUR, DAY] {
+    for seconds in SPANS {
         let mut totals: HashMap<Bucket, Sums> = HashMap::new();
         for ((_, start, _), sums) in kept.iter().filter(|(bucket, _)| bucket.0 == seconds) {
             totals.entry(total(seconds, *start)).or_default().merge(sums);
@@ -177,15 +171,30 @@ fn sums(connection: &Connection, counted: &Counted, findings: &mut Vec<String>) 
         }
     }
     let is_whole = |sums: &Sums, other: Option<&Sums>| Some(sums) == other;
-    for (bucket, sums) in &days {
-        if !is_whole(sums, kept.get(bucket)) {
+    for pair in SPANS.windows(2) {
+        let (shorter, longer) = (pair[0], pair[1]);
+        let mut added: HashMap<Bucket, Sums> = HashMap::new();
+        for ((_, start, tags), sums) in kept.iter().filter(|(bucket, _)| bucket.0 == shorter) {
+            let bucket = (longer, beginning(longer, *start), *tags);
+            added.entry(bucket).or_default().merge(sums);
+        }
+        for bucket in added
+            .iter()
+            .filter_map(|(bucket, sums)| (!is_whole(sums, kept.get(bucket))).then_some(bucket))
+        {
             findings.push(format!(
-                "the hours of {bucket:?} add up to something else than the day says"
+                "the sums of {shorter} seconds in {bucket:?} add up to something else than it says"
+            ));
+        }
+        if kept.keys().filter(|bucket| bucket.0 == longer).count() != added.len() {
+            findings.push(format!(
+                "there are sums of {longer} seconds without any of {shorter} in them"
             ));
         }
     }
-    if kept.keys().filter(|bucket| bucket.0 == DAY).count() != days.len() {
-        findings.push("there are days without hours".to_owned());
+    let mut all = Sums::default();
+    for (_, sums) in kept.iter().filter(|(bucket, _)| bucket.0 == HOUR) {
+        all.merge(sums);
     }
     if !is_whole(&all, kept.get(&ALL).or((all == Sums::default()).then_some(&all))) {
         findings.push("the hours add up to something else than the sum of everything says".to_owned());

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::write::{self, Bucket, DAY, ESTIMATED, HOUR, RECOVERED, clamp};
+use super::spans::{self, ALL, Bucket, DAY, HOUR, MONTH, Part, SPANS, beginning, ending, parts};
+use super::write::{self, ESTIMATED, RECOVERED, clamp};
 use super::{Costs, Hold, Line, Question, Span, Spent, StoreError, Sums, Tags, failed};
 use crate::money::{Nanodollars, Usage};
 use crate::store::{Correction, labels};
@@ -70,7 +71,7 @@ pub(super) fn lines(connection: &Connection, span: Span, each: &mut dyn FnMut(Li
     let (from, to) = (clamp(span.from_ms), clamp(span.to_ms));
     let since = clamp(lines_since(connection)?);
     // In seconds; there is no hour at the end of time.
-    let whole = up(from.max(since), HOUR_MS) / 1000..down(to, HOUR_MS) / 1000;
+    let whole = ending(HOUR, from.max(since).saturating_add(999) / 1000)..beginning(HOUR, to / 1000);
     let mut select = connection
         .prepare_cached("SELECT * FROM lines WHERE at_ms >= ?1 AND at_ms < ?2 ORDER BY at_ms, id")
         .map_err(failed)?;
@@ -174,7 +175,7 @@ pub(super) fn bucket_sums(row: &Row<'_>) -> Result<(Bucket, Sums), StoreError> {
 /// What the sums of all tags have to add up to.
 fn totals(connection: &Connection, seconds: i64, from: i64, to: i64) -> Result<Sums, StoreError> {
     let mut all = Sums::default();
-    each_sums(connection, write::total(seconds, from).0, from, to, |_, sums| {
+    each_sums(connection, spans::total(seconds, from).0, from, to, |_, sums| {
         all.merge(sums)
     })?;
     Ok(all)
@@ -198,7 +199,7 @@ fn each_sums(
     Ok(())
 }
 
-/// Whole days and hours come from the sums, what is left at both ends from the lines. What has the same tags is added up
+/// Whole months, days and hours come from the sums, what is left at both ends from the lines. What has the same tags is added up
 /// before anybody asks which groups it counts in.
 pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<Spent>, StoreError> {
     let mut known = TagReader::new(connection);
@@ -240,34 +241,25 @@ fn by_tags(
 ) -> Result<HashMap<(i64, i64), Sums>, StoreError> {
     let mut by_tags: HashMap<(i64, i64), Sums> = HashMap::new();
     everything_adds_up(connection)?;
-    for part in parts(span) {
+    for part in parts(span, if has_days { DAY } else { MONTH }) {
         match part {
             Part::Sums(seconds, from, to) => {
                 let mut found = Sums::default();
                 each_sums(connection, seconds, from, to, |(_, start, tags), sums| {
                     found.merge(sums);
-                    let day = if has_days { start - start % DAY } else { 0 };
+                    let day = if has_days { beginning(DAY, start) } else { 0 };
                     by_tags.entry((day, tags)).or_default().merge(sums);
                 })?;
                 let wanted = totals(connection, seconds, from, to)?;
                 fits(found == wanted, || {
                     format!("what the sums from {from} to {to} add up to")
                 })?;
-                if seconds == HOUR {
-                    // Those of all tags are held against whole days.
-                    let (first, last) = (down(from, DAY), up(to, DAY));
-                    let hours = totals(connection, HOUR, first, last)?;
-                    let days = totals(connection, DAY, first, last)?;
-                    fits(hours == days, || {
-                        format!("what the hours from {first} to {last} add up to")
-                    })?;
-                }
+                longer_ones_fit(connection, seconds, from, to)?;
             }
-            Part::Lines(span) if span.from_ms < span.to_ms => {
-                let (from, to) = (down(clamp(span.from_ms), HOUR_MS), up(clamp(span.to_ms), HOUR_MS));
+            Part::Lines(span) => {
                 let hours = Span {
-                    from_ms: positive(from)?,
-                    to_ms: positive(to)?,
+                    from_ms: span.from_ms / HOUR_MS * HOUR_MS,
+                    to_ms: span.to_ms.div_ceil(HOUR_MS).saturating_mul(HOUR_MS),
                 };
                 lines(connection, hours, &mut |line| {
                     if span.from_ms <= line.at_ms && line.at_ms < span.to_ms {
@@ -276,17 +268,31 @@ fn by_tags(
                     true
                 })?;
             }
-            Part::Lines(_) => {}
         }
     }
     Ok(by_tags)
 }
 
-/// Whether the days add up to the sum of everything, and there is one where there are lines.
+const HOUR_MS: u64 = HOUR as u64 * 1000;
+
+/// Whether what is kept of all tags adds up to what is kept of the longer spans that it lies in.
+fn longer_ones_fit(connection: &Connection, seconds: i64, mut from: i64, mut to: i64) -> Result<(), StoreError> {
+    for pair in SPANS.windows(2).filter(|pair| pair[0] >= seconds) {
+        let (shorter, longer) = (pair[0], pair[1]);
+        (from, to) = (beginning(longer, from), ending(longer, to));
+        let parts = totals(connection, shorter, from, to)?;
+        fits(parts == totals(connection, longer, from, to)?, || {
+            format!("what the sums of {shorter} seconds from {from} to {to} add up to")
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether the months add up to the sum of everything, and there is one where there are lines.
 fn everything_adds_up(connection: &Connection) -> Result<(), StoreError> {
-    let everything = sums(connection, write::ALL)?.unwrap_or_default();
-    let days = totals(connection, DAY, 0, i64::MAX)?;
-    fits(days == everything, || "what the days add up to".to_owned())?;
+    let everything = sums(connection, ALL)?.unwrap_or_default();
+    let months = totals(connection, MONTH, 0, i64::MAX)?;
+    fits(months == everything, || "what the months add up to".to_owned())?;
     if everything == Sums::default() {
         let has_lines: bool = connection
             .query_row("SELECT EXISTS (SELECT 1 FROM lines)", [], |row| row.get(0))
@@ -294,53 +300,6 @@ fn everything_adds_up(connection: &Connection) -> Result<(), StoreError> {
         fits(!has_lines, || "the sum of everything".to_owned())?;
     }
     Ok(())
-}
-
-/// In the same unit as the moment.
-fn up(at: i64, unit: i64) -> i64 {
-    down(at, unit).saturating_add(if at.rem_euclid(unit) > 0 { unit } else { 0 })
-}
-
-fn down(at: i64, unit: i64) -> i64 {
-    at.div_euclid(unit) * unit
-}
-
-const HOUR_MS: i64 = HOUR * 1000;
-
-/// A piece of a span of time.
-enum Part {
-    /// Sums of so many seconds each, from and to in seconds.
-    Sums(i64, i64, i64),
-    Lines(Span),
-}
-
-fn parts(span: Span) -> Vec<Part> {
-    let (from, to) = (clamp(span.from_ms), clamp(span.to_ms).min(i64::MAX / 2_000 * 1_000));
-    let (hour, day) = (HOUR * 1000, DAY * 1000);
-    let (first_hour, last_hour) = (up(from, hour), down(to, hour));
-    let between = |from: i64, to: i64| {
-        Part::Lines(Span {
-            from_ms: from as u64,
-            to_ms: to as u64,
-        })
-    };
-    if from >= to {
-        return Vec::new();
-    }
-    if first_hour >= last_hour {
-        // There may be one whole hour between two whole hours, and none elsewhere.
-        return vec![between(from, to)];
-    }
-    let mut parts = vec![between(from, first_hour), between(last_hour, to)];
-    let (first_day, last_day) = (up(first_hour, day), down(last_hour, day));
-    if first_day < last_day {
-        parts.push(Part::Sums(HOUR, first_hour / 1000, first_day / 1000));
-        parts.push(Part::Sums(DAY, first_day / 1000, last_day / 1000));
-        parts.push(Part::Sums(HOUR, last_day / 1000, last_hour / 1000));
-    } else {
-        parts.push(Part::Sums(HOUR, first_hour / 1000, last_hour / 1000));
-    }
-    parts
 }
 
 pub(super) fn document(

@@ -1,17 +1,35 @@
 //! The tables, and how a store of an earlier release becomes one of this.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{StoreError, failed};
+use super::spans::{Bucket, DAY, MONTH, beginning, total};
+use super::{StoreError, Sums, failed, read, write};
 
 /// "PMAN": what kind of file it is, for those who find it.
 const APPLICATION: i32 = 0x504d_414e;
 
 /// Each makes a store of the version of its place one of the next. They run once, in one transaction each, and are never changed
 /// after a release.
-const MIGRATIONS: [&str; 1] = [include_str!("schema-1.sql")];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        script: include_str!("schema-1.sql"),
+        fill: |_| Ok(()),
+    },
+    Migration {
+        script: include_str!("schema-2.sql"),
+        fill: sum_months,
+    },
+];
+
+struct Migration {
+    /// Makes the tables.
+    script: &'static str,
+    /// Writes what has to be computed from the rows that are there.
+    fill: fn(&Transaction<'_>) -> Result<(), StoreError>,
+}
 
 /// What this release writes.
 const VERSION: i32 = MIGRATIONS.len() as i32;
@@ -23,7 +41,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
         must_be_empty(connection, path)?;
     }
     check(found, path)?;
-    for (before, script) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
+    for (before, migration) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
         // Two processes may be at it at the same time: the second finds that it is done.
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -31,7 +49,8 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
         if version(&transaction)? != before as i32 {
             continue;
         }
-        transaction.execute_batch(script).map_err(failed)?;
+        transaction.execute_batch(migration.script).map_err(failed)?;
+        (migration.fill)(&transaction)?;
         transaction
             .pragma_update(None, "application_id", APPLICATION)
             .map_err(failed)?;
@@ -85,4 +104,23 @@ fn must_be_empty(connection: &Connection, path: &Path) -> Result<(), StoreError>
         )));
     }
     Ok(())
+}
+
+/// The sums by month are what the days of each add up to, and so are their totals.
+fn sum_months(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    let mut months: BTreeMap<Bucket, Sums> = BTreeMap::new();
+    {
+        let mut select = transaction
+            .prepare("SELECT * FROM sums WHERE seconds IN (?1, ?2)")
+            .map_err(failed)?;
+        let mut rows = select.query([DAY, total(DAY, 0).0]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let ((seconds, start, tags), sums) = read::bucket_sums(row)?;
+            let bucket = (MONTH * seconds.signum(), beginning(MONTH, start), tags);
+            months.entry(bucket).or_default().merge(&sums);
+        }
+    }
+    months
+        .iter()
+        .try_for_each(|(bucket, sums)| write::write_sums(transaction, *bucket, sums))
 }

@@ -5,23 +5,10 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::digest::Digest;
+use super::spans::{ALL, Bucket, SPANS, beginning, total};
 use super::{Batch, Hold, Line, Pruned, Sqlite, StoreError, Sums, Tags, failed, read};
 use crate::money::Usage;
 use crate::store::{Document, labels};
-
-/// One row of sums: how long it is, when it begins, both in seconds, and of which tags.
-pub(super) type Bucket = (i64, i64, i64);
-
-/// How long the spans are that sums are kept of.
-pub(super) const HOUR: i64 = 3_600;
-pub(super) const DAY: i64 = 86_400;
-/// The bucket of everything.
-pub(super) const ALL: Bucket = (0, 0, 0);
-
-/// The bucket of what the buckets of all tags in such a span add up to: a row that has gone is missed there.
-pub(super) const fn total(seconds: i64, start: i64) -> Bucket {
-    (-seconds, start, 0)
-}
 
 /// The document that says since when all lines are kept, in milliseconds.
 pub(super) const LINES_SINCE: (&str, &str) = ("store", "lines-since");
@@ -140,7 +127,11 @@ impl Writer<'_> {
             self.line(line)?;
         }
         for bucket in std::mem::take(&mut self.touched) {
-            self.write_sums(bucket)?;
+            write_sums(
+                self.transaction,
+                bucket,
+                &self.sums.get(&bucket).copied().unwrap_or_default(),
+            )?;
         }
         batch.documents.iter().try_for_each(|document| self.document(document))
     }
@@ -206,7 +197,8 @@ impl Writer<'_> {
             return Ok(());
         }
         let at = clamp(line.at_ms) / 1000;
-        for (seconds, start) in [(HOUR, at - at % HOUR), (DAY, at - at % DAY)] {
+        for seconds in SPANS {
+            let start = beginning(seconds, at);
             self.add((seconds, start, tags), line)?;
             self.add(total(seconds, start), line)?;
         }
@@ -224,29 +216,6 @@ impl Writer<'_> {
             self.touched.push(bucket);
         }
         Ok(())
-    }
-
-    fn write_sums(&self, bucket: Bucket) -> Result<(), StoreError> {
-        let sums = self.sums.get(&bucket).copied().unwrap_or_default();
-        let usage = usage_text(&sums.usage);
-        self.transaction
-            .prepare_cached("INSERT OR REPLACE INTO sums VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
-            .and_then(|mut insert| {
-                insert.execute(params![
-                    bucket.0,
-                    bucket.1,
-                    bucket.2,
-                    clamp(sums.calls),
-                    clamp(sums.estimated),
-                    clamp(sums.unpriced),
-                    usage,
-                    signed(sums.cost),
-                    signed(sums.reference),
-                    sums_digest(bucket, &sums, &usage)
-                ])
-            })
-            .map(drop)
-            .map_err(failed)
     }
 
     fn tags(&mut self, tags: &Arc<Tags>) -> Result<i64, StoreError> {
@@ -307,6 +276,28 @@ impl Writer<'_> {
             .map(drop)
             .map_err(failed)
     }
+}
+
+pub(super) fn write_sums(transaction: &Transaction<'_>, bucket: Bucket, sums: &Sums) -> Result<(), StoreError> {
+    let usage = usage_text(&sums.usage);
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO sums VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
+        .and_then(|mut insert| {
+            insert.execute(params![
+                bucket.0,
+                bucket.1,
+                bucket.2,
+                clamp(sums.calls),
+                clamp(sums.estimated),
+                clamp(sums.unpriced),
+                usage,
+                signed(sums.cost),
+                signed(sums.reference),
+                sums_digest(bucket, sums, &usage)
+            ])
+        })
+        .map(drop)
+        .map_err(failed)
 }
 
 /// The columns of a line that are computed.

@@ -1,0 +1,2 @@
+-- The second version: the table `sums` has rows by month in UTC, too (`seconds` 2678400, the most that a month can have), and
+-- their totals, so that a report over months reads few rows. They are written by the migration itself, which computes the digests.

@@ -25,6 +25,7 @@ mod ensemble;
 mod events;
 mod examples;
 mod failover;
+mod frameworks;
 mod goldens;
 mod grants;
 mod idempotency;

@@ -1,5 +1,6 @@
-//! OpenAI's own SDKs, each in a process of its own with the driver in `tests/sdk/`: what applications are written with has
-//! the last word on whether an answer is one. Where an SDK is not installed its tests say so and pass, but not in CI.
+//! OpenAI's own SDKs and the frameworks that stand on them, each in a process of its own with the driver in `tests/sdk/`: what
+//! applications are written with has the last word on whether an answer is one. Where one is not installed its tests say so and
+//! pass, but not in CI.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -34,6 +35,55 @@ struct Kind {
     driver: &'static str,
     /// A program that ends well where the SDK is there.
     probe: [&'static str; 2],
+}
+
+const FRAMEWORKS: [Kind; 5] = [
+    Kind {
+        name: "LangChain",
+        program: "frameworks/bin/python",
+        system: "python3",
+        folder: "frameworks",
+        driver: "frameworks/langchain.py",
+        probe: ["-c", "import langchain_openai"],
+    },
+    Kind {
+        name: "LlamaIndex",
+        program: "frameworks/bin/python",
+        system: "python3",
+        folder: "frameworks",
+        driver: "frameworks/llama.py",
+        probe: ["-c", "import llama_index.llms.openai_like"],
+    },
+    Kind {
+        name: "LiteLLM",
+        program: "litellm/bin/python",
+        system: "python3",
+        folder: "litellm",
+        driver: "frameworks/litellm/client.py",
+        probe: ["-c", "import litellm, mcp"],
+    },
+    Kind {
+        name: "Instructor",
+        program: "litellm/bin/python",
+        system: "python3",
+        folder: "litellm",
+        driver: "frameworks/litellm/instructed.py",
+        probe: ["-c", "import instructor"],
+    },
+    Kind {
+        name: "Vercel's AI SDK",
+        program: "vercel/bin/node",
+        system: "node",
+        folder: "vercel",
+        driver: "frameworks/vercel.mjs",
+        probe: ["-e", "require('ai')"],
+    },
+];
+
+/// A framework by its name, where it is there.
+pub fn framework(name: &str) -> Option<Sdk> {
+    let kind = FRAMEWORKS.iter().find(|kind| kind.name == name);
+    find(kind.expect("no framework that the tests know"))
 }
 
 const KINDS: [Kind; 2] = [
@@ -80,6 +130,14 @@ impl Sdk {
         serde_json::from_slice(&seen.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {seen:?}"))
     }
 
+    /// Does what its driver does with a model that answers, and one that makes vectors; what an application would see of it.
+    pub async fn tries(&self, gateway: &Gateway, model: &str, embedder: &str) -> Value {
+        let order = json!({ "base_url": format!("{}/v1", gateway.url()), "model": model, "embedder": embedder });
+        let driver = self.driver.to_str().expect("a path that is UTF-8");
+        let seen = self.runs(&[driver], order.to_string()).await;
+        serde_json::from_slice(&seen.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {seen:?}"))
+    }
+
     /// Takes a single step.
     pub async fn takes_one(&self, gateway: &Gateway, step: Value) -> Value {
         self.takes(gateway, json!([step])).await.remove(0)
@@ -91,7 +149,11 @@ impl Sdk {
         command.args(arguments).current_dir(&self.folder);
         let output = finish(command, input).await;
         let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "the SDK for {} fails:\n{complaint}", self.name);
+        assert!(
+            output.status.success(),
+            "the application for {} fails:\n{complaint}",
+            self.name
+        );
         output
     }
 }
@@ -138,7 +200,7 @@ fn find(kind: &Kind) -> Option<Sdk> {
             .is_ok_and(|output| output.status.success())
     });
     if program.is_none() {
-        let what = format!("OpenAI's SDK for {} is not installed", kind.name);
+        let what = format!("what applications for {} are written with is not installed", kind.name);
         let remedy = "with Python 3 and Node.js on the machine, `cargo xtask test` installs it";
         assert!(env::var_os("CI").is_none(), "{what}; {remedy}");
         not_tested(&what, remedy);

@@ -39,11 +39,15 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
     execute(cargo(["test", "--workspace"]).args(arguments))
 }
 
-/// Installs the SDKs that applications use, with which tests drive the gateway.
+/// Installs the SDKs and frameworks that applications use, with which tests drive the gateway. LiteLLM does not go together with
+/// the others.
 fn sdks() -> Result<()> {
     let folder = workspace().join("target/sdk");
     packages::python("tests/sdk", &folder.join("python"))?;
-    packages::node("tests/sdk", &folder.join("node"))
+    packages::node("tests/sdk", &folder.join("node"))?;
+    packages::python("tests/sdk/frameworks", &folder.join("frameworks"))?;
+    packages::python("tests/sdk/frameworks/litellm", &folder.join("litellm"))?;
+    packages::node("tests/sdk/frameworks", &folder.join("vercel"))
 }
 
 /// Runs all checks and then says which ones failed, so that one run shows everything.

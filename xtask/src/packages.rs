@@ -28,7 +28,15 @@ pub fn python(manifests: &str, target: &Path) -> Result<()> {
             "get Python 3 and its venv from your system's packages",
         )?;
         let mut pip = Command::new(target.join("bin/python"));
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        // What is not imported need not be compiled.
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-compile",
+            "--disable-pip-version-check",
+        ]);
         execute(pip.arg("--requirement").arg(manifest), "see what pip says above")
     })
 }

@@ -16,6 +16,8 @@ struct Flaky {
     is_out: Arc<AtomicBool>,
     /// The disk does not answer.
     hangs: Arc<AtomicBool>,
+    /// Of each batch, how many holds and how many lines were in it.
+    batches: Arc<Mutex<Vec<(usize, usize)>>>,
 }
 
 impl Store for Flaky {
@@ -26,6 +28,8 @@ impl Store for Flaky {
         while self.hangs.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(1));
         }
+        let counts = (batch.holds.len(), batch.lines.len());
+        self.batches.lock().unwrap().push(counts);
         self.memory.commit(batch)
     }
     fn open_holds(&self) -> Result<(Vec<Reserved>, u64), StoreError> {
@@ -375,6 +379,22 @@ async fn while_the_store_is_out_budgets_refuse_and_nothing_is_lost() {
     assert_eq!(bench.lines().len(), 2);
     assert_eq!(bench.store.open_holds().unwrap().0, []);
     assert!(bench.events().await.contains(&"store.recovered"));
+}
+
+#[tokio::test]
+async fn who_waits_alone_does_not_wait_for_what_other_calls_came_to() {
+    let bench = Bench::new();
+    for _ in 0..20 {
+        settle(bench.reserve(5, &[]).await.unwrap(), 4);
+    }
+    bench.ledger.flush().await;
+    let batches = bench.store.batches.lock().unwrap().clone();
+    assert_eq!(batches.iter().map(|(holds, _)| holds).sum::<usize>(), 20);
+    assert_eq!(batches.iter().map(|(_, lines)| lines).sum::<usize>(), 20);
+    assert!(
+        batches.iter().all(|(holds, lines)| *holds == 0 || *lines == 0),
+        "{batches:?}"
+    );
 }
 
 #[tokio::test]

@@ -194,15 +194,28 @@ impl Writer {
         }
     }
 
-    /// Writes the batch, and answers those who wait for it.
+    /// Writes the batch, and answers those who wait for it. Where few wait for their holds, what other calls came to is written
+    /// after them: it would be their wait. Where many do, one batch costs less than two.
     fn write(&mut self, answers: Vec<Answer>) {
         if self.store.is_none() && self.tried.elapsed() >= RETRY {
             self.reopen();
         }
+        if answers.len() < CROWD && !answers.iter().any(Answer::waits) && !self.book.batch.holds.is_empty() {
+            self.keep(answers, |batch| Batch {
+                holds: std::mem::take(&mut batch.holds),
+                ..Batch::default()
+            });
+            return self.keep(Vec::new(), std::mem::take);
+        }
+        self.keep(answers, std::mem::take);
+    }
+
+    /// Writes this part of what was collected, and answers those who wait for it.
+    fn keep(&mut self, answers: Vec<Answer>, part: fn(&mut Batch) -> Batch) {
         let Some(store) = &mut self.store else {
             return self.answer(answers, false);
         };
-        let batch = std::mem::take(&mut self.book.batch);
+        let batch = part(&mut self.book.batch);
         // What an attempt came to need not wait for the disk: its hold is there.
         let waits = !batch.holds.is_empty() || answers.iter().any(Answer::waits);
         let is_due = self.unsynced.is_some_and(|since| since.elapsed() >= SYNC);

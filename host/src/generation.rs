@@ -17,7 +17,7 @@ use crate::budget::{Budget, Scope, Scoped};
 use crate::catalog::{Abilities, Entry};
 use crate::config::{Config, ModelConfig, RouteConfig, SimulatedConfig, Timeouts};
 use crate::money::{Nanodollars, Price, Usage};
-use crate::operation::Operation;
+use crate::operation::{Dialect, Operation};
 use crate::plugins::{Adapter, OnFault, Policy, words};
 use crate::telemetry::{Meter, ModelMeter};
 use crate::upstream::Upstream;
@@ -117,6 +117,10 @@ pub struct Remote {
     pub secrets: Vec<crate::config::Secret>,
     /// What it serves; with the path where it speaks OpenAI's dialect as it is, and nothing has to be translated.
     pub operations: Vec<(words::Operation, Option<String>)>,
+    /// Where it takes requests in words that are neither OpenAI's nor need translation.
+    pub own: Vec<(Dialect, words::Operation, String)>,
+    /// Whether it speaks OpenAI's dialect, be it with settings.
+    pub speaks_openai: bool,
     /// Where the most tokens of output stand in a request, as a pointer into its JSON.
     pub output_limit: &'static str,
 }
@@ -146,12 +150,20 @@ impl Remote {
         let served = self.operations.iter().find(|(served, _)| *served == operation.into());
         served.and_then(|(_, path)| path.as_deref())
     }
+
+    /// Where this is asked for in this dialect, which the provider speaks as it is.
+    pub fn own_path(&self, dialect: Dialect, operation: Operation) -> Option<&str> {
+        let operation = operation.into();
+        let is_this = |(known, served, _): &&(Dialect, _, _)| *known == dialect && *served == operation;
+        self.own.iter().find(is_this).map(|(_, _, path)| path.as_str())
+    }
 }
 
 impl From<Operation> for words::Operation {
     fn from(operation: Operation) -> Self {
         match operation {
             Operation::Chat => Self::Chat,
+            Operation::CountTokens => Self::CountTokens,
             Operation::Embedding => Self::Embedding,
             Operation::Moderation => Self::Moderation,
             Operation::Rerank => Self::Rerank,

@@ -3,12 +3,13 @@
 //! The text is validated once (grammar, UTF-8, depth, duplicate keys, numbers that no double can hold) into a flat list
 //! of nodes; values are read from it on demand and changes are splices of the original bytes. Nothing is re-serialised,
 //! so no field is lost or rewritten, and no other parser can read the forwarded text differently.
-//! Building JSON from nothing is `serde_json`'s work, not this module's.
+//! What is put together from such values is written by `write`; building JSON from nothing is `serde_json`'s work.
 
 mod canonical;
 mod edit;
 mod parse;
 mod text;
+mod write;
 
 use std::borrow::Cow;
 
@@ -16,6 +17,7 @@ use bytes::Bytes;
 
 pub use edit::{Edit, EditError};
 pub use parse::{JsonError, Limits};
+pub use write::Writer;
 
 /// A validated JSON text.
 #[derive(Debug, Clone)]

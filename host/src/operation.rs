@@ -1,10 +1,12 @@
-//! What clients ask of models, each at a path of its own.
+//! What is asked of models, and the dialects it is asked in.
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// An answer to a conversation.
     Chat,
+    /// How many tokens a conversation is.
+    CountTokens,
     /// Texts as vectors.
     Embedding,
     /// Whether texts or images are harmful.
@@ -14,26 +16,23 @@ pub enum Operation {
 }
 
 impl Operation {
-    const ALL: [(&'static str, Self); 4] = [
-        ("/v1/chat/completions", Self::Chat),
-        ("/v1/embeddings", Self::Embedding),
-        ("/v1/moderations", Self::Moderation),
-        ("/v1/rerank", Self::Rerank),
-    ];
-
-    /// What is asked for at a path.
-    pub fn at(path: &str) -> Option<Self> {
-        let found = Self::ALL.iter().find(|(known, _)| *known == path);
-        found.map(|(_, operation)| *operation)
-    }
-
-    /// The surface's name, in digests and records.
+    /// As messages name it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Chat => "chat-completions",
+            Self::CountTokens => "count-tokens",
             Self::Embedding => "embeddings",
             Self::Moderation => "moderations",
             Self::Rerank => "rerank",
         }
     }
+}
+
+/// Words for conversations other than the canonical ones, which clients and providers may have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// Anthropic's.
+    Messages,
+    /// OpenAI's newer one.
+    Responses,
 }

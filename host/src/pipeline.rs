@@ -25,7 +25,7 @@ mod telling;
 mod walk;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::{Duration, Instant};
 
 use hyper::HeaderMap;
@@ -38,6 +38,7 @@ use crate::json::Document;
 use crate::keys::Caller;
 use crate::ledger::Ledger;
 use crate::plugins::Models;
+use crate::surfaces::Wording;
 use crate::surfaces::chat::Ask;
 use crate::telemetry::Meter;
 use account::Account;
@@ -59,7 +60,7 @@ pub struct Call {
     pub seed: u64,
     /// Of the request.
     pub headers: HeaderMap,
-    /// The body.
+    /// The body, in the canonical form.
     pub document: Document,
     /// What the body asks for.
     pub ask: Ask,
@@ -67,8 +68,12 @@ pub struct Call {
     pub policy_headers: Vec<String>,
     /// Whose request it is.
     pub caller: Arc<Caller>,
+    /// How the client put it.
+    pub wording: Wording,
     /// Attempts of it that reached a provider, or that may have.
     pub sent: Arc<AtomicU32>,
+    /// Set before the last piece of a streamed answer goes out.
+    pub is_told: Arc<AtomicBool>,
 }
 
 /// What outlives every generation, and every request uses.

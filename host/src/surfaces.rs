@@ -1,5 +1,216 @@
-//! The APIs that clients speak. Each reads a request into what the pipeline needs to know of it and nothing more.
+//! The APIs that clients speak, each at paths of its own. A surface reads a request into the canonical form, which is OpenAI's
+//! chat completions and their sisters, and writes answers, events and errors in its client's words. It is chosen once, by the
+//! path; what lies between reading and writing knows one form only.
 
 pub mod chat;
 mod inputs;
+mod messages;
 pub mod models;
+pub mod plain;
+mod telling;
+
+use bytes::Bytes;
+use chat::Ask;
+pub use telling::{Heard, Hearing, Telling};
+
+use crate::error::ApiError;
+use crate::json::{Document, Limits};
+use crate::money::Usage;
+use crate::operation::{Dialect, Operation};
+
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "named as their paths are")]
+pub enum Surface {
+    ChatCompletions,
+    Messages,
+    CountTokens,
+    Embeddings,
+    Moderations,
+    Rerank,
+}
+
+/// A request as its surface has read it.
+#[derive(Debug)]
+pub struct Request {
+    /// The canonical form.
+    pub document: Document,
+    /// What it asks for.
+    pub ask: Ask,
+    /// How the client put it.
+    pub wording: Wording,
+}
+
+/// How a client put its request.
+#[derive(Debug, Clone)]
+pub struct Wording {
+    /// For whom answers are written.
+    pub surface: Surface,
+    /// The request in the client's own words, where those are not the canonical ones.
+    pub own: Option<Document>,
+    /// What of it the canonical form has no words for.
+    pub lost: Vec<String>,
+}
+
+impl Wording {
+    /// Of a request in the canonical form.
+    pub fn canonical(surface: Surface) -> Self {
+        Self {
+            surface,
+            own: None,
+            lost: Vec::new(),
+        }
+    }
+}
+
+/// What says that a stream is still there, where clients know comments.
+const COMMENT: &[u8] = b": still here\n\n";
+
+impl Surface {
+    const PATHS: [(&'static str, Self); 6] = [
+        ("/v1/chat/completions", Self::ChatCompletions),
+        ("/v1/messages", Self::Messages),
+        ("/v1/messages/count_tokens", Self::CountTokens),
+        ("/v1/embeddings", Self::Embeddings),
+        ("/v1/moderations", Self::Moderations),
+        ("/v1/rerank", Self::Rerank),
+    ];
+
+    /// The surface at a path.
+    pub fn at(path: &str) -> Option<Self> {
+        let found = Self::PATHS.iter().find(|(known, _)| *known == path);
+        found.map(|(_, surface)| *surface)
+    }
+
+    /// Its name, in digests and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            surface => surface.operation().name(),
+        }
+    }
+
+    /// What is asked for at it.
+    pub fn operation(self) -> Operation {
+        match self {
+            Self::ChatCompletions | Self::Messages => Operation::Chat,
+            Self::CountTokens => Operation::CountTokens,
+            Self::Embeddings => Operation::Embedding,
+            Self::Moderations => Operation::Moderation,
+            Self::Rerank => Operation::Rerank,
+        }
+    }
+
+    /// Its words, where they are not the canonical ones.
+    pub fn dialect(self) -> Option<Dialect> {
+        match self {
+            Self::Messages | Self::CountTokens => Some(Dialect::Messages),
+            _ => None,
+        }
+    }
+
+    /// Reads a request; the error names the field that is wrong.
+    pub fn read(self, document: Document, limits: Limits) -> Result<Request, ApiError> {
+        chat::check_object(&document)?;
+        let Some(dialect) = self.dialect() else {
+            let ask = Ask::read(&document, self.operation())?;
+            let document = match self {
+                Self::ChatCompletions => chat::without_wish(document, &ask, limits),
+                _ => document,
+            };
+            let wording = Wording::canonical(self);
+            return Ok(Request { document, ask, wording });
+        };
+        let Canonical { text, lost } = match dialect {
+            Dialect::Messages => messages::canonical(document.root(), self == Self::CountTokens)?,
+            Dialect::Responses => return Err(ApiError::internal("no surface speaks this dialect")),
+        };
+        // What was read becomes a little deeper where a call stands in a list of calls.
+        let deeper = Limits {
+            depth: limits.depth + 8,
+        };
+        let own = document;
+        let document = Document::parse(text.into(), deeper)
+            .map_err(|error| ApiError::internal(format!("a request became something that is not JSON: {error}")))?;
+        let ask = Ask::read(&document, self.operation())?;
+        // Either may go out, and a bound is of the longer one.
+        let ask = Ask {
+            body_bytes: ask.body_bytes.max(own.text().len() as u64),
+            ..ask
+        };
+        let wording = Wording {
+            surface: self,
+            own: Some(own),
+            lost,
+        };
+        Ok(Request { document, ask, wording })
+    }
+
+    /// Headers of the client's that belong to its words, for providers that speak them too.
+    pub fn own_headers(self) -> &'static [&'static str] {
+        match self.dialect() {
+            Some(Dialect::Messages) => &["anthropic-version", "anthropic-beta"],
+            _ => &[],
+        }
+    }
+
+    /// The header that this surface's SDKs look for a request's id in, where it is not everybody's.
+    pub fn id_header(self) -> Option<&'static str> {
+        (self.dialect() == Some(Dialect::Messages)).then_some("request-id")
+    }
+
+    /// A whole canonical answer in the client's words.
+    pub fn whole(self, answer: Bytes, usage: Option<&Usage>) -> Bytes {
+        match self {
+            Self::Messages => messages::whole(answer, usage),
+            _ => answer,
+        }
+    }
+
+    /// A streamed answer that is still to be told; `is_own` where it already comes in the client's words.
+    pub fn telling(self, is_own: bool) -> Telling {
+        Telling::new(self.dialect(), is_own)
+    }
+
+    /// An error as a body.
+    pub fn error(self, error: &ApiError, id: &str) -> Vec<u8> {
+        match self.dialect() {
+            Some(Dialect::Messages) => messages::error(error, id),
+            _ => error.to_json(id),
+        }
+    }
+
+    /// An error as the last event of a stream.
+    pub fn error_event(self, error: &ApiError, id: &str) -> Bytes {
+        let name: &[u8] = match self.dialect() {
+            Some(Dialect::Messages) => b"event: error\n",
+            _ => b"",
+        };
+        [name, b"data: ", &self.error(error, id), b"\n\n"].concat().into()
+    }
+
+    /// What a stream says while it has nothing to say.
+    pub fn beat(self) -> Bytes {
+        Bytes::from_static(match self.dialect() {
+            Some(Dialect::Messages) => messages::PING,
+            _ => COMMENT,
+        })
+    }
+}
+
+/// A request in the canonical form, and what it has lost on the way there.
+struct Canonical {
+    text: Vec<u8>,
+    lost: Vec<String>,
+}
+
+/// Whether an answer, or an event of one, says that a filter has cut it short, in whichever words.
+pub fn is_filtered(answer: &Document) -> bool {
+    let choices = answer.root().field("choices");
+    let reasons = choices.into_iter().flat_map(|choices| choices.elements());
+    let mut reasons = reasons.filter_map(|choice| choice.get("finish_reason"));
+    let at = |pointer, word| answer.pointer(pointer).is_some_and(|reason| reason.is(word));
+    reasons.any(|reason| reason.is("content_filter"))
+        || at("/stop_reason", "refusal")
+        || at("/delta/stop_reason", "refusal")
+}

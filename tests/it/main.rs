@@ -35,6 +35,7 @@ mod ladder;
 mod languages;
 mod ledger;
 mod load;
+mod messages;
 mod operations;
 mod operators;
 mod outages;

@@ -1,4 +1,4 @@
-// Does with OpenAI's SDK for Node what the test says, and prints what an application would see.
+// Does with OpenAI's and Anthropic's SDKs for Node what the test says, and prints what an application would see.
 //
 // Standard input: {"base_url": …, "steps": [{"do": …, "with": {…}}]}; standard output: one object for each step.
 // What is expected stands in tests/it/sdk.rs, which runs driver.py with the same steps.
@@ -6,8 +6,10 @@
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 
-// The SDK is installed where the test starts this, not beside it.
-const { OpenAI, OpenAIError } = createRequire(`${process.cwd()}/`)("openai");
+// The SDKs are installed where the test starts this, not beside it.
+const installed = createRequire(`${process.cwd()}/`);
+const { OpenAI, OpenAIError } = installed("openai");
+const { Anthropic, AnthropicError } = installed("@anthropic-ai/sdk");
 
 const acts = {
   async chat(client, args, options) {
@@ -50,33 +52,61 @@ const acts = {
   },
 };
 
+const claudes = {
+  async message(client, args, options) {
+    const { data, response } = await client.messages.create(args, options).withResponse();
+    return { message: data, request_id: data._request_id, headers: Object.fromEntries(response.headers) };
+  },
+
+  async message_stream(client, args) {
+    const events = [];
+    try {
+      const stream = client.messages.stream(args);
+      for await (const event of stream) events.push(event.type);
+      return { events, message: await stream.finalMessage(), error: null };
+    } catch (error) {
+      return { events, error: explained(error) };
+    }
+  },
+
+  async count(client, args) {
+    return { tokens: (await client.messages.countTokens(args)).input_tokens };
+  },
+};
+
 function explained(error) {
-  if (!(error instanceof OpenAIError)) throw error;
-  const { status, code, param, type, requestID } = error;
+  if (!(error instanceof OpenAIError || error instanceof AnthropicError)) throw error;
+  const { status, requestID } = error;
+  // Anthropic's SDK has the whole body here, OpenAI's what stands in `error`.
+  const body = error.error?.error ?? error.error ?? error;
+  const { code, param, type } = body;
   return {
     class: error.constructor.name,
     status: status ?? null,
     code: code ?? null,
     param: param ?? null,
     type: type ?? null,
-    message: error.error?.message ?? null,
+    message: body === error ? null : body.message ?? null,
     request_id: requestID ?? null,
   };
 }
 
-async function take(client, step) {
+async function take(clients, step) {
   // Python's SDK needs a place of its own for fields that it does not know; this one takes them as they are. Headers
   // have a place of their own in both.
   const { extra_body, extra_headers, ...args } = step.with ?? {};
   try {
-    return await acts[step.do](client, { ...args, ...extra_body }, { headers: extra_headers });
+    const [client, act] = step.do in acts ? [clients.openai, acts[step.do]] : [clients.claude, claudes[step.do]];
+    return await act(client, { ...args, ...extra_body }, { headers: extra_headers });
   } catch (error) {
     return { error: explained(error) };
   }
 }
 
 const order = JSON.parse(readFileSync(0, "utf8"));
-const client = new OpenAI({ baseURL: order.base_url, apiKey: order.api_key ?? "none-needed" });
+const apiKey = order.api_key ?? "none-needed";
+const openai = new OpenAI({ baseURL: order.base_url, apiKey });
+const claude = new Anthropic({ baseURL: order.base_url.replace(/\/v1$/, ""), apiKey });
 const results = [];
-for (const step of order.steps) results.push(await take(client, step));
+for (const step of order.steps) results.push(await take({ openai, claude }, step));
 process.stdout.write(JSON.stringify(results));

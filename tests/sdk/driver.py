@@ -1,4 +1,4 @@
-"""Does with OpenAI's SDK for Python what the test says, and prints what an application would see.
+"""Does with OpenAI's and Anthropic's SDKs for Python what the test says, and prints what an application would see.
 
 Standard input: {"base_url": …, "api_key": …, "steps": [{"do": …, "with": {…}}]}; standard output: one object for each step.
 What is expected stands in tests/it/sdk.rs, which runs driver.mjs with the same steps.
@@ -7,6 +7,7 @@ What is expected stands in tests/it/sdk.rs, which runs driver.mjs with the same 
 import json
 import sys
 
+import anthropic
 import openai
 
 
@@ -50,32 +51,56 @@ def moderate(client, arguments):
     return {"flagged": [one.flagged for one in answer.results]}
 
 
+def message(client, arguments):
+    raw = client.messages.with_raw_response.create(**arguments)
+    answer = raw.parse()
+    return {"message": seen(answer), "request_id": answer._request_id, "headers": dict(raw.headers)}
+
+
+def message_stream(client, arguments):
+    events = []
+    try:
+        with client.messages.stream(**arguments) as stream:
+            events.extend(event.type for event in stream)
+            return {"events": events, "message": seen(stream.get_final_message()), "error": None}
+    except anthropic.AnthropicError as error:
+        return {"events": events, "error": explained(error)}
+
+
+def count(client, arguments):
+    return {"tokens": client.messages.count_tokens(**arguments).input_tokens}
+
+
 def seen(value):
     return value.model_dump(mode="json", exclude_unset=True)
 
 
 def explained(error):
     body = getattr(error, "body", None) or {}
+    # Anthropic's SDK has the whole body here, OpenAI's what stands in `error`.
+    body = body.get("error") or body
     return {
         "class": type(error).__name__,
         "status": getattr(error, "status_code", None),
-        "code": getattr(error, "code", None),
+        "code": getattr(error, "code", None) or body.get("code"),
         "param": getattr(error, "param", None),
-        "type": getattr(error, "type", None),
+        "type": body.get("type") or getattr(error, "type", None),
         "message": body.get("message"),
         "request_id": getattr(error, "request_id", None),
     }
 
 
-def take(client, step):
+def take(client, claude, step):
     acts = {"chat": chat, "stream": stream, "accumulate": accumulate, "models": models, "model": model,
-            "embed": embed, "moderate": moderate}
+            "embed": embed, "moderate": moderate, "message": message, "message_stream": message_stream, "count": count}
+    is_claude = step["do"] in ("message", "message_stream", "count")
     try:
-        return acts[step["do"]](client, step.get("with", {}))
-    except openai.OpenAIError as error:
+        return acts[step["do"]](claude if is_claude else client, step.get("with", {}))
+    except (openai.OpenAIError, anthropic.AnthropicError) as error:
         return {"error": explained(error)}
 
 
 order = json.load(sys.stdin)
 client = openai.OpenAI(base_url=order["base_url"], api_key=order.get("api_key", "none-needed"))
-json.dump([take(client, step) for step in order["steps"]], sys.stdout)
+claude = anthropic.Anthropic(base_url=order["base_url"].removesuffix("/v1"), api_key=order.get("api_key", "none-needed"))
+json.dump([take(client, claude, step) for step in order["steps"]], sys.stdout)

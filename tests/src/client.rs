@@ -106,10 +106,13 @@ impl Client {
 
     /// `POST /v1/chat/completions`; the answer event by event, whatever its status.
     pub async fn chat_stream(&self, body: &Value) -> EventStream {
+        self.stream("/v1/chat/completions", body).await
+    }
+
+    /// `POST` of JSON; the answer event by event, whatever its status.
+    pub async fn stream(&self, path: &str, body: &Value) -> EventStream {
         let json = [("content-type", "application/json")];
-        let response = self
-            .begin(Method::POST, "/v1/chat/completions", &json, body.to_string().into())
-            .await;
+        let response = self.begin(Method::POST, path, &json, body.to_string().into()).await;
         let (head, body) = response.into_parts();
         EventStream::new(head.status.as_u16(), texts(&head.headers), body)
     }

@@ -1,4 +1,4 @@
-//! OpenAI's own SDKs and the frameworks that stand on them, each in a process of its own with the driver in `tests/sdk/`: what
+//! OpenAI's and Anthropic's own SDKs and the frameworks that stand on them, each in a process of its own with the driver in `tests/sdk/`: what
 //! applications are written with has the last word on whether an answer is one. Where one is not installed its tests say so and
 //! pass, but not in CI.
 
@@ -14,7 +14,7 @@ use xtask::workspace;
 use crate::absent::not_tested;
 use crate::gateway::Gateway;
 
-/// One SDK.
+/// The SDKs for one language.
 #[derive(Debug, Clone)]
 pub struct Sdk {
     /// `Python` or `Node`.
@@ -93,7 +93,7 @@ const KINDS: [Kind; 2] = [
         system: "python3",
         folder: "python",
         driver: "driver.py",
-        probe: ["-c", "import openai"],
+        probe: ["-c", "import openai, anthropic"],
     },
     Kind {
         name: "Node",
@@ -101,7 +101,7 @@ const KINDS: [Kind; 2] = [
         system: "node",
         folder: "node",
         driver: "driver.mjs",
-        probe: ["-e", "require('openai')"],
+        probe: ["-e", "require('openai'); require('@anthropic-ai/sdk')"],
     },
 ];
 

@@ -12,14 +12,14 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::Broken;
 
-/// A comment, which readers of events skip.
-const BEAT: Bytes = Bytes::from_static(b": still here\n\n");
 /// An abort throws away what has not been written to the client yet, so what was said last gets this head start.
 const HEAD_START: Duration = Duration::from_millis(100);
 
 /// How a stream behaves.
 pub struct Manners {
     every: Option<Duration>,
+    /// What it says then.
+    word: Bytes,
     /// Runs since the last piece.
     beat: Option<Pin<Box<Sleep>>>,
     cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -28,10 +28,11 @@ pub struct Manners {
 }
 
 impl Manners {
-    /// A beat after so long a silence, and these last words once `cut` is true.
-    pub fn new(every: Option<Duration>, mut cut: watch::Receiver<bool>, last: Bytes) -> Self {
+    /// This word after so long a silence, and these last words once `cut` is true.
+    pub fn new(every: Option<Duration>, word: Bytes, mut cut: watch::Receiver<bool>, last: Bytes) -> Self {
         Self {
             every,
+            word,
             beat: None,
             cut: Some(Box::pin(async move {
                 if cut.wait_for(|cut| *cut).await.is_err() {
@@ -75,6 +76,6 @@ impl Manners {
         let beat = self.beat.get_or_insert_with(|| Box::pin(sleep(every)));
         ready!(beat.as_mut().poll(context));
         beat.as_mut().reset(Instant::now() + every);
-        Poll::Ready(BEAT)
+        Poll::Ready(self.word.clone())
     }
 }

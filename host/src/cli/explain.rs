@@ -21,6 +21,7 @@ use crate::operation::Operation;
 use crate::pipeline::{Call, candidates, decide};
 use crate::plugins::Digest;
 use crate::surfaces::chat::Ask;
+use crate::surfaces::{Surface, Wording};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -127,7 +128,9 @@ fn parse(text: &str, generation: &Generation) -> Result<Arc<Call>, ApiError> {
         document,
         policy_headers: generation.config.server.policy_headers.clone(),
         caller: caller(field("key").and_then(|key| key.as_str()), generation)?,
+        wording: Wording::canonical(Surface::ChatCompletions),
         sent: Arc::default(),
+        is_told: Arc::default(),
     }))
 }
 

@@ -1,6 +1,6 @@
 //! An answer as the server sends it: headers that say who served and why, and the body.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 
@@ -33,6 +33,8 @@ const COST: HeaderName = HeaderName::from_static("x-pointsman-cost-usd");
 const BUDGET_WARNING: HeaderName = HeaderName::from_static("x-pointsman-budget-warning");
 /// What of the request the provider's adapter left out.
 const DROPPED: HeaderName = HeaderName::from_static("x-pointsman-dropped");
+/// The answer is the gateway's own guess, not its provider's.
+const ESTIMATED: HeaderName = HeaderName::from_static("x-pointsman-estimated");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-pointsman-overhead-us");
 
 /// The answer of a step that serves.
@@ -85,14 +87,21 @@ pub(super) fn again(entry: &Entry, decision: &Decision, mut account: Account) ->
 fn whole(whole: Whole, mut headers: HeaderMap, mut account: Account, recorder: Option<Recorder>) -> Answer {
     account.used(whole.usage, whole.counted());
     account.ended_well();
+    let body = match whole.is_own {
+        true => whole.body,
+        false => account.call().wording.surface.whole(whole.body, whole.usage.as_ref()),
+    };
     if let Some(recorder) = recorder {
-        recorder.whole(&whole.body, &account);
+        recorder.whole(&body, &account);
+    }
+    if whole.is_estimated {
+        headers.insert(ESTIMATED, HeaderValue::from_static("true"));
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     put_cost(&mut headers, &account);
     Answer {
         headers,
-        body: Body::whole(with_receipt(whole.body, &account)),
+        body: Body::whole(with_receipt(body, &account)),
     }
 }
 
@@ -177,9 +186,4 @@ fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
         .collect()
-}
-
-/// The closing event of OpenAI's streams.
-pub(super) fn done(events: &mut BytesMut) {
-    events.extend_from_slice(b"data: [DONE]\n\n");
 }

@@ -21,6 +21,7 @@ use crate::json::{Document, Limits};
 use crate::operation::Operation;
 use crate::plugins::words::{self, Abilities, Ask as Wish, AskFailure, Kind, Question};
 use crate::plugins::{Models, Replies};
+use crate::surfaces::Wording;
 use crate::surfaces::chat::Ask;
 
 /// As deep as a request may be configured to be.
@@ -77,14 +78,16 @@ impl Asking {
             document,
             policy_headers: Vec::new(),
             caller: self.call.caller.clone(),
+            wording: Wording::canonical(self.call.wording.surface),
             sent: self.call.sent.clone(),
+            is_told: Arc::default(),
         };
         let step = Step::alone(model.clone(), within);
         let pass = model.admit(facts::expected_tokens(&call.ask)).map_err(|wait| {
             let seconds = wait.as_millis().div_ceil(1000);
             AskFailure::Upstream(format!("the model is at its limits for {seconds} s"))
         })?;
-        let mut taken = attempt::take(&call, &call.document, &step, &self.bill, pass).await;
+        let mut taken = attempt::take(&call, (&call.document, None), &step, &self.bill, pass).await;
         let payment = taken.run.payment.take();
         match taken.result {
             Ok(Reply::Whole(whole)) => {

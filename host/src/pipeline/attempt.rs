@@ -1,12 +1,14 @@
-//! One step taken within its time: by `forward` (the provider speaks the client's dialect), `translate` (an adapter stands
-//! in between) or `simulate`. Which step is taken when is in `walk`.
+//! One step taken within its time: by `forward` (the provider speaks the canonical dialect), `own` (it speaks the client's),
+//! `translate` (an adapter stands in between) or `simulate`; `way` says which. Which step is taken when is in `walk`.
 
 mod failure;
 mod forward;
+mod own;
 mod refusal;
 mod simulate;
 mod translate;
 mod usage;
+mod way;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,11 +25,10 @@ use super::decide::Step;
 use super::purse::Payment;
 use super::reading::Reading;
 use super::receipt::{self, Receipt};
-use crate::generation::{Credential, Model, Remote, Way};
+use crate::generation::{Credential, Model, Remote};
 use crate::hops;
 use crate::json::{Document, Limits};
 use crate::money::{Price, Usage};
-use crate::operation::Operation;
 use crate::plugins::words::{self, Kind};
 use crate::store::now_ms;
 use crate::upstream::health::InFlight;
@@ -53,7 +54,7 @@ impl Reply {
     }
 }
 
-/// A whole answer in the canonical form.
+/// A whole answer, in the canonical form unless it says otherwise.
 #[derive(Debug)]
 pub struct Whole {
     /// JSON.
@@ -64,6 +65,10 @@ pub struct Whole {
     pub dropped: Option<String>,
     /// Whether it is text that somebody pays for: vectors and verdicts are not.
     pub is_text: bool,
+    /// Whether it is in the client's own words already.
+    pub is_own: bool,
+    /// Whether it is the gateway's own guess.
+    pub is_estimated: bool,
 }
 
 impl Whole {
@@ -96,6 +101,8 @@ pub struct Beginning {
     pub source: Source,
     /// What of the request its adapter left out.
     pub dropped: Option<String>,
+    /// Whether its events are in the client's own words already.
+    pub is_own: bool,
 }
 
 /// Where a streamed answer comes from.
@@ -103,6 +110,7 @@ pub struct Beginning {
 #[expect(missing_docs, reason = "named as their modules are")]
 pub enum Source {
     Forward(forward::Stream),
+    Own(own::Stream),
     Translate(translate::Stream),
     Simulate(simulate::Stream),
 }
@@ -113,6 +121,7 @@ impl Source {
     pub async fn next(&mut self, out: &mut BytesMut) -> Result<bool, Failure> {
         match self {
             Self::Forward(stream) => stream.next(out).await,
+            Self::Own(stream) => stream.next(out).await,
             Self::Translate(stream) => stream.next(out).await,
             Self::Simulate(stream) => stream.next(out).await,
         }
@@ -122,6 +131,7 @@ impl Source {
     pub fn progress(&self) -> u64 {
         match self {
             Self::Forward(stream) => stream.progress,
+            Self::Own(stream) => stream.progress,
             Self::Translate(stream) => stream.progress,
             Self::Simulate(stream) => stream.progress,
         }
@@ -131,6 +141,7 @@ impl Source {
     pub fn usage(&self) -> Option<Usage> {
         match self {
             Self::Forward(stream) => stream.usage,
+            Self::Own(stream) => stream.usage,
             Self::Translate(stream) => stream.usage,
             Self::Simulate(stream) => stream.usage,
         }
@@ -142,6 +153,8 @@ impl Source {
 struct Attempt<'a> {
     call: &'a Call,
     document: &'a Document,
+    /// The request in the client's own words, where they may go out.
+    own: Option<&'a Document>,
     step: &'a Step,
     bill: &'a Arc<Bill>,
     payment: &'a Payment,
@@ -219,7 +232,13 @@ pub(super) struct Run {
 }
 
 /// Takes one step, within its time.
-pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &Arc<Bill>, pass: Pass) -> Outcome {
+pub(super) async fn take(
+    call: &Call,
+    (document, own): (&Document, Option<&Document>),
+    step: &Step,
+    bill: &Arc<Bill>,
+    pass: Pass,
+) -> Outcome {
     let in_flight = step.model.seen.health.begin();
     let credential = pass.credential;
     let payment = match bill.purse.pay(step, call, document, pass).await {
@@ -231,6 +250,7 @@ pub(super) async fn take(call: &Call, document: &Document, step: &Step, bill: &A
     let attempt = Attempt {
         call,
         document: limited.as_ref().unwrap_or(document),
+        own: own.filter(|_| limited.is_none()),
         step,
         bill,
         payment: &payment,
@@ -346,24 +366,6 @@ impl Outcome {
                 payment: None,
                 credential: 0,
                 _in_flight: in_flight,
-            },
-        }
-    }
-}
-
-impl Attempt<'_> {
-    /// Whether the provider speaks the dialect as it is. How its conversations differ is said in settings, which are the
-    /// adapter's to heed.
-    fn is_plain(&self) -> bool {
-        self.step.model.settings == "{}" || self.call.ask.operation != Operation::Chat
-    }
-
-    async fn take(&self, waited: &mut Duration) -> Result<Reply, Failure> {
-        match &self.step.model.provider.way {
-            Way::Simulated(config) => simulate::send(self, config, waited).await,
-            Way::Remote(remote) => match remote.path(self.call.ask.operation).filter(|_| self.is_plain()) {
-                Some(path) => forward::send(self, remote, path, waited).await,
-                None => translate::send(self, remote, waited).await,
             },
         }
     }

@@ -11,11 +11,11 @@ use bytes::{Bytes, BytesMut};
 use hyper::HeaderMap;
 use hyper::header::{CACHE_CONTROL, HeaderName};
 
+use super::Call;
 use super::account::Account;
 use super::attempt::write_event;
 use super::decide::Decision;
 use super::receipt::{self, Receipt};
-use super::{Call, answer};
 use crate::cache::{Cache, Entry, Found, Key, Lead, Room, now_ms};
 use crate::config::{CacheRule, CacheScope};
 use crate::error::{ApiError, printable};
@@ -24,6 +24,7 @@ use crate::json::{Document, Limits, Value};
 use crate::keys::Caller;
 use crate::money::Nanodollars;
 use crate::operation::Operation;
+use crate::surfaces::is_filtered;
 use crate::upstream::sse::Splitter;
 
 /// The header by which a client says what it wants, and by which it is told what it got.
@@ -169,7 +170,8 @@ const APART: [&str; 8] = [
 /// What equal requests have in common: who may share an answer, where the request goes, and what is asked, as it goes out.
 /// Of the generation it is only what decides an answer that counts, so that a reload leaves the other answers where they are.
 fn key(rule: CacheRule, call: &Call, route: &Route, decision: &Decision) -> Key {
-    let document = decision.document(call);
+    // The client's own words may say what the canonical ones do not.
+    let document = decision.own(call).unwrap_or(decision.document(call));
     let is_stream = call.ask.is_stream;
     let is_apart = |name: &str, value: Value<'_>| {
         let is_options = is_stream && name == "stream_options";
@@ -188,7 +190,7 @@ fn key(rule: CacheRule, call: &Call, route: &Route, decision: &Decision) -> Key 
         .collect();
     let steps = serde_json::Value::from(steps).to_string();
     Key::of(&[
-        call.ask.operation.name(),
+        call.wording.surface.name(),
         &scope(rule.scope, &call.caller),
         &route.name,
         &steps,
@@ -238,8 +240,7 @@ impl Recorder {
     }
 
     /// The stream has come to its proper end.
-    pub(super) fn stream(mut self, account: &Account) {
-        answer::done(&mut self.events);
+    pub(super) fn stream(self, account: &Account) {
         let body = again(&self.events);
         self.end(body, account);
     }
@@ -295,14 +296,6 @@ fn free(answer: &Document) -> Vec<u8> {
     let members: Vec<_> = told(answer).flat_map(|place| nothing.members(place)).collect();
     // Places that are there can be changed.
     receipt::with(answer, &members).unwrap_or_else(|_| answer.text().to_vec())
-}
-
-fn is_filtered(answer: &Document) -> bool {
-    let choices = answer.root().field("choices");
-    let reasons = choices.into_iter().flat_map(|choices| choices.elements());
-    reasons
-        .filter_map(|choice| choice.get("finish_reason"))
-        .any(|reason| reason.is("content_filter"))
 }
 
 #[cfg(test)]

@@ -25,7 +25,10 @@ pub fn offer(route: &Route, call: &Call) -> Result<Vec<(Arc<Model>, u32)>, ApiEr
     if allowed.is_empty() {
         return Err(caller.no_model(&route.name));
     }
-    let serves = |(model, _): &&(Arc<Model>, u32)| model.provider.serves(ask.operation);
+    // Who cannot count tokens is counted for.
+    let serves = |(model, _): &&(Arc<Model>, u32)| {
+        ask.operation == Operation::CountTokens || model.provider.serves(ask.operation)
+    };
     let allowed: Cow<'_, [(Arc<Model>, u32)]> = if allowed.iter().all(|offer| serves(&offer)) {
         allowed
     } else {

@@ -12,6 +12,7 @@ use crate::config::{Hedge, Timeouts};
 use crate::error::ApiError;
 use crate::generation::{LoadedPolicy, Model, Route};
 use crate::json::{Document, Edit, Limits};
+use crate::operation::Operation;
 use crate::plugins::words::{self, Plan, Verdict};
 use crate::plugins::{self, Fault, Models, OnFault};
 
@@ -121,6 +122,13 @@ impl Decision {
     /// The request as it goes out.
     pub fn document<'a>(&'a self, call: &'a Call) -> &'a Document {
         self.edited.as_ref().unwrap_or(&call.document)
+    }
+
+    /// The request in the client's own words, where they may go out: what policies change they change in the canonical form,
+    /// and what they review they read in it.
+    pub fn own<'a>(&self, call: &'a Call) -> Option<&'a Document> {
+        let is_untouched = self.edited.is_none() && self.review.is_none();
+        call.wording.own.as_ref().filter(|_| is_untouched)
     }
 }
 
@@ -330,7 +338,7 @@ impl<'a> Chain<'a> {
 
     fn finish(mut self) -> Decided {
         // Answers that are no text have nothing to be reviewed.
-        if self.question.summary.surface == words::Surface::ChatCompletions {
+        if self.call.ask.operation == Operation::Chat {
             self.decision.review = Review::of(std::mem::take(&mut self.reviewers), &self.question);
         }
         self.decision.labels = std::mem::take(&mut self.question.summary.labels);

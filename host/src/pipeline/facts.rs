@@ -8,8 +8,8 @@ use super::{Call, milliseconds, prefix};
 use crate::generation::{Model, Route, Standing};
 use crate::json::{Document, Kind, Value};
 use crate::money::Usage;
-use crate::operation::Operation;
 use crate::plugins::{Prompt, words};
+use crate::surfaces::Surface;
 use crate::surfaces::chat::Ask;
 
 /// Headers that policies may read without being named in the configuration. Credentials are in neither list, and the
@@ -45,11 +45,13 @@ pub(super) fn summary(call: &Call, route: &Route) -> words::Summary {
         id: call.id.to_string(),
         route: route.name.clone(),
         model: ask.model.clone(),
-        surface: match ask.operation {
-            Operation::Chat => words::Surface::ChatCompletions,
-            Operation::Embedding => words::Surface::Embeddings,
-            Operation::Moderation => words::Surface::Moderation,
-            Operation::Rerank => words::Surface::Rerank,
+        surface: match call.wording.surface {
+            Surface::ChatCompletions => words::Surface::ChatCompletions,
+            // What is counted goes where it would be answered.
+            Surface::Messages | Surface::CountTokens => words::Surface::Messages,
+            Surface::Embeddings => words::Surface::Embeddings,
+            Surface::Moderations => words::Surface::Moderation,
+            Surface::Rerank => words::Surface::Rerank,
         },
         key_id: call.caller.id.to_string(),
         team: call.caller.team.as_deref().map(str::to_owned),
@@ -129,7 +131,8 @@ pub(super) fn expected_input(ask: &Ask) -> u64 {
 /// What a request is counted as towards its caller's limits until it is known what it used.
 pub(super) fn expected_tokens(ask: &Ask) -> u64 {
     let output = ask.max_output_tokens.map_or(USUAL_OUTPUT_TOKENS, u64::from);
-    expected_input(ask).saturating_add(output.saturating_mul(ask.choices.into()))
+    ask.billed_input_tokens()
+        .saturating_add(output.saturating_mul(ask.choices.into()))
 }
 
 /// What the request would cost at a model, probably and at most.

@@ -60,6 +60,7 @@ async fn stream(beginning: Beginning, step: &Step, most: usize) -> Result<Taken,
         mut has_more,
         source,
         dropped,
+        is_own,
     } = beginning;
     let mut watched = Watched::new(source, step);
     while has_more && events.len() <= most {
@@ -77,6 +78,7 @@ async fn stream(beginning: Beginning, step: &Step, most: usize) -> Result<Taken,
         has_more,
         source: watched.source,
         dropped,
+        is_own,
     }));
     Ok(if is_too_large {
         Taken::TooLarge(reply)

@@ -144,7 +144,7 @@ impl Purse {
             pass,
             purse: self.clone(),
             model: model.clone(),
-            input: ask.estimated_input_tokens().into(),
+            input: ask.billed_input_tokens(),
         })
     }
 

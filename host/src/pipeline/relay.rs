@@ -1,18 +1,19 @@
-//! A streamed answer on its way: events as they come, the closing `[DONE]` only after a proper end. A break is told in an
+//! A streamed answer on its way: events as they come, in the client's words, and what closes them only after a proper end. A break is told in an
 //! error event and by aborting the connection, so that no client takes half an answer for a whole one.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
 use super::account::Account;
-use super::answer;
 use super::attempt::{Beginning, Failure, Source, in_time};
 use super::cached::Recorder;
 use super::decide::Step;
 use crate::body::{Body, Broken, Outlet, Stalled};
 use crate::generation::Provider;
+use crate::surfaces::Telling;
 
 /// An abort throws away what has not been written to the client yet, so what was said last gets this head start.
 const HEAD_START: Duration = Duration::from_millis(100);
@@ -78,28 +79,34 @@ impl Watched {
 /// Relays the rest of a stream. Dropping the body, as a client's disconnect does, closes the way to the provider.
 pub(super) fn stream(beginning: Beginning, step: &Step, account: Account, recorder: Option<Recorder>) -> Body {
     let watched = Watched::new(beginning.source, step);
+    let telling = account.call().wording.surface.telling(beginning.is_own);
     let (out, has_more) = (beginning.events, beginning.has_more);
-    Body::pulled(move |outlet| relay(out, has_more, watched, account, recorder, outlet))
+    Body::pulled(move |outlet| relay(out, has_more, watched, telling, account, recorder, outlet))
 }
 
 async fn relay(
     mut out: BytesMut,
     mut has_more: bool,
     mut watched: Watched,
+    mut telling: Telling,
     mut account: Account,
     mut recorder: Option<Recorder>,
     outlet: Outlet,
 ) -> Result<(), Broken> {
     loop {
         account.used(watched.source.usage(), watched.source.progress());
+        telling.tell(&mut out);
+        if !has_more {
+            telling.end(watched.source.usage().as_ref(), &mut out);
+        }
         recorder = recorder.and_then(|recorder| recorder.piece(&out));
         if !has_more {
-            answer::done(&mut out);
             account.took_more(watched.waited);
             account.ended_well();
             if let Some(recorder) = recorder {
                 recorder.stream(&account);
             }
+            account.call().is_told.store(true, Ordering::Relaxed);
             outlet.send(out.freeze()).await?;
             return Ok(());
         }
@@ -121,9 +128,10 @@ async fn relay(
                 let call = account.call();
                 tracing::warn!(request_id = %call.id, kind = %failure.word(), detail = failure.detail(), "a stream broke");
                 let attempts = account.attempts();
-                out.extend_from_slice(b"data: ");
-                out.extend_from_slice(&failure.into_error(attempts).to_json(&account.call().id));
-                out.extend_from_slice(b"\n\n");
+                telling.tell(&mut out);
+                let call = account.call();
+                let error = failure.into_error(attempts);
+                out.extend_from_slice(&call.wording.surface.error_event(&error, &call.id));
                 outlet.send(out.freeze()).await?;
                 tokio::time::sleep(HEAD_START).await;
                 return Err(Broken);

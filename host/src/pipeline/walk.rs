@@ -156,7 +156,7 @@ async fn judge(
 /// Steps under way: one, unless a policy asked for hedging.
 struct Race<'a, 's> {
     call: &'a Call,
-    document: &'a Document,
+    document: (&'a Document, Option<&'a Document>),
     bill: &'a Arc<Bill>,
     order: Order<'s>,
     /// After so long the next step starts beside the one that was started last.
@@ -174,7 +174,7 @@ impl<'a, 's: 'a> Race<'a, 's> {
     fn new(call: &'a Call, decision: &'s Decision, bill: &'a Arc<Bill>) -> Self {
         Self {
             call,
-            document: decision.document(call),
+            document: (decision.document(call), decision.own(call)),
             bill,
             order: Order::new(decision, call),
             hedge_after: None,

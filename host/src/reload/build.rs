@@ -1,6 +1,8 @@
 //! A generation out of a configuration and files: plugins are loaded, or taken over from the running generation where
 //! nothing about them has changed.
 
+mod dialect;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -256,6 +258,7 @@ impl Builder<'_> {
                 "the adapter's stream framing is not offered by this version of the gateway".to_owned(),
             ));
         }
+        let own = dialect::own_paths(&profile);
         let base = config.base_url.clone().or(profile.base_url);
         let base = base.ok_or_else(|| wrong(format!("[providers.{name}] needs a base_url")))?;
         let endpoint = Endpoint::parse(&base).map_err(|reason| wrong(format!("base_url: {reason}")))?;
@@ -275,11 +278,13 @@ impl Builder<'_> {
             (operation, path)
         });
         Ok(Remote {
-            output_limit: output_limit(&endpoint, speaks_openai),
+            output_limit: dialect::output_limit(&endpoint, speaks_openai),
             upstream: self.upstream(name, config, endpoint).map_err(wrong)?,
             adapter,
             secrets: secrets(config, &attached),
             attached,
+            own,
+            speaks_openai,
             operations: operations.collect(),
         })
     }
@@ -483,17 +488,5 @@ fn problem(plugin: &str, digest: Option<Digest>, message: &impl ToString) -> Pro
         plugin: plugin.to_owned(),
         digest,
         message: message.to_string(),
-    }
-}
-
-/// OpenAI's newer models refuse the old name of the field, and most others do not know the new one; adapters know both.
-fn output_limit(endpoint: &Endpoint, speaks_openai: bool) -> &'static str {
-    let is_openai = ["openai.com", "openai.azure.com"]
-        .iter()
-        .any(|domain| endpoint.is_below(domain));
-    if speaks_openai && !is_openai {
-        "/max_tokens"
-    } else {
-        "/max_completion_tokens"
     }
 }

@@ -14,6 +14,7 @@ use crate::operation::Operation;
 use crate::pipeline::{Call, decide};
 use crate::reports::Problem;
 use crate::surfaces::chat::Ask;
+use crate::surfaces::{Surface, Wording};
 
 /// Runs every trial of a generation.
 pub(super) fn run(runtime: &tokio::runtime::Handle, generation: &Generation) -> Result<(), Vec<Problem>> {
@@ -67,7 +68,9 @@ async fn try_one(generation: &Generation, policy: &LoadedPolicy, test: &PolicyTe
         ask,
         policy_headers: Vec::new(),
         caller: Caller::anonymous().into(),
+        wording: Wording::canonical(Surface::ChatCompletions),
         sent: Arc::default(),
+        is_told: Arc::default(),
     });
     let decided = decide::chain(&route, &call, candidates, None).await;
     compare(&test.expect, decided)

@@ -20,10 +20,8 @@ use crate::hops;
 use crate::json::{Document, Limits};
 use crate::keys::Caller;
 use crate::load::Place;
-use crate::operation::Operation;
 use crate::pipeline::{Answer, Call};
-use crate::surfaces::chat::{self, Ask};
-use crate::surfaces::models;
+use crate::surfaces::{Request as Asked, Surface, chat, models};
 
 /// Answers clients.
 #[derive(Debug)]
@@ -45,9 +43,11 @@ impl Service for Data {
     async fn answer(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Body> {
         let received = Instant::now();
         let (head, body) = request.into_parts();
+        // What is at no path that is known is told in OpenAI's words.
+        let surface = Surface::at(head.uri.path()).unwrap_or(Surface::ChatCompletions);
         let id = head::request_id(&head.headers);
         let Some(generation) = self.app.generation() else {
-            return refuse(&ApiError::not_ready(), &id, &self.app);
+            return refuse(&ApiError::not_ready(), &id, &self.app, surface);
         };
         let has_access_log = generation.config.server.access_log;
         let heartbeat = generation.config.server.heartbeat;
@@ -70,10 +70,10 @@ impl Service for Data {
             },
             Err(error) => Err(error.clone()),
         };
-        let mut response = respond(served, &id, &self.app);
+        let mut response = respond(served, &id, &self.app, surface);
         if let Some(mut place) = place {
             place.begun();
-            let manners = self.manners(&response, heartbeat, &id);
+            let manners = self.manners(&response, heartbeat, surface, &id);
             response = response.map(|body| body.holding(place).with(manners));
         }
         closes |= self.app.gate.get().is_some_and(|gate| gate.is_memory_scarce());
@@ -95,7 +95,7 @@ impl Service for Data {
 
 /// What a path leads to.
 enum Endpoint {
-    Ask(Operation),
+    Ask(Surface),
     Models,
     Model(String),
     /// Another method than this one is wanted.
@@ -112,8 +112,8 @@ fn route(method: &Method, path: &str) -> Endpoint {
             Endpoint::WrongMethod(name)
         }
     };
-    if let Some(operation) = Operation::at(path) {
-        return wants(Method::POST, "POST", Endpoint::Ask(operation));
+    if let Some(surface) = Surface::at(path) {
+        return wants(Method::POST, "POST", Endpoint::Ask(surface));
     }
     match path {
         "/v1/models" => wants(Method::GET, "GET", Endpoint::Models),
@@ -144,12 +144,17 @@ impl Data {
     }
 
     /// What a stream does while it has nothing to say, and when the gateway stops.
-    fn manners(&self, response: &Response<Body>, heartbeat: Option<Duration>, id: &str) -> Option<Manners> {
+    fn manners(
+        &self,
+        response: &Response<Body>,
+        heartbeat: Option<Duration>,
+        surface: Surface,
+        id: &str,
+    ) -> Option<Manners> {
         let kind = response.headers().get(CONTENT_TYPE)?;
         (kind == "text/event-stream").then(|| {
-            let error = ApiError::stopping().to_json(id);
-            let last = [b"data: ", &*error, b"\n\n"].concat();
-            Manners::new(heartbeat, self.app.cut.subscribe(), last.into())
+            let last = surface.error_event(&ApiError::stopping(), id);
+            Manners::new(heartbeat, surface.beat(), self.app.cut.subscribe(), last)
         })
     }
 
@@ -173,8 +178,8 @@ impl Data {
         caller: Arc<Caller>,
     ) -> Result<Answer, ApiError> {
         match endpoint {
-            Endpoint::Ask(operation) => {
-                let call = read(operation, head, body, id, received, &generation, caller).await?;
+            Endpoint::Ask(surface) => {
+                let call = read(surface, head, body, id, received, &generation, caller).await?;
                 idempotent::serve(&self.app, generation, call).await
             }
             Endpoint::Models => Ok(json(&models::list(&generation, &caller))),
@@ -191,7 +196,7 @@ impl Data {
 }
 
 async fn read(
-    operation: Operation,
+    surface: Surface,
     head: Parts,
     body: Incoming,
     id: Arc<str>,
@@ -208,11 +213,7 @@ async fn read(
     };
     let document = Document::parse(text, json);
     let document = document.map_err(|error| ApiError::invalid("invalid_json", format!("the request body: {error}")))?;
-    let ask = Ask::read(&document, operation)?;
-    let document = match operation {
-        Operation::Chat => chat::without_wish(document, &ask, json),
-        _ => document,
-    };
+    let Asked { document, ask, wording } = surface.read(document, json)?;
     let policy_headers = limits.policy_headers.clone();
     let seed = Call::seed_of(&id);
     Ok(Arc::new(Call {
@@ -225,7 +226,9 @@ async fn read(
         ask,
         policy_headers,
         caller,
+        wording,
         sent: Arc::default(),
+        is_told: Arc::default(),
     }))
 }
 
@@ -238,24 +241,27 @@ fn json(value: &serde_json::Value) -> Answer {
     }
 }
 
-fn respond(served: Result<Answer, ApiError>, id: &str, app: &App) -> Response<Body> {
+fn respond(served: Result<Answer, ApiError>, id: &str, app: &App, surface: Surface) -> Response<Body> {
     let mut response = match served {
         Ok(Answer { headers, body }) => {
             let mut response = Response::new(body);
             *response.headers_mut() = headers;
             response
         }
-        Err(error) => refuse(&error, id, app),
+        Err(error) => refuse(&error, id, app, surface),
     };
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, id.clone());
+        if let Some(name) = surface.id_header() {
+            response.headers_mut().insert(HeaderName::from_static(name), id.clone());
+        }
         response.headers_mut().insert(SDK_REQUEST_ID, id);
     }
     response
 }
 
-/// An error in OpenAI's shape, with what steers the caller's SDK.
-fn refuse(error: &ApiError, id: &str, app: &App) -> Response<Body> {
+/// An error in the surface's shape, with what steers the caller's SDK.
+fn refuse(error: &ApiError, id: &str, app: &App, surface: Surface) -> Response<Body> {
     let status = error.status.as_u16();
     app.meter.request(&error.route, status);
     if status >= 500 {
@@ -263,7 +269,7 @@ fn refuse(error: &ApiError, id: &str, app: &App) -> Response<Body> {
     } else {
         tracing::debug!(request_id = %id, status, code = %error.code, detail = error.detail, "{}", error.message);
     }
-    let mut response = Response::new(Body::whole(error.to_json(id)));
+    let mut response = Response::new(Body::whole(surface.error(error, id)));
     *response.status_mut() = error.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,6 +1,7 @@
 //! Requests that name themselves by an `Idempotency-Key`: served once, and from then on answered as they were.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::BytesMut;
 use http_body_util::BodyExt;
@@ -22,8 +23,6 @@ pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 
 /// Longer ones are no names.
 const KEY_BYTES: usize = 255;
-/// The end of a stream that came to its proper end.
-const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// Whole answers that are waited for though their clients may have gone; beyond them, a disconnect cancels.
 static OUTLIVING: Semaphore = Semaphore::const_new(256);
@@ -68,9 +67,10 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 
 /// The same for all spellings of one request.
 fn digest(call: &Call) -> Key {
-    let mut request = String::with_capacity(call.document.text().len());
-    call.document.root().write_canonical(&mut request);
-    Key::of(&[call.ask.operation.name(), &request])
+    let document = call.wording.own.as_ref().unwrap_or(&call.document);
+    let mut request = String::with_capacity(document.text().len());
+    document.root().write_canonical(&mut request);
+    Key::of(&[call.wording.surface.name(), &request])
 }
 
 async fn run(app: &App, generation: Arc<Generation>, call: Arc<Call>) -> Result<Answer, ApiError> {
@@ -85,9 +85,10 @@ async fn run(app: &App, generation: Arc<Generation>, call: Arc<Call>) -> Result<
 async fn first(app: &Arc<App>, generation: Arc<Generation>, call: Arc<Call>, claim: Claim) -> Result<Answer, ApiError> {
     let permit = (!call.ask.is_stream).then(|| OUTLIVING.try_acquire().ok());
     let app = app.clone();
+    let is_told = call.is_told.clone();
     let serving = async move {
         let served = run(&app, generation, call).await;
-        note(served, claim).await
+        note(served, claim, is_told).await
     };
     let Some(permit) = permit.flatten() else {
         return serving.await;
@@ -102,7 +103,7 @@ async fn first(app: &Arc<App>, generation: Arc<Generation>, call: Arc<Call>, cla
 }
 
 /// Keeps what became of a request before its caller hears of it.
-async fn note(served: Result<Answer, ApiError>, claim: Claim) -> Result<Answer, ApiError> {
+async fn note(served: Result<Answer, ApiError>, claim: Claim, is_told: Arc<AtomicBool>) -> Result<Answer, ApiError> {
     match served {
         Err(error) if !claim.is_sent() => {
             claim.release().await;
@@ -128,7 +129,7 @@ async fn note(served: Result<Answer, ApiError>, claim: Claim) -> Result<Answer, 
                     claim.settle(outcome).await;
                     Body::whole(bytes)
                 }
-                stream => recorded(stream, texts(&headers), claim),
+                stream => recorded(stream, texts(&headers), claim, is_told),
             };
             Ok(Answer { headers, body })
         }
@@ -136,7 +137,7 @@ async fn note(served: Result<Answer, ApiError>, claim: Claim) -> Result<Answer, 
 }
 
 /// A stream of which a copy is kept. One that breaks, or that its client leaves, is not kept: what it came to, nobody knows.
-fn recorded(stream: Body, headers: Vec<(String, String)>, claim: Claim) -> Body {
+fn recorded(stream: Body, headers: Vec<(String, String)>, claim: Claim, is_told: Arc<AtomicBool>) -> Body {
     Body::pulled(move |outlet| async move {
         let mut stream = Box::pin(stream);
         let mut claim = Some((claim, headers));
@@ -149,7 +150,7 @@ fn recorded(stream: Body, headers: Vec<(String, String)>, claim: Claim) -> Body 
                 events.extend_from_slice(&piece);
             }
             // Before the client can know that it is the end, and go.
-            if piece.ends_with(DONE)
+            if is_told.load(Ordering::Relaxed)
                 && let Some((claim, headers)) = claim.take()
             {
                 let outcome = events.take().map(|events| Outcome::Answered(headers, events.freeze()));

@@ -58,14 +58,15 @@ const MOST_ADDED_TOKENS: u64 = 1_000;
 impl Ask {
     /// Reads a request; the error names the field that is wrong.
     pub fn read(document: &Document, operation: Operation) -> Result<Self, ApiError> {
-        if document.root().kind() != Kind::Object {
-            return Err(ApiError::invalid(
-                "invalid_type",
-                "the request body must be a JSON object",
-            ));
-        }
+        check_object(document)?;
         match operation {
             Operation::Chat => Self::chat(document),
+            // Nothing is written, and nothing is billed.
+            Operation::CountTokens => Ok(Self {
+                operation,
+                max_output_tokens: Some(0),
+                ..Self::chat(document)?
+            }),
             _ => inputs::read(document, operation),
         }
     }
@@ -128,11 +129,22 @@ impl Ask {
         u32::try_from(tokens).unwrap_or(u32::MAX)
     }
 
+    /// [`Self::estimated_input_tokens`], as far as they are paid for: counting them is not.
+    pub fn billed_input_tokens(&self) -> u64 {
+        match self.operation {
+            Operation::CountTokens => 0,
+            _ => self.estimated_input_tokens().into(),
+        }
+    }
+
     /// The most tokens that the input can be for a model with so much context. All that the model reads as text stands in
     /// the body, and a token is at least one byte of it: escapes are longer than what they stand for, and a message's or a
     /// tool's syntax in JSON is longer than the few tokens that a provider puts around it. Images, files and audio have a
     /// bound of their own, since their bytes say nothing, or are elsewhere. Nothing longer than the context is answered.
     pub fn most_input_tokens(&self, context: Option<u32>) -> u64 {
+        if self.operation == Operation::CountTokens {
+            return 0;
+        }
         let has_more = self.tools_bytes > 0 || self.wants_structured_output;
         let added = if has_more { MOST_ADDED_TOKENS } else { 0 };
         let text = self.body_bytes.saturating_sub(self.image_url_bytes) + added;
@@ -206,6 +218,17 @@ pub fn without_wish(document: Document, ask: &Ask, limits: Limits) -> Document {
     // What was read can be read without a member, and with one more.
     let edited = text.and_then(|text| Document::parse(text.into(), limits).ok());
     edited.unwrap_or(document)
+}
+
+/// Refuses what is no object.
+pub(super) fn check_object(document: &Document) -> Result<(), ApiError> {
+    match document.root().kind() {
+        Kind::Object => Ok(()),
+        _ => Err(ApiError::invalid(
+            "invalid_type",
+            "the request body must be a JSON object",
+        )),
+    }
 }
 
 /// Refuses a body that says that it is something else.

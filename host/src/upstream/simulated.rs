@@ -69,7 +69,8 @@ pub fn answer(
     }
     let body = request.root();
     let (mut answer, input) = match operation {
-        Operation::Chat => return Ok(chat(config, request, target)),
+        // Nobody asks it to count: the gateway does that itself.
+        Operation::Chat | Operation::CountTokens => return Ok(chat(config, request, target)),
         Operation::Embedding => inputs::embeddings(body, target.model),
         Operation::Moderation => inputs::moderation(body, target.model, target.request_id),
         Operation::Rerank => inputs::rerank(body, target.model, target.request_id),

@@ -1,4 +1,4 @@
-//! A provider that speaks the client's dialect: the body goes through as it is, only the model is renamed; usage is read on
+//! A provider that speaks the canonical dialect: the body goes through as it is, only the model is renamed; usage is read on
 //! the way. Of a stream, events are passed on with their own bytes; only those that say what was used are looked into.
 
 use std::time::{Duration, Instant};
@@ -43,6 +43,7 @@ pub(super) async fn send(
             has_more,
             source: Source::Forward(stream),
             dropped: None,
+            is_own: false,
         })));
     }
     let body = match answer {
@@ -106,6 +107,8 @@ fn whole(body: Bytes, operation: Operation) -> Result<Whole, Failure> {
         body: document.text().clone(),
         dropped: None,
         is_text: operation == Operation::Chat,
+        is_own: false,
+        is_estimated: false,
     })
 }
 

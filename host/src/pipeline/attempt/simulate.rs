@@ -50,6 +50,7 @@ pub(super) async fn send(
                 has_more,
                 source: Source::Simulate(stream),
                 dropped: None,
+                is_own: false,
             }))
         }
         Form::Whole(body) => {
@@ -63,6 +64,8 @@ pub(super) async fn send(
                 usage,
                 dropped: None,
                 is_text: operation == Operation::Chat,
+                is_own: false,
+                is_estimated: false,
             })
         }
     };

@@ -58,6 +58,7 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
             has_more,
             source: Source::Translate(stream),
             dropped,
+            is_own: false,
         })));
     }
     let body = match answer {
@@ -72,9 +73,11 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
         .map_err(Failure::adapter)?;
     Ok(Reply::Whole(Whole {
         body: answer.body.into(),
-        usage: answer.usage.map(billed),
+        usage: answer.usage.map(billed).or_else(|| attempt.costs_nothing()),
         dropped,
         is_text: operation == words::Operation::Chat,
+        is_own: false,
+        is_estimated: false,
     }))
 }
 

@@ -1,0 +1,152 @@
+//! A provider that speaks the client's own words, which are not OpenAI's: the request goes through as it came, only the model is
+//! renamed, with the client's headers that belong to its words. Answers and events come back with their own bytes; on the way it is
+//! heard what was used, and where a stream ends.
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use serde_json::Value as Json;
+
+use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Whole, send as call};
+use crate::generation::Remote;
+use crate::json::{Document, Edit, Limits};
+use crate::money::Usage;
+use crate::operation::Operation;
+use crate::surfaces::{Heard, Hearing};
+use crate::upstream::UpstreamBody;
+use crate::upstream::sse::{Event, Splitter};
+
+/// Answers may nest deeper than requests.
+const LIMITS: Limits = Limits { depth: 128 };
+
+pub(super) async fn send(
+    attempt: &Attempt<'_>,
+    remote: &Remote,
+    own: &Document,
+    path: &str,
+    waited: &mut Duration,
+) -> Result<Reply, Failure> {
+    let surface = attempt.call.wording.surface;
+    let hearing = surface.dialect().and_then(Hearing::of);
+    let mut hearing = hearing.ok_or_else(|| Failure::fault("nobody listens to the provider's words"))?;
+    let model = Json::from(attempt.step.model.upstream.as_str()).to_string();
+    let renamed = own.with(&[Edit {
+        pointer: "/model",
+        value: Some(&model),
+    }]);
+    let body = renamed.map_err(|error| Failure::fault(&error.to_string()))?;
+    let header = |name: &&str| {
+        let values = attempt.call.headers.get_all(*name).iter();
+        let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+        (!values.is_empty()).then(|| ((*name).to_owned(), values.join(",")))
+    };
+    let mut headers: Vec<(String, String)> = surface.own_headers().iter().filter_map(header).collect();
+    headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    let sent = Instant::now();
+    let answer = call(attempt, remote, hyper::Method::POST, path, &headers, body.into()).await;
+    if attempt.call.ask.is_stream {
+        let mut stream = Stream::new(answer?, hearing);
+        let mut events = BytesMut::new();
+        let mut has_more = true;
+        while stream.progress == 0 && has_more {
+            has_more = stream.next(&mut events).await?;
+        }
+        *waited += sent.elapsed();
+        return Ok(Reply::Stream(Box::new(Beginning {
+            events,
+            has_more,
+            source: Source::Own(stream),
+            dropped: None,
+            is_own: true,
+        })));
+    }
+    let body = match answer {
+        Ok(answer) => answer.collect(ANSWER_BYTES).await.map_err(Failure::transport),
+        Err(failure) => Err(failure),
+    };
+    *waited += sent.elapsed();
+    let document = Document::parse(body?, LIMITS);
+    let document = document.map_err(|error| Failure::upstream(format!("the answer is not JSON: {error}")))?;
+    hearing.whole(&document).map_err(Failure::upstream)?;
+    Ok(Reply::Whole(Whole {
+        body: document.text().clone(),
+        usage: hearing.usage().or_else(|| attempt.costs_nothing()),
+        dropped: None,
+        is_text: attempt.call.ask.operation == Operation::Chat,
+        is_own: true,
+        is_estimated: false,
+    }))
+}
+
+/// A streamed answer.
+#[derive(Debug)]
+pub struct Stream {
+    body: Option<UpstreamBody>,
+    splitter: Splitter,
+    hearing: Hearing,
+    pub(super) usage: Option<Usage>,
+    /// Events so far that are a part of the answer.
+    pub(super) progress: u64,
+    is_closed: bool,
+}
+
+impl Stream {
+    fn new(body: UpstreamBody, hearing: Hearing) -> Self {
+        Self {
+            body: Some(body),
+            splitter: Splitter::default(),
+            hearing,
+            usage: None,
+            progress: 0,
+            is_closed: false,
+        }
+    }
+
+    pub(super) async fn next(&mut self, out: &mut BytesMut) -> Result<bool, Failure> {
+        let Some(body) = &mut self.body else { return Ok(false) };
+        let has_more = body
+            .read(self.splitter.buffer())
+            .await
+            .map_err(|error| Failure::cut(error.to_string()))?;
+        while let Some(event) = self
+            .splitter
+            .next_event()
+            .map_err(|error| Failure::upstream(error.to_string()))?
+        {
+            if !self.is_closed {
+                self.pass(&event, out)?;
+            }
+        }
+        self.usage = self.hearing.usage();
+        if self.is_closed {
+            // What is left of the body is the end of its framing; the connection is kept for the next request.
+            if let Some(body) = self.body.take() {
+                body.finish();
+            }
+            return Ok(false);
+        }
+        if has_more {
+            Ok(true)
+        } else {
+            Err(Failure::cut("the stream ended without its closing event"))
+        }
+    }
+
+    fn pass(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), Failure> {
+        let heard = match event.data() {
+            Some(data) => self.hearing.event(event.name(), &data).map_err(Failure::upstream)?,
+            None => Heard::Nothing,
+        };
+        match heard {
+            Heard::Nothing => {}
+            Heard::Progress => self.progress += 1,
+            Heard::Closing => {
+                self.progress += 1;
+                self.is_closed = true;
+            }
+            Heard::Error(message) => return Err(Failure::cut(format!("the provider says: {message}"))),
+        }
+        out.extend_from_slice(event.raw());
+        Ok(())
+    }
+}

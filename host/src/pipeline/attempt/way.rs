@@ -1,0 +1,116 @@
+//! Which way a step is taken: in the client's own words where the provider speaks them, forwarded where it speaks OpenAI's, else
+//! translated. What each way leaves out of a request is told to the client.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Attempt, Failure, Reply, Whole, forward, own, simulate, translate};
+use crate::generation::{Remote, Way};
+use crate::json::Document;
+use crate::money::Usage;
+use crate::operation::Operation;
+use crate::plugins::words::Abilities;
+use crate::surfaces::plain::{Reader, plain};
+
+impl Attempt<'_> {
+    pub(super) async fn take(&self, waited: &mut Duration) -> Result<Reply, Failure> {
+        let operation = self.call.ask.operation;
+        let provider = &self.step.model.provider;
+        let is_counting = operation == Operation::CountTokens;
+        let remote = match &provider.way {
+            Way::Remote(remote) if !is_counting || provider.serves(operation) => remote,
+            Way::Simulated(config) if !is_counting => {
+                let reply = simulate::send(self, config, waited).await;
+                return reply.map(|reply| reply.losing(&self.call.wording.lost));
+            }
+            _ => return Ok(self.estimate()),
+        };
+        let own_path = self.call.wording.surface.dialect();
+        let own_path = own_path.and_then(|dialect| remote.own_path(dialect, operation));
+        if let Some((own, path)) = self.own.zip(own_path).filter(|_| self.has_no_settings()) {
+            return own::send(self, remote, own, path, waited).await;
+        }
+        let (document, lost) = self.written_for(remote)?;
+        let attempt = Attempt {
+            document: &document,
+            ..*self
+        };
+        let reply = match remote.path(operation).filter(|_| attempt.is_plain()) {
+            Some(path) => forward::send(&attempt, remote, path, waited).await,
+            None => translate::send(&attempt, remote, waited).await,
+        };
+        reply.map(|reply| reply.losing(&lost))
+    }
+
+    /// How a provider's conversations differ is said in settings, which are the adapter's to heed.
+    fn has_no_settings(&self) -> bool {
+        self.step.model.settings == "{}"
+    }
+
+    /// Whether the provider speaks the dialect as it is.
+    fn is_plain(&self) -> bool {
+        self.has_no_settings() || self.call.ask.operation != Operation::Chat
+    }
+
+    /// The request as this provider can read it, and what it has lost since the client wrote it.
+    fn written_for(&self, remote: &Remote) -> Result<(Cow<'_, Document>, Vec<String>), Failure> {
+        let mut lost = self.call.wording.lost.clone();
+        let is_translated = self.call.wording.surface.dialect().is_some();
+        if !is_translated || !remote.speaks_openai {
+            return Ok((Cow::Borrowed(self.document), lost));
+        }
+        let model = &self.step.model;
+        let reader = Reader {
+            limit: remote.output_limit.trim_start_matches('/'),
+            most: model.max_output,
+            may_reason: model.abilities.is_none_or(|all| all.contains(Abilities::REASONING)),
+            keeps_reasoning: !self.has_no_settings(),
+        };
+        let unreadable = || Failure::fault("the request could not be put into the provider's words");
+        let (document, more) = plain(self.document, reader).ok_or_else(unreadable)?;
+        lost.extend(more);
+        Ok((Cow::Owned(document), lost))
+    }
+
+    /// What an answer has used of which nobody says so: nothing, where tokens are counted.
+    pub(super) fn costs_nothing(&self) -> Option<Usage> {
+        (self.call.ask.operation == Operation::CountTokens).then(Usage::default)
+    }
+
+    /// Tokens of input, by the gateway's own guess.
+    fn estimate(&self) -> Reply {
+        let tokens = self.call.ask.estimated_input_tokens();
+        Reply::Whole(Whole {
+            body: Bytes::from(format!("{{\"input_tokens\":{tokens}}}")),
+            usage: self.costs_nothing(),
+            dropped: None,
+            is_text: false,
+            is_own: false,
+            is_estimated: true,
+        })
+    }
+}
+
+impl Reply {
+    /// Names more that was left out.
+    fn losing(mut self, lost: &[String]) -> Self {
+        if lost.is_empty() {
+            return self;
+        }
+        let dropped = match &mut self {
+            Self::Whole(whole) => &mut whole.dropped,
+            Self::Stream(beginning) => &mut beginning.dropped,
+        };
+        let before = dropped.take();
+        *dropped = Some(
+            before
+                .into_iter()
+                .chain(lost.iter().cloned())
+                .collect::<Vec<_>>()
+                .join(", "),
+        );
+        self
+    }
+}

@@ -1,0 +1,119 @@
+//! Streams: canonical events on their way into the client's words, and the provider's own words where the client speaks them.
+
+use bytes::{Bytes, BytesMut};
+
+use super::messages;
+use crate::json::{Document, Limits};
+use crate::money::Usage;
+use crate::operation::Dialect;
+use crate::upstream::sse::Splitter;
+
+/// As deep as anything is read.
+const LIMITS: Limits = Limits { depth: 512 };
+/// The closing event of OpenAI's streams.
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// A streamed answer that is being told to its client.
+#[derive(Debug)]
+pub enum Telling {
+    /// In the canonical form.
+    Canonical,
+    /// In the provider's words, the closing event among them.
+    Own,
+    /// In Anthropic's.
+    Messages(Box<Translating<messages::Events>>),
+}
+
+/// Canonical events that become others.
+#[derive(Debug, Default)]
+pub struct Translating<T> {
+    splitter: Splitter,
+    events: T,
+}
+
+impl Telling {
+    pub(super) fn new(dialect: Option<Dialect>, is_own: bool) -> Self {
+        match dialect {
+            _ if is_own => Self::Own,
+            Some(Dialect::Messages) => Self::Messages(Box::default()),
+            Some(Dialect::Responses) | None => Self::Canonical,
+        }
+    }
+
+    /// Puts whole canonical events into the client's words, in their place.
+    pub fn tell(&mut self, events: &mut BytesMut) {
+        match self {
+            Self::Canonical | Self::Own => {}
+            Self::Messages(telling) => {
+                telling.splitter.buffer().extend_from_slice(&events.split());
+                while let Ok(Some(event)) = telling.splitter.next_event() {
+                    let data = event.data().map(|data| Bytes::copy_from_slice(&data));
+                    // What is not JSON says nothing that could be told.
+                    if let Some(chunk) = data.and_then(|data| Document::parse(data, LIMITS).ok()) {
+                        telling.events.tell(chunk.root(), events);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds what closes a stream that has come to its proper end.
+    pub fn end(&mut self, usage: Option<&Usage>, events: &mut BytesMut) {
+        match self {
+            Self::Canonical => events.extend_from_slice(DONE),
+            Self::Own => {}
+            Self::Messages(telling) => telling.events.end(usage, events),
+        }
+    }
+}
+
+/// What an event of a provider means that speaks its client's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// That it is still there.
+    Nothing,
+    /// A part of the answer.
+    Progress,
+    /// The proper end.
+    Closing,
+    /// That it broke, in its words.
+    Error(String),
+}
+
+/// Listens to an answer that passes in its provider's own words: how far it is, and what it used.
+#[derive(Debug)]
+pub enum Hearing {
+    /// Anthropic's words.
+    Messages(messages::Hearing),
+}
+
+impl Hearing {
+    /// Of an answer in this dialect; none where nobody speaks it.
+    pub fn of(dialect: Dialect) -> Option<Self> {
+        match dialect {
+            Dialect::Messages => Some(Self::Messages(messages::Hearing::default())),
+            Dialect::Responses => None,
+        }
+    }
+
+    /// Listens to a whole answer; the error is the provider's, in the place of an answer.
+    pub fn whole(&mut self, answer: &Document) -> Result<(), String> {
+        match self {
+            Self::Messages(hearing) => hearing.whole(answer),
+        }
+    }
+
+    /// Listens to an event of a stream.
+    pub fn event(&mut self, name: Option<&str>, data: &[u8]) -> Result<Heard, String> {
+        match self {
+            Self::Messages(hearing) => hearing.event(name, data),
+        }
+    }
+
+    /// What was used, as far as it has been said.
+    pub fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Messages(hearing) => hearing.usage(),
+        }
+    }
+}

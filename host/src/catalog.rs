@@ -65,14 +65,21 @@ impl Catalog {
     /// Takes what the store has. A file that is none of ours is left out, with a warning.
     pub fn open(store: &Path, warnings: &mut Vec<String>) -> Self {
         let path = store.join(FILE);
-        let newer = read(&path).unwrap_or_else(|reason| {
+        read(&path).unwrap_or_else(|reason| {
             warnings.push(format!(
                 "{}: {reason}; the built-in catalog is used alone until `pointsman catalog update` has written it anew",
                 path.display()
             ));
-            None
-        });
-        Self { newer }
+            Self::default()
+        })
+    }
+
+    /// The built-in one with this text over it.
+    pub fn with(text: &str) -> Result<Self, TextError> {
+        text::check(text)?;
+        Ok(Self {
+            newer: Some(text.into()),
+        })
     }
 
     /// What is known of a provider's model, by the provider's name here and its own name of the model.
@@ -109,18 +116,17 @@ impl Catalog {
 }
 
 /// A catalog's file, where there is one.
-fn read(path: &Path) -> Result<Option<Box<str>>, String> {
+fn read(path: &Path) -> Result<Catalog, String> {
     let size = match std::fs::metadata(path) {
         Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Catalog::default()),
         Err(error) => return Err(error.to_string()),
     };
     if size > FILE_BYTES {
         return Err(format!("{size} bytes; a catalog has at most {FILE_BYTES}"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    text::check(&text).map_err(|error| error.to_string())?;
-    Ok(Some(text.into()))
+    Catalog::with(&text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

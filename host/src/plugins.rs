@@ -23,7 +23,7 @@ mod lane;
 mod limits;
 mod load;
 mod log;
-mod outgoing;
+pub mod outgoing;
 mod policy;
 mod prompt;
 mod shown;

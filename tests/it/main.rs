@@ -26,6 +26,7 @@ mod events;
 mod examples;
 mod failover;
 mod frameworks;
+mod fuzz;
 mod goldens;
 mod grants;
 mod idempotency;

@@ -9,6 +9,8 @@ use xtask::plugins::{self, Selection};
 use xtask::{nested, packages, providers, reference, toolchains, workspace};
 
 /// The plugins in the box are built for the first; guests that users write, and some in the tests, for the second.
+const FUZZED: [&str; 5] = ["json", "sse", "adapter", "config", "prices"];
+
 const TARGETS: &[&str] = &[plugins::TARGET, "wasm32-wasip2"];
 
 /// Builds the gateway with optimisation and serves with it.
@@ -167,6 +169,31 @@ pub(crate) fn soak(arguments: &[String]) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Runs the fuzz targets one after the other. What they find that is new lies outside of the project's corpora, which are
+/// small and chosen by hand.
+pub(crate) fn fuzz(arguments: &[String]) -> Result<()> {
+    let (named, seconds) = match arguments {
+        [named @ .., flag, seconds] if flag == "--seconds" => (named, seconds.as_str()),
+        named => (named, "60"),
+    };
+    let targets = match named {
+        [] => FUZZED.map(str::to_owned).to_vec(),
+        named => named.to_vec(),
+    };
+    for target in targets {
+        let found = workspace().join("target/fuzz-corpus").join(&target);
+        std::fs::create_dir_all(&found).with_context(|| format!("making {}", found.display()))?;
+        let mut run = cargo(["fuzz", "run", "--sanitizer", "none", "--target-dir", "target", &target]);
+        run.arg(&found).arg(workspace().join("fuzz/corpus").join(&target));
+        run.args(["--", "-max_len=4096", "-timeout=10", "-print_final_stats=1"]);
+        run.arg(format!("-max_total_time={seconds}"));
+        // The instrumentation is an option that only nightly compilers have otherwise. All of the code is safe, so
+        // there is nothing for a sanitizer of addresses to see.
+        execute(run.env("RUSTC_BOOTSTRAP", "1"))?;
+    }
+    Ok(())
 }
 
 fn documentation() -> Command {

@@ -53,6 +53,11 @@ const COMMANDS: &[Command] = &[
         commands::soak,
     ),
     (
+        "fuzz",
+        "run the fuzz targets, or the one that is named, for `--seconds` each; needs `cargo install cargo-fuzz`",
+        commands::fuzz,
+    ),
+    (
         "bench",
         "build with optimisation and measure; arguments go to the benchmark",
         commands::bench,

@@ -54,7 +54,7 @@ pub fn take_dropped(outgoing: &mut Outgoing) -> Option<String> {
 }
 
 /// Holds an encoded request to the rules.
-pub(super) fn check(outgoing: Outgoing) -> Result<Outgoing, Fault> {
+pub fn check(outgoing: Outgoing) -> Result<Outgoing, Fault> {
     let check = || {
         if !METHODS.contains(&outgoing.method.as_str()) {
             return Err(format!(
@@ -71,7 +71,7 @@ pub(super) fn check(outgoing: Outgoing) -> Result<Outgoing, Fault> {
 }
 
 /// Holds a whole answer to the rules: it goes to the client as it is, and must be a JSON object that all readers read alike.
-pub(super) fn check_answer(answer: Answer) -> Result<Answer, Fault> {
+pub fn check_answer(answer: Answer) -> Result<Answer, Fault> {
     let Answer { body, usage } = answer;
     let body = Bytes::from(body);
     let document = Document::parse(body.clone(), ANSWERS);
@@ -88,7 +88,7 @@ pub(super) fn check_answer(answer: Answer) -> Result<Answer, Fault> {
 
 /// Holds the chunks of a stream to the rules: each becomes one `data:` line and must be a JSON object on that line. The
 /// strict reading of a request takes twice as long as this one, and an event has two microseconds for everything.
-pub(super) fn check_chunks(chunks: Vec<Chunk>) -> Result<Vec<Chunk>, Fault> {
+pub fn check_chunks(chunks: Vec<Chunk>) -> Result<Vec<Chunk>, Fault> {
     for (index, chunk) in chunks.iter().enumerate() {
         let refuse = |why: &str| Err(Fault::InvalidOutput(format!("chunk {} {why}", index + 1)));
         let data = &chunk.data;
@@ -123,7 +123,7 @@ fn check_usage(usage: Option<&Usage>) -> Result<(), String> {
 
 /// What an adapter makes of an error, fit to be shown and counted: texts are cut, and a word of its own is a metric's label,
 /// so it has to look like one.
-pub(super) fn bound(failure: Failure) -> Failure {
+pub fn bound(failure: Failure) -> Failure {
     let is_word = |word: &str| {
         let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         (1..=WORD_BYTES).contains(&word.len()) && word.bytes().all(is_letter)
@@ -146,7 +146,7 @@ fn cut(mut text: String, at_most: usize) -> String {
 }
 
 /// Holds what an adapter says of itself to the rules.
-pub(super) fn check_profile(profile: &Profile) -> Result<(), String> {
+pub fn check_profile(profile: &Profile) -> Result<(), String> {
     if profile.operations.is_empty() {
         return Err("it serves no operation".into());
     }

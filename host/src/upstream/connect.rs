@@ -67,7 +67,7 @@ impl Endpoint {
     }
 
     /// Path and query of a request below the prefix.
-    pub(super) fn uri(&self, path: &str) -> Result<Uri, hyper::http::uri::InvalidUri> {
+    pub fn uri(&self, path: &str) -> Result<Uri, hyper::http::uri::InvalidUri> {
         if self.prefix.is_empty() {
             path.parse()
         } else {
@@ -76,7 +76,7 @@ impl Endpoint {
     }
 
     /// The same with scheme and host, as HTTP/2 wants it.
-    pub(super) fn absolute(&self, uri: &Uri) -> Result<Uri, hyper::http::Error> {
+    pub fn absolute(&self, uri: &Uri) -> Result<Uri, hyper::http::Error> {
         let scheme = if self.is_tls { "https" } else { "http" };
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         Uri::builder()

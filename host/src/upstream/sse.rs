@@ -16,7 +16,12 @@ pub struct Splitter {
     line: usize,
     /// A carriage return ended the last event; a line feed right behind it belongs to it.
     after_return: bool,
+    /// The first event has been cut: what looks like a byte order mark from here on is text.
+    begun: bool,
 }
+
+/// A stream may begin with it, and it belongs to no line.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Longer events are not events.
 const EVENT_BYTES: usize = 8 << 20;
@@ -58,7 +63,14 @@ impl Splitter {
                     raw.extend_from_slice(b"\n");
                 }
                 (self.seen, self.line) = (0, 0);
-                return Ok(Some(Event { raw: raw.freeze() }));
+                let is_first = !std::mem::replace(&mut self.begun, true);
+                let text = if is_first && raw.starts_with(MARK) {
+                    MARK.len()
+                } else {
+                    0
+                };
+                let raw = raw.freeze();
+                return Ok(Some(Event { raw, text }));
             }
         }
         if self.buffer.len() > EVENT_BYTES {
@@ -77,6 +89,8 @@ impl Splitter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     raw: Bytes,
+    /// Where its first line begins.
+    text: usize,
 }
 
 impl Event {
@@ -110,9 +124,8 @@ impl Event {
     }
 
     fn fields<'a>(&'a self, field: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
-        // A stream may begin with a byte order mark, which belongs to no line.
-        let text = self.raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.raw);
-        text.split(|byte| matches!(byte, b'\n' | b'\r'))
+        self.raw[self.text..]
+            .split(|byte| matches!(byte, b'\n' | b'\r'))
             .filter_map(move |line| match line.strip_prefix(field)? {
                 [] => Some(&[][..]),
                 [b':', b' ', value @ ..] | [b':', value @ ..] => Some(value),
@@ -181,6 +194,13 @@ mod tests {
     #[test]
     fn an_event_that_is_closed_by_carriage_returns_does_not_wait_for_more() {
         assert_eq!(events(&[b"data: x\r\r"]).len(), 1);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_one_at_the_start_alone() {
+        let said = events(&[b"\xef\xbb\xbf\ndata: 1\n\n\xef\xbb\xbfdata: 2\n\n\xef\xbb\xbf\ndata: 3\n\n"]);
+        let data: Vec<_> = said.into_iter().filter_map(|(_, data)| data).collect();
+        assert_eq!(data, ["1", "3"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod plugin;
 mod serve;
 mod spend;
 mod store;
+mod take_over;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -52,9 +53,14 @@ enum LogFormat {
 enum Command {
     /// Start the gateway
     #[command(
-        after_help = "Example:\n  pointsman serve --config pointsman.toml\n\nPOINTSMAN_LOG sets what is logged: warn, info, debug, or pointsman::reload=debug."
+        after_help = "Examples:\n  pointsman serve --config pointsman.toml\n  pointsman serve --config pointsman.toml --take-over\n\nPOINTSMAN_LOG sets what is logged: warn, info, debug, or pointsman::reload=debug."
     )]
-    Serve,
+    Serve {
+        /// Take the listeners and the store over from the gateway that serves from this store: no connection is refused or
+        /// reset, and that one ends when its requests have ended
+        #[arg(long)]
+        take_over: bool,
+    },
     /// Check the configuration and every plugin in it; all mistakes at once, with line and column
     #[command(after_help = "Example:\n  pointsman check --config pointsman.toml")]
     Check {
@@ -121,11 +127,11 @@ pub struct Ended {
 /// Runs a command.
 pub async fn run(arguments: Arguments) -> Ended {
     let mut ledger = Ledger::off();
-    let quiet = !matches!(arguments.command, Command::Serve);
+    let quiet = !matches!(arguments.command, Command::Serve { .. });
     let log = start_log(arguments.log_format, quiet);
     let config = arguments.config.as_deref();
     let result = match arguments.command {
-        Command::Serve => serve::run(config).await.map(|served| ledger = served),
+        Command::Serve { take_over } => serve::run(config, take_over).await.map(|served| ledger = served),
         Command::Check { print } => check::run(config, print).await,
         Command::Explain(options) => explain::run(config, &options).await,
         Command::Keys(command) => keys::run(config, command),

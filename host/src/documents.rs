@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::handover;
 use crate::ledger::Ledger;
 use crate::store::{Document, Store, StoreError};
 
@@ -52,7 +53,7 @@ impl Documents {
 
     /// Writes documents; they are on disk when this returns.
     pub async fn write(&self, documents: Vec<Document>) -> Result<(), StoreError> {
-        self.ledger.keep_now(documents).await
+        handover::keep_now(&self.ledger, documents).await
     }
 
     /// Documents of a kind have so many bytes from now on.
@@ -67,7 +68,7 @@ impl Documents {
 
     /// Writes documents some time soon.
     pub fn write_soon(&self, documents: Vec<Document>) {
-        self.ledger.keep(documents);
+        handover::keep(&self.ledger, documents);
     }
 }
 

@@ -29,6 +29,8 @@ pub mod plugins;
 pub mod upstream;
 pub mod webhooks;
 
+pub mod handover;
+
 pub mod ledger;
 
 pub mod store;

@@ -208,6 +208,12 @@ impl Gate {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many requests have no answer yet, those that wait for their turn among them.
+    pub fn beginning(&self) -> usize {
+        let (beginning, _, waiting, _) = self.queue().shown();
+        beginning + waiting
+    }
+
     /// For operators.
     pub fn shown(&self) -> Value {
         let (beginning, in_flight, waiting, limit) = self.queue().shown();

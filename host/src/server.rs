@@ -49,8 +49,6 @@ pub struct Times {
     pub idle: Duration,
     /// For a client to ask for more of a stream that has more.
     pub stall: Duration,
-    /// For requests under way, once the gateway is to stop.
-    pub drain: Duration,
 }
 
 /// The most that a configuration may accept of a head: within it, errors have the shape that clients know.
@@ -66,13 +64,14 @@ const UNREAD: u32 = 2;
 /// After an error of the listener itself, such as no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` says so, no more connections at one time than the gate has places for; then lets requests under way end within their time.
+/// Serves until `stop` says so, no more connections at one time than the gate has places for; then requests under way have
+/// as long as that says to end.
 pub async fn serve<S: Service>(
-    listener: Listener,
+    listener: Arc<Listener>,
     tls: Option<Arc<Tls>>,
     gate: Option<Arc<Gate>>,
     service: Arc<S>,
-    mut stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<Option<Duration>>,
     times: Times,
 ) {
     let connections = GracefulShutdown::new();
@@ -112,12 +111,10 @@ pub async fn serve<S: Service>(
         }
     }
     drop(listener);
+    let drain = stop.borrow().unwrap_or_default();
     let mut ended = pin!(connections.shutdown());
-    if tokio::time::timeout(times.drain, ended.as_mut()).await.is_err() {
-        tracing::warn!(
-            after_ms = times.drain.as_millis(),
-            "requests still under way are cut off"
-        );
+    if tokio::time::timeout(drain, ended.as_mut()).await.is_err() {
+        tracing::warn!(after_ms = drain.as_millis(), "requests still under way are cut off");
         service.cut();
         let _ = tokio::time::timeout(FAREWELL, ended).await;
     }
@@ -140,8 +137,8 @@ fn now_ms() -> u64 {
 }
 
 /// Until it says so, or nobody is left to say so.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
+async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) {
+    let _ = stop.wait_for(Option::is_some).await;
 }
 
 fn builder(idle: Duration) -> auto::Builder<TokioExecutor> {
@@ -185,7 +182,13 @@ impl<S> Clone for Door<S> {
 }
 
 impl<S: Service> Door<S> {
-    async fn connection(self, stream: Stream, peer: Peer, watcher: Watcher, mut stop: watch::Receiver<bool>) {
+    async fn connection(
+        self,
+        stream: Stream,
+        peer: Peer,
+        watcher: Watcher,
+        mut stop: watch::Receiver<Option<Duration>>,
+    ) {
         let Some((stream, peer)) = self.encrypted(stream, peer).await else {
             return;
         };

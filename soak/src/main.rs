@@ -17,6 +17,7 @@ mod script;
 mod store;
 mod story;
 mod strace;
+mod swap;
 mod worker;
 
 use anyhow::Result;
@@ -76,6 +77,18 @@ enum Trial {
         #[arg(long, default_value_t = 200)]
         rate: u64,
     },
+    /// R1: the gateway is replaced again and again under traffic with long streams
+    Swap {
+        /// How often; the row has 50.
+        #[arg(long, default_value_t = 10)]
+        swaps: usize,
+        /// Whole answers in a second.
+        #[arg(long, default_value_t = 300)]
+        rate: u64,
+        /// Streams at one time.
+        #[arg(long, default_value_t = 200)]
+        streams: usize,
+    },
     /// SQLite and redb under kills, full disks, failing disks, losses of power and flipped bytes
     Store {
         /// Kills, and flips times a hundred, of each.
@@ -100,6 +113,7 @@ fn main() -> Result<()> {
         Trial::Flips { flips } => flips::run(Kind::Sqlite, flips).map(|found| println!("{found}")),
         Trial::Day { calls, kills } => day::run(calls, kills),
         Trial::Story { seconds, rate } => story::run(seconds, rate),
+        Trial::Swap { swaps, rate, streams } => swap::run(swaps, rate, streams),
         Trial::Store { cycles } => store::run(cycles),
         Trial::Worker(options) => worker::run(&options),
         Trial::DayWorker(options) => day::work(&options),

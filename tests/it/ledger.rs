@@ -59,7 +59,7 @@ async fn at_rest(gateway: &Gateway, lines: usize) {
 }
 
 /// The ledger of a gateway that has stopped: its lines in order. Nothing is reserved, and all that was promised holds.
-fn books(home: &Home) -> Vec<Line> {
+pub(crate) fn books(home: &Home) -> Vec<Line> {
     let store = Sqlite::open_to_read(&home.path("pointsman-data")).unwrap();
     assert_eq!(store.open_holds().unwrap().0, []);
     assert_eq!(store.check().unwrap(), Vec::<String>::new());

@@ -54,5 +54,6 @@ mod spend;
 mod store;
 mod streaming;
 mod strict;
+mod swap;
 mod tidy;
 mod transport;

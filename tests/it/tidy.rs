@@ -21,6 +21,7 @@ const ROWS: &[&[&str]] = &[
     &["idempotency", "webhooks"],
     &["cache", "upstream", "reports", "keys"],
     &["documents", "audit", "load"],
+    &["handover"],
     &["ledger", "spend"],
     &["config", "telemetry"],
     &["store"],

@@ -11,10 +11,9 @@ use crate::store::{Store, StoreError, now_ms};
 use crate::telemetry::Meter;
 use crate::webhooks::Webhook;
 
-/// Opens the store of a configuration, for one process at a time.
+/// Opens the store of a configuration, which has been locked.
 pub(super) fn open(config: &Config, meter: &Meter) -> Result<Ledger, String> {
     let folder = config.store.clone();
-    lock_for_good(&folder)?;
     let webhook = config.webhook.as_ref();
     let webhook = webhook.map(|webhook| Webhook::start(webhook, meter.webhooks.clone()));
     let webhook = webhook
@@ -65,15 +64,13 @@ pub(super) fn lock(folder: &Path) -> Result<File, NotAlone> {
     }
 }
 
-/// For as long as the process lives.
-fn lock_for_good(folder: &Path) -> Result<(), String> {
+/// For a gateway that is to serve from it.
+pub(super) fn lock_to_serve(folder: &Path) -> Result<File, String> {
     let reason = match lock(folder) {
-        Ok(file) => {
-            std::mem::forget(file);
-            return Ok(());
-        }
+        Ok(file) => return Ok(file),
         Err(NotAlone::Served) => {
-            "another gateway is serving from it; stop that one, or give this one a `path` of its own in `[store]`"
+            "another gateway is serving from it; stop that one, take over from it with `--take-over`, or give this one a \
+             `path` of its own in `[store]`"
                 .to_owned()
         }
         Err(NotAlone::Failed(reason)) => reason,

@@ -21,20 +21,34 @@ use crate::reports::{Problem, Trigger};
 use crate::server::{self, Inherited, Times, Tls, data::Data};
 use crate::telemetry::Meter;
 
+use super::take_over::{self, Predecessor};
+
 /// Operators' requests are short.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
 /// For streams to say that they end here.
 const FAREWELL: Duration = Duration::from_millis(200);
 
-/// Serves until it is told to stop; gives the ledger to be closed, with the lock on its store.
-pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
+/// Serves until it is told to stop, or another process takes over; gives the ledger to be closed.
+pub(super) async fn run(named: Option<&Path>, take_over: bool) -> Result<Ledger, String> {
     let source = Source::find(named).map_err(|error| error.to_string())?;
     let config = source.load().map_err(|error| error.to_string())?;
+    let predecessor = match take_over {
+        true => Some(Predecessor::of(&config).await?),
+        false => None,
+    };
     let engine =
         Engine::new(&config.plugins.engine(&config.store)).map_err(|error| format!("the plugin engine: {error:#}"))?;
     let meter = Meter::default();
+    let lock = super::ledger::lock_to_serve(&config.store)?;
+    let (listeners, open) = match predecessor {
+        Some(predecessor) => predecessor
+            .left(&config.store)
+            .map(|(listeners, open)| (Some(listeners), Some(open)))?,
+        None => (None, None),
+    };
     let ledger = super::ledger::open(&config, &meter)?;
+    let following = open.map(|open| take_over::follow(open, ledger.clone())).transpose()?;
     let app = App::new(engine, meter, ledger);
     app::kept::restore(&app.state, &app.ledger, crate::store::now_ms())
         .map_err(|error| format!("the store in {}: {error}", config.store.display()))?;
@@ -48,9 +62,14 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
     let [data_tls, admin_tls] = encryption(&config)?;
     let gate = Gate::new(&server_config.load, app.meter.load.clone());
     let _ = app.gate.set(gate.clone());
-    let mut inherited = Inherited::find();
-    let data = inherited.or_bind(0, &Listen::Address(server_config.listen)).await?;
-    let admin = inherited.or_bind(1, &admin_config.listen).await?;
+    let [data, admin] = match listeners {
+        Some(listeners) => listeners,
+        None => {
+            let mut inherited = Inherited::find();
+            let data = inherited.or_bind(0, &Listen::Address(server_config.listen)).await?;
+            [data, inherited.or_bind(1, &admin_config.listen).await?]
+        }
+    };
     // The file that was found is the file that is watched: should it go, the last good configuration stays.
     let reloader = first(app.clone(), source.path.as_deref(), config).await?;
     reloader
@@ -73,39 +92,55 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
         tokio::spawn(tls.clone().follow(sweep));
     }
 
-    let (stop, stopped) = watch::channel(false);
-    let (admin_stop, admin_stopped) = watch::channel(false);
+    let (stop, stopped) = watch::channel(None);
+    let (admin_stop, admin_stopped) = watch::channel(None);
     let times = Times {
         head: server_config.head,
         idle: server_config.idle,
         stall: server_config.stall,
-        drain: server_config.drain,
     };
-    let admin_times = Times {
-        drain: ADMIN_DRAIN,
-        ..times
-    };
+    let [data, admin] = [data, admin].map(Arc::new);
+    let successor = take_over::successor(&store, &data, &admin);
     tokio::spawn(gate.clone().watch());
     tokio::spawn(app::kept::write_on(app.state.clone(), app.ledger.clone()));
     let clients = Arc::new(Data { app: app.clone() });
-    let serving = tokio::spawn(server::serve(data, data_tls, Some(gate), clients, stopped, times));
+    let serving = tokio::spawn(server::serve(
+        data,
+        data_tls,
+        Some(gate.clone()),
+        clients,
+        stopped,
+        times,
+    ));
     let operators = Arc::new(Admin {
         app: app.clone(),
         is_local,
         audit: Audit::of(&store),
     });
-    let admin = tokio::spawn(server::serve(
-        admin,
-        admin_tls,
-        None,
-        operators,
-        admin_stopped,
-        admin_times,
-    ));
-    signals.end(&app).await;
+    let admin = tokio::spawn(server::serve(admin, admin_tls, None, operators, admin_stopped, times));
+    let link = tokio::select! {
+        () = signals.end(&app) => None,
+        link = successor => Some(link),
+    };
     app.begin_drain();
-    tracing::info!("stopping: requests under way may end");
-    let _ = stop.send(true);
+    let mut is_left = false;
+    let ledger = match link {
+        None => {
+            tracing::info!("stopping: requests under way may end");
+            let _ = stop.send(Some(server_config.drain));
+            // The store is this process's own to its end.
+            std::mem::forget(lock);
+            app.ledger.clone()
+        }
+        Some(link) => {
+            tracing::info!("another process takes over: requests under way may end");
+            let _ = stop.send(Some(take_over::DRAIN));
+            let _ = admin_stop.send(Some(ADMIN_DRAIN));
+            take_over::leave(&app, &gate, lock, link).await;
+            is_left = true;
+            Ledger::off()
+        }
+    };
     tokio::select! {
         _ = serving => {}
         () = signals.end(&app) => {
@@ -115,10 +150,14 @@ pub(super) async fn run(named: Option<&Path>) -> Result<Ledger, String> {
         }
     }
     // Last, so that it can be asked about the draining.
-    let _ = admin_stop.send(true);
+    let _ = admin_stop.send(Some(ADMIN_DRAIN));
     let _ = admin.await;
+    if let (true, Some(following)) = (is_left, following) {
+        // The process before this one knows no other way to the ledger than through it.
+        let _ = tokio::task::spawn_blocking(move || following.join()).await;
+    }
     app::kept::write(&app.state, &app.ledger);
-    Ok(app.ledger.clone())
+    Ok(ledger)
 }
 
 /// What the listeners are encrypted with: that of clients, and that of operators.

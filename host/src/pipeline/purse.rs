@@ -9,8 +9,9 @@ use super::attempt::Failure;
 use super::decide::Step;
 use crate::budget::Scoped;
 use crate::generation::{Generation, Model, Route};
+use crate::handover::{self, Claim};
 use crate::json::{Document, Edit, Limits};
-use crate::ledger::{Hold, Ledger, Settlement, Wish};
+use crate::ledger::{Ledger, Settlement, Wish};
 use crate::money::{Nanodollars, Usage};
 use crate::store::{self, Line, Tags};
 use crate::surfaces::chat::Ask;
@@ -44,7 +45,7 @@ pub(super) struct Purse {
 /// The money for one attempt. Dropped, it books all that was held, if something was sent.
 #[derive(Debug)]
 pub(super) struct Payment {
-    hold: Hold,
+    claim: Claim,
     /// The attempt's place within limits, which it keeps as long.
     pass: Pass,
     purse: Arc<Purse>,
@@ -131,16 +132,16 @@ impl Purse {
             price_version: model.price.as_ref().map(|price| price.version().0),
             metadata: self.call.caller.metadata.clone(),
         };
-        let reserved = self.ledger.reserve(wish).await;
-        let hold = reserved.inspect_err(|_| pass.give_back()).map_err(Failure::unpaid)?;
+        let reserved = Claim::reserve(&self.ledger, wish).await;
+        let claim = reserved.inspect_err(|_| pass.give_back()).map_err(Failure::unpaid)?;
         self.untold.fetch_add(1, Relaxed);
-        if !hold.warnings.is_empty() {
+        if !claim.warnings().is_empty() {
             let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-            warnings.clone_from(&hold.warnings);
+            *warnings = claim.warnings().to_vec();
         }
         Ok(Payment {
-            output: bounds.output(model, ask, hold.granted),
-            hold,
+            output: bounds.output(model, ask, claim.granted()),
+            claim,
             pass,
             purse: self.clone(),
             model: model.clone(),
@@ -155,7 +156,7 @@ impl Purse {
             model: model.into(),
             ..self.tags()
         };
-        self.ledger.note(Line {
+        let line = Line {
             id: 0,
             at_ms: 0,
             request: self.call.id.clone(),
@@ -170,12 +171,13 @@ impl Purse {
             is_recovered: false,
             corrects: None,
             metadata: self.call.caller.metadata.clone(),
-        });
+        };
+        handover::note(&self.ledger, line);
     }
 
     /// Writes a document, some time soon.
     pub(super) fn keep(&self, document: store::Document) {
-        self.ledger.keep(vec![document]);
+        handover::keep(&self.ledger, vec![document]);
     }
 
     /// All budgets that an attempt has to fit into.
@@ -279,7 +281,7 @@ pub(super) fn ceiling(model: &Model, ask: &Ask, output: u64) -> Option<Nanodolla
 impl Payment {
     /// From now on the provider may have got something.
     pub(super) fn sending(&self) {
-        self.hold.sending();
+        self.claim.sending();
     }
 
     /// The request, limited to what the money is enough for; `None` where it goes out as it is.
@@ -301,9 +303,9 @@ impl Payment {
             if failure.is_unsent() {
                 self.pass.give_back();
                 self.purse.told(&Usage::default());
-                self.hold.unsent();
+                self.claim.unsent();
             } else {
-                let (word, all) = (failure.word().into_owned(), self.hold.granted);
+                let (word, all) = (failure.word().into_owned(), self.claim.granted());
                 let cost = self.model.price.is_some().then_some(all);
                 self.book(word, Usage::default(), cost, Place::Beside, true);
             }
@@ -348,7 +350,7 @@ impl Payment {
             Place::Serves => self.purse.reference(&self.model, &usage),
             Place::Beside => Some(Nanodollars(0)),
         };
-        self.hold.settle(Settlement {
+        self.claim.settle(Settlement {
             outcome,
             usage,
             cost,

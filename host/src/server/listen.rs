@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use listenfd::ListenFd;
@@ -25,11 +27,26 @@ pub enum Listener {
 
 /// A socket's file, which goes with it.
 #[derive(Debug)]
-pub struct SocketFile(PathBuf);
+pub struct SocketFile {
+    path: PathBuf,
+    /// Another process listens there by now.
+    is_left: AtomicBool,
+}
+
+impl SocketFile {
+    fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            is_left: AtomicBool::new(false),
+        }
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if !self.is_left.load(Ordering::Relaxed) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -112,10 +129,56 @@ fn bind_socket(path: &Path) -> io::Result<Listener> {
         let _ = std::fs::remove_file(&beside);
         return Err(error);
     }
-    Ok(Listener::Unix(listener, Some(SocketFile(path.to_owned()))))
+    Ok(Listener::Unix(listener, Some(SocketFile::new(path.to_owned()))))
 }
 
 impl Listener {
+    /// A listener of the process before this one, which has to be where the configuration says.
+    pub fn taken(socket: OwnedFd, listen: &Listen) -> Result<Self, String> {
+        let failed = |error: io::Error| format!("the listener that was handed over for {listen}: {error}");
+        let elsewhere = |place: String| {
+            format!(
+                "the gateway that is to be taken over listens on {place}, not on {listen}: an address changes with a start of its own"
+            )
+        };
+        match listen {
+            Listen::Address(wanted) => {
+                let listener = std::net::TcpListener::from(socket);
+                let address = listener.local_addr().map_err(failed)?;
+                let is_there = address.ip() == wanted.ip() && (wanted.port() == 0 || address.port() == wanted.port());
+                if !is_there {
+                    return Err(elsewhere(address.to_string()));
+                }
+                listener.set_nonblocking(true).map_err(failed)?;
+                TcpListener::from_std(listener).map(Listener::Tcp).map_err(failed)
+            }
+            Listen::Socket(path) => {
+                let listener = std::os::unix::net::UnixListener::from(socket);
+                // The name that it got when it was bound is not its file's: that one was renamed.
+                let address = listener.local_addr().map_err(failed)?;
+                let folder = address.as_pathname().and_then(Path::parent);
+                if folder != path.parent() {
+                    return Err(elsewhere(format!("{address:?}")));
+                }
+                listener.set_nonblocking(true).map_err(failed)?;
+                let listener = UnixListener::from_std(listener).map_err(failed)?;
+                Ok(Listener::Unix(listener, Some(SocketFile::new(path.clone()))))
+            }
+        }
+    }
+
+    /// The same listener for another process. Its file stays where it is.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd().try_clone_to_owned(),
+            Self::Unix(listener, file) => {
+                let duplicate = listener.as_fd().try_clone_to_owned()?;
+                file.iter().for_each(|file| file.is_left.store(true, Ordering::Relaxed));
+                Ok(duplicate)
+            }
+        }
+    }
+
     /// The next connection.
     pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
         match self {
@@ -151,7 +214,7 @@ impl Listener {
                 let address = listener.local_addr().map_err(|error| error.to_string())?;
                 Ok(format!("{}://{address}", if is_tls { "https" } else { "http" }))
             }
-            Self::Unix(_, Some(file)) => Ok(format!("unix:{}", file.0.display())),
+            Self::Unix(_, Some(file)) => Ok(format!("unix:{}", file.path.display())),
             Self::Unix(listener, None) => {
                 let address = listener.local_addr().map_err(|error| error.to_string())?;
                 let path = address.as_pathname().unwrap_or(Path::new("?"));

@@ -1,0 +1,118 @@
+//! `pointsman serve --take-over`: what the successor asks for before it serves, and how the gateway before it leaves.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::app::{self, App};
+use crate::config::{Config, Listen};
+use crate::handover::{self, Link, Offer, Open, Said, Sockets, Taken};
+use crate::ledger::Ledger;
+use crate::load::Gate;
+use crate::server::Listener;
+use crate::store::sqlite::Sqlite;
+
+/// Requests that are under way in the process that leaves end by themselves, at the latest when their own time is over.
+pub(super) const DRAIN: Duration = Duration::from_secs(86_400);
+/// For requests that have no answer yet: those that begin one in this time are booked as ever.
+const BEGINNING: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The gateway that is taken over, once its store is free.
+pub(super) struct Predecessor {
+    listeners: [Listener; 2],
+    said: Said,
+}
+
+impl Predecessor {
+    /// Takes over from the gateway that serves from the configuration's store. What can be wrong with the configuration or a
+    /// plugin shows before that one hears of it, and what has to be compiled is compiled by then.
+    pub(super) async fn of(config: &Config) -> Result<Self, String> {
+        super::serve::load(config.clone()).await?;
+        super::serve::encryption(config)?;
+        let store = config.store.clone();
+        let failed = |error: io::Error| {
+            format!(
+                "the gateway that serves from {} cannot be taken over: {error}; without `--take-over` this one starts by itself",
+                store.display()
+            )
+        };
+        let mut taken = Taken::ask(&store).map_err(failed)?;
+        let mut listener = |place, listen: &Listen| {
+            let missing = || format!("no listener was handed over for {listen}");
+            Listener::taken(taken.socket(place).ok_or_else(missing)?, listen)
+        };
+        let listeners = [
+            listener(0, &Listen::Address(config.server.listen))?,
+            listener(1, &config.admin.listen)?,
+        ];
+        let begun = tokio::task::spawn_blocking(move || taken.begin());
+        let said = begun.await.map_err(|error| error.to_string())?.map_err(failed)?;
+        Ok(Self { listeners, said })
+    }
+
+    /// What it left in the store, whose lock this process has by now.
+    pub(super) fn left(self, store: &Path) -> Result<([Listener; 2], Open), String> {
+        let found = Sqlite::open_to_read(store).and_then(|reader| Open::of(self.said, &reader));
+        let open = found.map_err(|error| format!("the store in {}: {error}", store.display()))?;
+        Ok((self.listeners, open))
+    }
+}
+
+/// Books what the gateway before this one still has to say, until that one has ended.
+pub(super) fn follow(open: Open, ledger: Ledger) -> Result<JoinHandle<()>, String> {
+    std::thread::Builder::new()
+        .name("pointsman-follow".to_owned())
+        .spawn(move || open.follow(&ledger))
+        .map_err(|error| format!("cannot start the thread that books what was taken over: {error}"))
+}
+
+#[derive(Clone)]
+struct Listeners([Weak<Listener>; 2]);
+
+impl Sockets for Listeners {
+    fn duplicates(&self) -> Option<io::Result<[OwnedFd; 2]>> {
+        let [data, admin] = &self.0;
+        let (data, admin) = (data.upgrade()?, admin.upgrade()?);
+        Some(data.duplicate().and_then(|data| Ok([data, admin.duplicate()?])))
+    }
+}
+
+/// Until a successor has the listeners. Without a socket to ask at, as in a folder with too long a name, there is none.
+pub(super) fn successor(
+    store: &Path,
+    data: &Arc<Listener>,
+    admin: &Arc<Listener>,
+) -> impl Future<Output = Link> + use<> {
+    let listeners = Listeners([Arc::downgrade(data), Arc::downgrade(admin)]);
+    let offer = Offer::open(store).inspect_err(|error| {
+        tracing::warn!(%error, "no other process will be able to take over from this one");
+    });
+    async move {
+        match offer {
+            Ok(offer) => offer.asked(listeners).await,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Leaves the store to the successor: everything that was booked is on disk, and the lock is free. What ends from now on,
+/// the successor is told.
+pub(super) async fn leave(app: &App, gate: &Gate, lock: File, link: Link) {
+    let waited = tokio::time::Instant::now();
+    while gate.beginning() > 0 && waited.elapsed() < BEGINNING {
+        tokio::time::sleep(LOOK).await;
+    }
+    app::kept::write(&app.state, &app.ledger);
+    handover::begin(link);
+    app.ledger.flush().await;
+    let ledger = app.ledger.clone();
+    let _ = tokio::task::spawn_blocking(move || ledger.close()).await;
+    drop(lock);
+    handover::released();
+    tracing::info!(ms = waited.elapsed().as_millis(), "the store is the next process's");
+}

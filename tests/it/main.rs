@@ -48,6 +48,7 @@ mod reload;
 mod requests;
 mod review;
 mod routing;
+mod schema;
 mod script;
 mod sdk;
 mod spend;

@@ -41,15 +41,16 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
     execute(cargo(["test", "--workspace"]).args(arguments))
 }
 
-/// Installs the SDKs and frameworks that applications use, with which tests drive the gateway. LiteLLM does not go together with
-/// the others.
+/// Installs the SDKs and frameworks that applications use, with which tests drive the gateway, and what makes requests of a
+/// specification. LiteLLM does not go together with the others.
 fn sdks() -> Result<()> {
     let folder = workspace().join("target/sdk");
     packages::python("tests/sdk", &folder.join("python"))?;
     packages::node("tests/sdk", &folder.join("node"))?;
     packages::python("tests/sdk/frameworks", &folder.join("frameworks"))?;
     packages::python("tests/sdk/frameworks/litellm", &folder.join("litellm"))?;
-    packages::node("tests/sdk/frameworks", &folder.join("vercel"))
+    packages::node("tests/sdk/frameworks", &folder.join("vercel"))?;
+    packages::python("tests/sdk/schema", &folder.join("schema"))
 }
 
 /// Runs all checks and then says which ones failed, so that one run shows everything.

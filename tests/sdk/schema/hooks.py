@@ -1,0 +1,26 @@
+"""What Schemathesis does beside: every request is for a model that there is, and every error has the surface's shape."""
+
+import os
+
+import schemathesis
+
+
+@schemathesis.hook
+def map_body(context, body):
+    if isinstance(body, dict) and isinstance(body.get("model"), str):
+        body["model"] = "simulated/small"
+    return body
+
+
+@schemathesis.check
+def errors_have_their_shape(ctx, response, case):
+    if response.status_code < 400:
+        return
+    body = response.json()
+    error = body["error"]
+    assert isinstance(error["message"], str) and error["message"], body
+    assert isinstance(error["type"], str), body
+    if os.environ["SHAPE"] == "anthropic":
+        assert body["type"] == "error", body
+    else:
+        assert "code" in error and "param" in error, body

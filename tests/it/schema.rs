@@ -67,3 +67,9 @@ async fn what_openais_specification_allows_and_what_not_is_never_a_servers_error
     let paths = "^/(chat/completions|embeddings|moderations|models)";
     holds(file, "/v1", paths, "openai").await;
 }
+
+#[tokio::test]
+async fn what_anthropics_specification_allows_and_what_not_is_never_a_servers_error() {
+    let paths = "^/v1/messages(/count_tokens)?$";
+    holds("anthropic/openapi.messages.yaml", "", paths, "anthropic").await;
+}

@@ -20,6 +20,7 @@ mod reading;
 mod receipt;
 pub mod record;
 mod relay;
+mod resume;
 mod review;
 mod telling;
 mod walk;
@@ -46,6 +47,7 @@ pub use answer::Answer;
 use asking::Asking;
 use cached::Looked;
 use purse::Purse;
+use resume::Resume;
 
 /// A request as the pipeline takes it.
 #[derive(Debug)]
@@ -164,7 +166,8 @@ async fn serve(
         Looked::Not { word, recorder } => (word, recorder),
     };
     let served = walk::walk(&call, &decision, &mut account, asking).await?;
-    Ok(answer::of(served, &decision, account, word, recorder))
+    let resume = Resume::after(&served, &decision, &call);
+    Ok(answer::of(served, &decision, account, word, recorder, resume))
 }
 
 /// A hash for seeds and names, not for secrets: eight bytes at a step are mixed in by a multiplication and a fold.

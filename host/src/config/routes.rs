@@ -33,6 +33,8 @@ pub struct RouteConfig {
     pub priority: u8,
     /// Whether another candidate is tried where one refuses what the request is about.
     pub passes_content: bool,
+    /// Whether another candidate follows a stream that breaks before it has shown anything.
+    pub restarts: bool,
     /// How long one attempt may take.
     pub timeouts: Timeouts,
     /// When the next candidate is started beside one that has not answered.
@@ -82,6 +84,7 @@ impl RouteConfig {
             queue: QUEUE,
             priority: NORMAL,
             passes_content: false,
+            restarts: false,
             timeouts: Timeouts::default(),
             hedge: None,
         }
@@ -159,6 +162,7 @@ fn route(
             .map_or(QUEUE, Duration::from_millis),
         priority: priority(&section),
         passes_content: choice(&section, "on_content_policy", ["stop", "next"]),
+        restarts: choice(&section, "resume", ["never", "restart"]),
         timeouts: timeouts::read(&section),
         hedge: hedge(&section),
     };

@@ -1,5 +1,7 @@
 //! What a request used and how it ended: kept while it runs, and booked once on every way out, a dropped stream included.
 
+mod restart;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -460,9 +462,7 @@ impl Account {
             meter.served(total);
         }
         let error = ending.error();
-        if let Some(error) = error {
-            meter.failed(error);
-        }
+        error.iter().for_each(|error| meter.failed(error));
         meter.used(served.usage.as_ref(), cost);
         self.attempts.push(words::Attempt {
             candidate: served.model.id.clone(),

@@ -8,6 +8,7 @@ use super::account::{Account, Hit};
 use super::attempt::{Beginning, Reply, Whole};
 use super::cached::{CACHE, Recorder};
 use super::decide::{Decision, Step};
+use super::resume::Resume;
 use super::walk::Served;
 use super::{receipt, relay};
 use crate::body::Body;
@@ -44,6 +45,7 @@ pub(super) fn of(
     account: Account,
     cache: Option<&'static str>,
     recorder: Option<Recorder>,
+    resume: Option<Resume>,
 ) -> Answer {
     let model = &served.step.model;
     let mut headers = headers(&model.id, &model.provider.name, decision, &served.reasons, &account);
@@ -55,7 +57,7 @@ pub(super) fn of(
     }
     match served.reply {
         Reply::Whole(reply) => whole(reply, headers, account, recorder),
-        Reply::Stream(beginning) => stream(*beginning, headers, served.step, account, recorder),
+        Reply::Stream(beginning) => stream(*beginning, headers, served.step, account, recorder, resume),
     }
 }
 
@@ -118,11 +120,12 @@ fn stream(
     step: &Step,
     account: Account,
     recorder: Option<Recorder>,
+    resume: Option<Resume>,
 ) -> Answer {
     put_stream(&mut headers);
     Answer {
         headers,
-        body: relay::stream(beginning, step, account, recorder),
+        body: relay::stream(beginning, step, account, recorder, resume),
     }
 }
 

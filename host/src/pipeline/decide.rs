@@ -48,6 +48,10 @@ pub struct Decision {
     pub priority: u8,
     /// Whether another candidate is tried where one refuses what the request is about.
     pub passes_content: bool,
+    /// Whether another candidate follows a stream that breaks before it has shown anything.
+    pub restarts: bool,
+    /// Whether an attempt of the same request has begun to answer, and broke off.
+    pub(super) is_resumed: bool,
     /// The conversation, where policies were asked.
     pub(super) conversation: Option<u64>,
     /// Who wants to see the answer first.
@@ -161,6 +165,8 @@ pub async fn chain(
         queue: route.config.queue,
         priority: route.config.priority,
         passes_content: route.config.passes_content,
+        restarts: route.config.restarts,
+        is_resumed: false,
         conversation: None,
         review: None,
     };

@@ -74,20 +74,22 @@ impl<'s> Order<'s> {
         let steps = &decision.steps;
         let left = (decision.retries as usize).saturating_add(1);
         // Those that could be reached; several of one provider count once.
-        for (index, step) in steps.iter().enumerate().take(left) {
+        // The rest of a request is none of its own.
+        let counted = if decision.is_resumed { &[] } else { &steps[..] };
+        for (index, step) in counted.iter().enumerate().take(left) {
             let is_same = |other: &Step| std::ptr::eq(&*other.model.provider, &*step.model.provider);
             if !steps[..index].iter().any(is_same) {
                 step.model.provider.retries.own.request();
             }
         }
-        if let Some(first) = steps.first() {
+        if let Some(first) = counted.first() {
             first.model.provider.retries.all.request();
         }
         Self {
             steps,
             places: vec![Place::Open; steps.len()],
             left,
-            has_begun: false,
+            has_begun: decision.is_resumed,
             pauses: 0,
             decision,
             caller: call.caller.id.clone(),
@@ -319,6 +321,13 @@ impl<'s> Order<'s> {
     pub(super) fn left(&self) -> usize {
         let open = self.places.iter().filter(|place| **place != Place::Done).count();
         open.min(self.left)
+    }
+
+    /// Steps that nobody has taken, and how many more may be.
+    pub(super) fn untried(&self) -> (Vec<&'s Step>, usize) {
+        let open = self.steps.iter().zip(&self.places);
+        let open = open.filter(|(_, place)| **place == Place::Open);
+        (open.map(|(step, _)| step).collect(), self.left)
     }
 
     /// There is an answer that may serve after all: it is not kept back for pauses and waits.

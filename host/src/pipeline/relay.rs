@@ -11,6 +11,7 @@ use super::account::Account;
 use super::attempt::{Beginning, Failure, Source, in_time};
 use super::cached::Recorder;
 use super::decide::Step;
+use super::resume::Resume;
 use crate::body::{Body, Broken, Outlet, Stalled};
 use crate::generation::Provider;
 use crate::surfaces::Telling;
@@ -77,11 +78,17 @@ impl Watched {
 }
 
 /// Relays the rest of a stream. Dropping the body, as a client's disconnect does, closes the way to the provider.
-pub(super) fn stream(beginning: Beginning, step: &Step, account: Account, recorder: Option<Recorder>) -> Body {
+pub(super) fn stream(
+    beginning: Beginning,
+    step: &Step,
+    account: Account,
+    recorder: Option<Recorder>,
+    resume: Option<Resume>,
+) -> Body {
     let watched = Watched::new(beginning.source, step);
     let telling = account.call().wording.surface.telling(beginning.is_own);
     let (out, has_more) = (beginning.events, beginning.has_more);
-    Body::pulled(move |outlet| relay(out, has_more, watched, telling, account, recorder, outlet))
+    Body::pulled(move |outlet| relay(out, has_more, watched, telling, account, recorder, resume, outlet))
 }
 
 async fn relay(
@@ -91,10 +98,12 @@ async fn relay(
     mut telling: Telling,
     mut account: Account,
     mut recorder: Option<Recorder>,
+    mut resume: Option<Resume>,
     outlet: Outlet,
 ) -> Result<(), Broken> {
     loop {
         account.used(watched.source.usage(), watched.source.progress());
+        resume = resume.and_then(|resume| resume.unless_shown(&out));
         telling.tell(&mut out);
         if !has_more {
             telling.end(watched.source.usage().as_ref(), &mut out);
@@ -121,16 +130,31 @@ async fn relay(
             Ok(more) => has_more = more,
             Err(failure) => {
                 account.took_more(watched.waited);
-                account.broke(&failure);
                 account.used(watched.source.usage(), watched.source.progress());
+                // What came before the break may show something of the answer.
+                let way_on = resume.take().and_then(|resume| resume.unless_shown(&out));
                 // The connection to the provider is of no more use.
                 drop(watched);
                 let call = account.call();
                 tracing::warn!(request_id = %call.id, kind = %failure.word(), detail = failure.detail(), "a stream broke");
-                let attempts = account.attempts();
+                let error = match way_on.filter(|way_on| way_on.mends(&failure)) {
+                    Some(way_on) => match way_on.next(&failure, &mut account).await {
+                        Ok(resumed) => {
+                            out.extend_from_slice(&resumed.events);
+                            (watched, has_more, resume) = (resumed.watched, resumed.has_more, resumed.next);
+                            // What is kept is one model's answer.
+                            recorder = None;
+                            continue;
+                        }
+                        Err(error) => error,
+                    },
+                    None => {
+                        account.broke(&failure);
+                        failure.into_error(account.attempts())
+                    }
+                };
                 telling.tell(&mut out);
                 let call = account.call();
-                let error = failure.into_error(attempts);
                 out.extend_from_slice(&call.wording.surface.error_event(&error, &call.id));
                 outlet.send(out.freeze()).await?;
                 tokio::time::sleep(HEAD_START).await;

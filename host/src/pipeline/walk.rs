@@ -31,6 +31,9 @@ pub(super) struct Served<'a> {
     pub(super) reply: Reply,
     /// Why answers before it were passed over, in the policies' words.
     pub(super) reasons: Vec<String>,
+    /// Steps that nobody has taken, and how many more may be.
+    pub(super) untried: Vec<&'a Step>,
+    pub(super) attempts_left: usize,
 }
 
 /// What the policies made of an answer. An error says what was used up to then.
@@ -67,7 +70,14 @@ pub(super) async fn walk<'a>(
         match judged {
             Ok(Judged::Serves(reply)) => {
                 race.end(account);
-                return Ok(Served { step, reply, reasons });
+                let (untried, attempts_left) = race.order.untried();
+                return Ok(Served {
+                    step,
+                    reply,
+                    reasons,
+                    untried,
+                    attempts_left,
+                });
             }
             Ok(Judged::Next(held, reason)) => {
                 tracing::debug!(request_id = %call.id, model = step.model.id, reason, "an answer was passed over");
@@ -89,7 +99,13 @@ pub(super) async fn walk<'a>(
     if let Some((step, held)) = kept {
         account.serve_aside();
         let reply = held.release(account.receipt(), call.ask.wants_usage);
-        return Ok(Served { step, reply, reasons });
+        return Ok(Served {
+            step,
+            reply,
+            reasons,
+            untried: Vec::new(),
+            attempts_left: 0,
+        });
     }
     let retry_after = race.order.retry_after();
     let failure = last.unwrap_or_else(|| Failure::limited(retry_after));

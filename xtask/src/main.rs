@@ -38,6 +38,11 @@ const COMMANDS: &[Command] = &[
         commands::toolchains,
     ),
     (
+        "sdks",
+        "install the SDKs and frameworks that the tests drive the gateway with, into target/sdk; `test` does it, too",
+        commands::sdks,
+    ),
+    (
         "reference",
         "write docs/plugins/reference.md from the contract in wit/",
         commands::reference,

@@ -7,6 +7,7 @@ mod inputs;
 mod messages;
 pub mod models;
 pub mod plain;
+mod responses;
 mod telling;
 
 use bytes::Bytes;
@@ -25,6 +26,7 @@ pub enum Surface {
     ChatCompletions,
     Messages,
     CountTokens,
+    Responses,
     Embeddings,
     Moderations,
     Rerank,
@@ -50,6 +52,8 @@ pub struct Wording {
     pub own: Option<Document>,
     /// What of it the canonical form has no words for.
     pub lost: Vec<String>,
+    /// A field that nobody but a provider that speaks the client's words can do anything with.
+    pub needs: Option<&'static str>,
 }
 
 impl Wording {
@@ -59,6 +63,26 @@ impl Wording {
             surface,
             own: None,
             lost: Vec::new(),
+            needs: None,
+        }
+    }
+
+    /// A whole canonical answer in the client's words.
+    pub fn whole(&self, answer: Bytes, usage: Option<&Usage>) -> Bytes {
+        match self.surface {
+            Surface::Messages => messages::whole(answer, usage),
+            Surface::Responses => responses::whole(answer, usage, &responses::Echo::of(self.own.as_ref())),
+            _ => answer,
+        }
+    }
+
+    /// A streamed answer that is still to be told; `is_own` where it already comes in the client's words.
+    pub fn telling(&self, is_own: bool) -> Telling {
+        match self.surface {
+            _ if is_own => Telling::Own,
+            Surface::Messages => Telling::translated(messages::Events::default()),
+            Surface::Responses => Telling::translated(responses::Events::new(responses::Echo::of(self.own.as_ref()))),
+            _ => Telling::Canonical,
         }
     }
 }
@@ -67,10 +91,11 @@ impl Wording {
 const COMMENT: &[u8] = b": still here\n\n";
 
 impl Surface {
-    const PATHS: [(&'static str, Self); 6] = [
+    const PATHS: [(&'static str, Self); 7] = [
         ("/v1/chat/completions", Self::ChatCompletions),
         ("/v1/messages", Self::Messages),
         ("/v1/messages/count_tokens", Self::CountTokens),
+        ("/v1/responses", Self::Responses),
         ("/v1/embeddings", Self::Embeddings),
         ("/v1/moderations", Self::Moderations),
         ("/v1/rerank", Self::Rerank),
@@ -86,6 +111,7 @@ impl Surface {
     pub fn name(self) -> &'static str {
         match self {
             Self::Messages => "messages",
+            Self::Responses => "responses",
             surface => surface.operation().name(),
         }
     }
@@ -93,7 +119,7 @@ impl Surface {
     /// What is asked for at it.
     pub fn operation(self) -> Operation {
         match self {
-            Self::ChatCompletions | Self::Messages => Operation::Chat,
+            Self::ChatCompletions | Self::Messages | Self::Responses => Operation::Chat,
             Self::CountTokens => Operation::CountTokens,
             Self::Embeddings => Operation::Embedding,
             Self::Moderations => Operation::Moderation,
@@ -105,6 +131,7 @@ impl Surface {
     pub fn dialect(self) -> Option<Dialect> {
         match self {
             Self::Messages | Self::CountTokens => Some(Dialect::Messages),
+            Self::Responses => Some(Dialect::Responses),
             _ => None,
         }
     }
@@ -121,9 +148,9 @@ impl Surface {
             let wording = Wording::canonical(self);
             return Ok(Request { document, ask, wording });
         };
-        let Canonical { text, lost } = match dialect {
+        let Canonical { text, lost, needs } = match dialect {
             Dialect::Messages => messages::canonical(document.root(), self == Self::CountTokens)?,
-            Dialect::Responses => return Err(ApiError::internal("no surface speaks this dialect")),
+            Dialect::Responses => responses::canonical(document.root())?,
         };
         // What was read becomes a little deeper where a call stands in a list of calls.
         let deeper = Limits {
@@ -136,12 +163,15 @@ impl Surface {
         // Either may go out, and a bound is of the longer one.
         let ask = Ask {
             body_bytes: ask.body_bytes.max(own.text().len() as u64),
+            // What a provider has kept may be as long as anything.
+            other_parts: ask.other_parts + u32::from(needs.is_some()),
             ..ask
         };
         let wording = Wording {
             surface: self,
             own: Some(own),
             lost,
+            needs,
         };
         Ok(Request { document, ask, wording })
     }
@@ -159,19 +189,6 @@ impl Surface {
         (self.dialect() == Some(Dialect::Messages)).then_some("request-id")
     }
 
-    /// A whole canonical answer in the client's words.
-    pub fn whole(self, answer: Bytes, usage: Option<&Usage>) -> Bytes {
-        match self {
-            Self::Messages => messages::whole(answer, usage),
-            _ => answer,
-        }
-    }
-
-    /// A streamed answer that is still to be told; `is_own` where it already comes in the client's words.
-    pub fn telling(self, is_own: bool) -> Telling {
-        Telling::new(self.dialect(), is_own)
-    }
-
     /// An error as a body.
     pub fn error(self, error: &ApiError, id: &str) -> Vec<u8> {
         match self.dialect() {
@@ -184,7 +201,8 @@ impl Surface {
     pub fn error_event(self, error: &ApiError, id: &str) -> Bytes {
         let name: &[u8] = match self.dialect() {
             Some(Dialect::Messages) => b"event: error\n",
-            _ => b"",
+            Some(Dialect::Responses) => return responses::error_event(error, id, None).into(),
+            None => b"",
         };
         [name, b"data: ", &self.error(error, id), b"\n\n"].concat().into()
     }
@@ -202,6 +220,8 @@ impl Surface {
 struct Canonical {
     text: Vec<u8>,
     lost: Vec<String>,
+    /// See [`Wording::needs`].
+    needs: Option<&'static str>,
 }
 
 /// Whether an answer, or an event of one, says that a filter has cut it short, in whichever words.
@@ -213,4 +233,6 @@ pub fn is_filtered(answer: &Document) -> bool {
     reasons.any(|reason| reason.is("content_filter"))
         || at("/stop_reason", "refusal")
         || at("/delta/stop_reason", "refusal")
+        || at("/incomplete_details/reason", "content_filter")
+        || at("/response/incomplete_details/reason", "content_filter")
 }

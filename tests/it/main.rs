@@ -46,6 +46,7 @@ mod priced;
 mod recorded;
 mod reload;
 mod requests;
+mod responses;
 mod review;
 mod routing;
 mod schema;

@@ -41,6 +41,21 @@ const acts = {
     return { model: await client.models.retrieve(args.id) };
   },
 
+  async respond(client, args) {
+    return { response: await client.responses.create(args) };
+  },
+
+  async respond_stream(client, args) {
+    const events = [];
+    try {
+      const stream = client.responses.stream(args);
+      for await (const event of stream) events.push(event);
+      return { events, response: await stream.finalResponse(), error: null };
+    } catch (error) {
+      return { events, error: explained(error) };
+    }
+  },
+
   async embed(client, args) {
     const { data } = await client.embeddings.create(args);
     return { vectors: data.map((one) => one.embedding) };

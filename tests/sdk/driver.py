@@ -51,6 +51,20 @@ def moderate(client, arguments):
     return {"flagged": [one.flagged for one in answer.results]}
 
 
+def respond(client, arguments):
+    return {"response": seen(client.responses.create(**arguments))}
+
+
+def respond_stream(client, arguments):
+    events = []
+    try:
+        with client.responses.stream(**arguments) as stream:
+            events.extend(seen(event) for event in stream)
+            return {"events": events, "response": seen(stream.get_final_response()), "error": None}
+    except openai.OpenAIError as error:
+        return {"events": events, "error": explained(error)}
+
+
 def message(client, arguments):
     raw = client.messages.with_raw_response.create(**arguments)
     answer = raw.parse()
@@ -92,7 +106,8 @@ def explained(error):
 
 def take(client, claude, step):
     acts = {"chat": chat, "stream": stream, "accumulate": accumulate, "models": models, "model": model,
-            "embed": embed, "moderate": moderate, "message": message, "message_stream": message_stream, "count": count}
+            "embed": embed, "moderate": moderate, "respond": respond, "respond_stream": respond_stream,
+            "message": message, "message_stream": message_stream, "count": count}
     is_claude = step["do"] in ("message", "message_stream", "count")
     try:
         return acts[step["do"]](claude if is_claude else client, step.get("with", {}))

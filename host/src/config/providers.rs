@@ -34,6 +34,8 @@ pub struct ProviderConfig {
     pub headers: Vec<(String, Secret)>,
     /// Whether `provider/any-name` may be asked for.
     pub allow_any_model: bool,
+    /// Whether it speaks OpenAI's Responses as they are; OpenAI does.
+    pub responses: bool,
     /// How long its answers may take.
     pub timeouts: Timeouts,
     /// How long it keeps the beginning of a prompt in its cache after the last use.
@@ -139,6 +141,7 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
             "this provider is at another place for everybody: give its `base_url`",
         );
     }
+    let is_openai = adapter == Some(ComponentRef::BuiltIn("openai".to_owned())) && base_url.is_none();
     let catalog = catalog_name(&section, given.as_deref(), adapter.as_ref(), base_url.as_deref());
     let mut settings = section.json("settings");
     let mut authentication = section.string("authentication");
@@ -161,6 +164,7 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
         queue: section.number("queue", 0..=100_000).unwrap_or(100) as usize,
         headers: headers.collect(),
         allow_any_model: section.flag("allow_any_model", false),
+        responses: section.flag("responses", is_openai),
         timeouts: timeouts::read(&section),
         prompt_cache: Duration::from_secs(section.number("prompt_cache_seconds", 0..=86_400).unwrap_or(300)),
         ca_file: section.string("ca_file").map(|(path, _)| context.base.join(path)),

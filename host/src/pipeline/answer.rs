@@ -91,7 +91,7 @@ fn whole(whole: Whole, mut headers: HeaderMap, mut account: Account, recorder: O
     account.ended_well();
     let body = match whole.is_own {
         true => whole.body,
-        false => account.call().wording.surface.whole(whole.body, whole.usage.as_ref()),
+        false => account.call().wording.whole(whole.body, whole.usage.as_ref()),
     };
     if let Some(recorder) = recorder {
         recorder.whole(&body, &account);

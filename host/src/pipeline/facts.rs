@@ -49,6 +49,7 @@ pub(super) fn summary(call: &Call, route: &Route) -> words::Summary {
             Surface::ChatCompletions => words::Surface::ChatCompletions,
             // What is counted goes where it would be answered.
             Surface::Messages | Surface::CountTokens => words::Surface::Messages,
+            Surface::Responses => words::Surface::Responses,
             Surface::Embeddings => words::Surface::Embeddings,
             Surface::Moderations => words::Surface::Moderation,
             Surface::Rerank => words::Surface::Rerank,

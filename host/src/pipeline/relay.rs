@@ -86,7 +86,7 @@ pub(super) fn stream(
     resume: Option<Resume>,
 ) -> Body {
     let watched = Watched::new(beginning.source, step);
-    let telling = account.call().wording.surface.telling(beginning.is_own);
+    let telling = account.call().wording.telling(beginning.is_own);
     let (out, has_more) = (beginning.events, beginning.has_more);
     Body::pulled(move |outlet| relay(out, has_more, watched, telling, account, recorder, resume, outlet))
 }
@@ -155,7 +155,7 @@ async fn relay(
                 };
                 telling.tell(&mut out);
                 let call = account.call();
-                out.extend_from_slice(&call.wording.surface.error_event(&error, &call.id));
+                telling.fail(call.wording.surface, &error, &call.id, &mut out);
                 outlet.send(out.freeze()).await?;
                 tokio::time::sleep(HEAD_START).await;
                 return Err(Broken);

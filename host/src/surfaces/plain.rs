@@ -11,7 +11,7 @@ const LONGEST_USER: usize = 64;
 const FOREIGN: [(&str, bool); 8] = [
     ("top_k", true),
     ("thinking", false),
-    ("service_tier", false),
+    ("metadata", false),
     ("cache_control", false),
     ("mcp_servers", true),
     ("context_management", true),
@@ -64,6 +64,8 @@ pub fn plain(document: &Document, reader: Reader<'_>) -> Option<(Document, Vec<S
                 None => {}
             },
             "user" if value.str_len() > LONGEST_USER => {}
+            // Anthropic's own.
+            "service_tier" if value.is("standard_only") => {}
             _ => match FOREIGN.iter().find(|(foreign, _)| *foreign == name) {
                 Some((foreign, true)) => lost.push((*foreign).to_owned()),
                 Some(_) => {}

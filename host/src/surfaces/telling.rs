@@ -2,8 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::messages;
-use crate::json::{Document, Limits};
+use super::{Surface, messages, responses};
+use crate::error::ApiError;
+use crate::json::{Document, Limits, Value};
 use crate::money::Usage;
 use crate::operation::Dialect;
 use crate::upstream::sse::Splitter;
@@ -13,6 +14,16 @@ const LIMITS: Limits = Limits { depth: 512 };
 /// The closing event of OpenAI's streams.
 const DONE: &[u8] = b"data: [DONE]\n\n";
 
+/// Canonical chunks that become a client's events.
+pub(super) trait Tells: std::fmt::Debug + Send {
+    /// Tells what a chunk says.
+    fn tell(&mut self, chunk: Value<'_>, out: &mut BytesMut);
+    /// Tells the proper end, and what was used.
+    fn end(&mut self, usage: Option<&Usage>, out: &mut BytesMut);
+    /// Tells that it broke.
+    fn fail(&mut self, error: &ApiError, id: &str, out: &mut BytesMut);
+}
+
 /// A streamed answer that is being told to its client.
 #[derive(Debug)]
 pub enum Telling {
@@ -20,39 +31,34 @@ pub enum Telling {
     Canonical,
     /// In the provider's words, the closing event among them.
     Own,
-    /// In Anthropic's.
-    Messages(Box<Translating<messages::Events>>),
+    /// In others.
+    Translated(Translating),
 }
 
 /// Canonical events that become others.
-#[derive(Debug, Default)]
-pub struct Translating<T> {
+#[derive(Debug)]
+pub struct Translating {
     splitter: Splitter,
-    events: T,
+    events: Box<dyn Tells>,
 }
 
 impl Telling {
-    pub(super) fn new(dialect: Option<Dialect>, is_own: bool) -> Self {
-        match dialect {
-            _ if is_own => Self::Own,
-            Some(Dialect::Messages) => Self::Messages(Box::default()),
-            Some(Dialect::Responses) | None => Self::Canonical,
-        }
+    pub(super) fn translated(events: impl Tells + 'static) -> Self {
+        Self::Translated(Translating {
+            splitter: Splitter::default(),
+            events: Box::new(events),
+        })
     }
 
     /// Puts whole canonical events into the client's words, in their place.
     pub fn tell(&mut self, events: &mut BytesMut) {
-        match self {
-            Self::Canonical | Self::Own => {}
-            Self::Messages(telling) => {
-                telling.splitter.buffer().extend_from_slice(&events.split());
-                while let Ok(Some(event)) = telling.splitter.next_event() {
-                    let data = event.data().map(|data| Bytes::copy_from_slice(&data));
-                    // What is not JSON says nothing that could be told.
-                    if let Some(chunk) = data.and_then(|data| Document::parse(data, LIMITS).ok()) {
-                        telling.events.tell(chunk.root(), events);
-                    }
-                }
+        let Self::Translated(telling) = self else { return };
+        telling.splitter.buffer().extend_from_slice(&events.split());
+        while let Ok(Some(event)) = telling.splitter.next_event() {
+            let data = event.data().map(|data| Bytes::copy_from_slice(&data));
+            // What is not JSON says nothing that could be told.
+            if let Some(chunk) = data.and_then(|data| Document::parse(data, LIMITS).ok()) {
+                telling.events.tell(chunk.root(), events);
             }
         }
     }
@@ -62,7 +68,15 @@ impl Telling {
         match self {
             Self::Canonical => events.extend_from_slice(DONE),
             Self::Own => {}
-            Self::Messages(telling) => telling.events.end(usage, events),
+            Self::Translated(telling) => telling.events.end(usage, events),
+        }
+    }
+
+    /// Adds the last event of a stream that broke.
+    pub fn fail(&mut self, surface: Surface, error: &ApiError, id: &str, events: &mut BytesMut) {
+        match self {
+            Self::Translated(telling) => telling.events.fail(error, id, events),
+            _ => events.extend_from_slice(&surface.error_event(error, id)),
         }
     }
 }
@@ -85,14 +99,16 @@ pub enum Heard {
 pub enum Hearing {
     /// Anthropic's words.
     Messages(messages::Hearing),
+    /// OpenAI's newer ones.
+    Responses(responses::Hearing),
 }
 
 impl Hearing {
-    /// Of an answer in this dialect; none where nobody speaks it.
-    pub fn of(dialect: Dialect) -> Option<Self> {
+    /// Of an answer in this dialect.
+    pub fn of(dialect: Dialect) -> Self {
         match dialect {
-            Dialect::Messages => Some(Self::Messages(messages::Hearing::default())),
-            Dialect::Responses => None,
+            Dialect::Messages => Self::Messages(messages::Hearing::default()),
+            Dialect::Responses => Self::Responses(responses::Hearing::default()),
         }
     }
 
@@ -100,6 +116,7 @@ impl Hearing {
     pub fn whole(&mut self, answer: &Document) -> Result<(), String> {
         match self {
             Self::Messages(hearing) => hearing.whole(answer),
+            Self::Responses(hearing) => hearing.whole(answer),
         }
     }
 
@@ -107,6 +124,7 @@ impl Hearing {
     pub fn event(&mut self, name: Option<&str>, data: &[u8]) -> Result<Heard, String> {
         match self {
             Self::Messages(hearing) => hearing.event(name, data),
+            Self::Responses(hearing) => hearing.event(name, data),
         }
     }
 
@@ -114,6 +132,7 @@ impl Hearing {
     pub fn usage(&self) -> Option<Usage> {
         match self {
             Self::Messages(hearing) => hearing.usage(),
+            Self::Responses(hearing) => hearing.usage(),
         }
     }
 }

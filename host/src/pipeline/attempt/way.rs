@@ -11,7 +11,7 @@ use crate::generation::{Remote, Way};
 use crate::json::Document;
 use crate::money::Usage;
 use crate::operation::Operation;
-use crate::plugins::words::Abilities;
+use crate::plugins::words::{Abilities, Kind};
 use crate::surfaces::plain::{Reader, plain};
 
 impl Attempt<'_> {
@@ -22,6 +22,7 @@ impl Attempt<'_> {
         let remote = match &provider.way {
             Way::Remote(remote) if !is_counting || provider.serves(operation) => remote,
             Way::Simulated(config) if !is_counting => {
+                self.check_needs()?;
                 let reply = simulate::send(self, config, waited).await;
                 return reply.map(|reply| reply.losing(&self.call.wording.lost));
             }
@@ -32,6 +33,7 @@ impl Attempt<'_> {
         if let Some((own, path)) = self.own.zip(own_path).filter(|_| self.has_no_settings()) {
             return own::send(self, remote, own, path, waited).await;
         }
+        self.check_needs()?;
         let (document, lost) = self.written_for(remote)?;
         let attempt = Attempt {
             document: &document,
@@ -42,6 +44,18 @@ impl Attempt<'_> {
             None => translate::send(&attempt, remote, waited).await,
         };
         reply.map(|reply| reply.losing(&lost))
+    }
+
+    /// Refuses what nobody but a provider that speaks the client's words could do.
+    fn check_needs(&self) -> Result<(), Failure> {
+        let Some(needs) = self.call.wording.needs else {
+            return Ok(());
+        };
+        let message = format!(
+            "`{needs}` needs what a provider has kept, and the model `{}` is reached by a translation, of which nothing is kept; send the whole conversation instead",
+            self.step.model.id
+        );
+        Err(Failure::said(Kind::InvalidRequest, &message))
     }
 
     /// How a provider's conversations differ is said in settings, which are the adapter's to heed.

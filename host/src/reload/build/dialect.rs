@@ -17,11 +17,13 @@ pub(super) fn output_limit(endpoint: &Endpoint, speaks_openai: bool) -> &'static
     }
 }
 
-/// Where requests go in dialects that the provider speaks as they are, apart from OpenAI's. The paths of a profile are those of
-/// OpenAI's dialect where it is among them.
-pub(super) fn own_paths(profile: &Profile) -> Vec<(Dialect, Operation, String)> {
+/// Where requests go in dialects that the provider speaks as they are, apart from OpenAI's chat completions. The paths of a profile
+/// are those of chat completions where they are among them.
+pub(super) fn own_paths(profile: &Profile, has_responses: bool) -> Vec<(Dialect, Operation, String)> {
+    let responses = has_responses || profile.speaks.contains(Dialects::OPENAI_RESPONSES);
+    let responses = responses.then(|| (Dialect::Responses, Operation::Chat, "/responses".to_owned()));
     if !profile.speaks.contains(Dialects::ANTHROPIC_MESSAGES) {
-        return Vec::new();
+        return responses.into_iter().collect();
     }
     let usual = [
         (Operation::Chat, "/v1/messages"),
@@ -36,5 +38,5 @@ pub(super) fn own_paths(profile: &Profile) -> Vec<(Dialect, Operation, String)> 
         let path = named.map_or_else(|| usual.to_owned(), |(_, path)| path.clone());
         (Dialect::Messages, operation, path)
     };
-    served.map(path).collect()
+    served.map(path).chain(responses).collect()
 }

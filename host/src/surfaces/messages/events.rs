@@ -3,7 +3,10 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::super::Surface;
+use super::super::telling::Tells;
 use super::answer::{head, stop_reason, write_usage};
+use crate::error::ApiError;
 use crate::json::{Document, Kind, Limits, Value, Writer};
 use crate::money::Usage;
 
@@ -12,7 +15,7 @@ const LIMITS: Limits = Limits { depth: 512 };
 
 /// How far a stream is.
 #[derive(Debug, Default)]
-pub struct Events {
+pub(in super::super) struct Events {
     is_started: bool,
     /// The number of the next block.
     next: u64,
@@ -37,58 +40,6 @@ enum Content {
 }
 
 impl Events {
-    /// Tells what a chunk says.
-    pub(in super::super) fn tell(&mut self, chunk: Value<'_>, out: &mut BytesMut) {
-        if !std::mem::replace(&mut self.is_started, true) {
-            self.start(chunk, out);
-        }
-        let is_first = |choice: &Value<'_>| choice.get("index").is_none_or(|index| index.as_u64() == Some(0));
-        let choices = chunk.field("choices");
-        let Some(choice) = choices.and_then(|choices| choices.elements().find(is_first)) else {
-            return;
-        };
-        if let Some(delta) = choice.field("delta") {
-            self.thought(delta, out);
-            let said = delta.field("content").filter(has_text);
-            if let Some(text) = said.or_else(|| delta.field("refusal").filter(has_text)) {
-                let block = self.block(
-                    |content| matches!(content, Content::Text),
-                    out,
-                    |to| {
-                        to.text("type", "text");
-                        to.text("text", "");
-                        Content::Text
-                    },
-                );
-                add(out, block, "text_delta", "text", text.raw());
-            }
-            for call in delta.field("tool_calls").into_iter().flat_map(|calls| calls.elements()) {
-                self.call(call, out);
-            }
-        }
-        let reason = choice.field("finish_reason").and_then(|reason| reason.as_str());
-        self.finish = reason.map(String::from).or(self.finish.take());
-    }
-
-    /// The end: why, and what was used.
-    pub(in super::super) fn end(&mut self, usage: Option<&Usage>, out: &mut BytesMut) {
-        if !std::mem::replace(&mut self.is_started, true) {
-            let nothing = Document::parse(Bytes::from_static(b"{}"), LIMITS);
-            let _ = nothing.map(|nothing| self.start(nothing.root(), out));
-        }
-        self.close(out, |_| true);
-        event(out, "message_delta", |to| {
-            to.key("delta");
-            to.open('{');
-            to.text("stop_reason", stop_reason(self.finish.as_deref(), self.has_calls));
-            to.member("stop_sequence", "null");
-            to.close('}');
-            to.key("usage");
-            write_usage(to, usage);
-        });
-        event(out, "message_stop", |_| {});
-    }
-
     fn start(&mut self, chunk: Value<'_>, out: &mut BytesMut) {
         event(out, "message_start", |to| {
             to.key("message");
@@ -224,6 +175,62 @@ impl Events {
             }
             !is_over
         });
+    }
+}
+
+impl Tells for Events {
+    fn tell(&mut self, chunk: Value<'_>, out: &mut BytesMut) {
+        if !std::mem::replace(&mut self.is_started, true) {
+            self.start(chunk, out);
+        }
+        let is_first = |choice: &Value<'_>| choice.get("index").is_none_or(|index| index.as_u64() == Some(0));
+        let choices = chunk.field("choices");
+        let Some(choice) = choices.and_then(|choices| choices.elements().find(is_first)) else {
+            return;
+        };
+        if let Some(delta) = choice.field("delta") {
+            self.thought(delta, out);
+            let said = delta.field("content").filter(has_text);
+            if let Some(text) = said.or_else(|| delta.field("refusal").filter(has_text)) {
+                let block = self.block(
+                    |content| matches!(content, Content::Text),
+                    out,
+                    |to| {
+                        to.text("type", "text");
+                        to.text("text", "");
+                        Content::Text
+                    },
+                );
+                add(out, block, "text_delta", "text", text.raw());
+            }
+            for call in delta.field("tool_calls").into_iter().flat_map(|calls| calls.elements()) {
+                self.call(call, out);
+            }
+        }
+        let reason = choice.field("finish_reason").and_then(|reason| reason.as_str());
+        self.finish = reason.map(String::from).or(self.finish.take());
+    }
+
+    fn end(&mut self, usage: Option<&Usage>, out: &mut BytesMut) {
+        if !std::mem::replace(&mut self.is_started, true) {
+            let nothing = Document::parse(Bytes::from_static(b"{}"), LIMITS);
+            let _ = nothing.map(|nothing| self.start(nothing.root(), out));
+        }
+        self.close(out, |_| true);
+        event(out, "message_delta", |to| {
+            to.key("delta");
+            to.open('{');
+            to.text("stop_reason", stop_reason(self.finish.as_deref(), self.has_calls));
+            to.member("stop_sequence", "null");
+            to.close('}');
+            to.key("usage");
+            write_usage(to, usage);
+        });
+        event(out, "message_stop", |_| {});
+    }
+
+    fn fail(&mut self, error: &ApiError, id: &str, out: &mut BytesMut) {
+        out.extend_from_slice(&Surface::Messages.error_event(error, id));
     }
 }
 

@@ -65,7 +65,11 @@ pub(in super::super) fn canonical(body: Value<'_>, is_count: bool) -> Result<Can
     lost.sort();
     lost.dedup();
     let text = to.finish();
-    Ok(Canonical { text, lost })
+    Ok(Canonical {
+        text,
+        lost,
+        needs: None,
+    })
 }
 
 fn limit(body: Value<'_>) -> Result<Value<'_>, ApiError> {

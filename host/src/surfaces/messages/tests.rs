@@ -3,9 +3,13 @@
 use bytes::{Bytes, BytesMut};
 use serde_json::{Value as Json, json};
 
-use super::super::{Request, Surface, Telling};
+use super::super::{Request, Surface, Telling, Wording};
 use crate::json::{Document, Limits};
 use crate::money::Usage;
+
+fn wording() -> Wording {
+    Wording::canonical(Surface::Messages)
+}
 
 fn read(body: &Json) -> Result<Request, String> {
     let document = Document::parse(Bytes::from(body.to_string()), Limits::default()).unwrap();
@@ -163,7 +167,7 @@ fn a_whole_answer_is_a_message() {
     let broken = json!({ "id": "c2", "type": "function", "function": { "name": "g", "arguments": "{\"a\":" } });
     let answer = json!({ "id": "chatcmpl-1", "model": "m-1", "choices": [{ "index": 0, "finish_reason": "tool_calls", "message": {
         "role": "assistant", "content": "one", "reasoning_content": "hm", "thinking_blocks": [thought], "tool_calls": [call, broken] } }] });
-    let told = Surface::Messages.whole(answer.to_string().into(), Some(&USAGE));
+    let told = wording().whole(answer.to_string().into(), Some(&USAGE));
     let expected = json!({ "id": "chatcmpl-1", "type": "message", "role": "assistant", "model": "m-1", "content": [
             thought,
             { "type": "text", "text": "one" },
@@ -178,7 +182,7 @@ fn a_whole_answer_is_a_message() {
         ("content_filter", "refusal"),
     ] {
         let answer = json!({ "choices": [{ "finish_reason": finish, "message": { "content": null, "reasoning_content": "hm" } }] });
-        let told: Json = serde_json::from_slice(&Surface::Messages.whole(answer.to_string().into(), None)).unwrap();
+        let told: Json = serde_json::from_slice(&wording().whole(answer.to_string().into(), None)).unwrap();
         assert_eq!(told["stop_reason"], expected);
         assert_eq!(
             told["content"],
@@ -195,7 +199,7 @@ fn chunk(delta: Json, finish: Option<&str>) -> String {
 
 /// Names of events with what matters of each.
 fn told(pieces: &[&[u8]]) -> Vec<String> {
-    let mut telling = Surface::Messages.telling(false);
+    let mut telling = wording().telling(false);
     let mut all = BytesMut::new();
     for piece in pieces {
         let mut events = BytesMut::from(*piece);
@@ -307,5 +311,5 @@ fn a_stream_without_a_word_is_still_a_message() {
     let found = told(&[b"data: {\"choices\":[]}\n\n"]);
     assert_eq!(found[0], "message_start \"\"");
     assert!(found[1].starts_with("message_delta \"end_turn\""), "{found:?}");
-    assert!(matches!(Surface::Messages.telling(true), Telling::Own));
+    assert!(matches!(wording().telling(true), Telling::Own));
 }

@@ -1,0 +1,290 @@
+//! A whole canonical answer as one of OpenAI's responses: of several choices, the first.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use super::SIGNED;
+use crate::json::{Document, Kind, Limits, Value, Writer};
+use crate::money::Usage;
+
+/// As deep as anything is read.
+const LIMITS: Limits = Limits { depth: 512 };
+
+/// What a response repeats of its request, as members.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Echo(String);
+
+/// Members that are repeated, with what they are where the request does not say.
+const REPEATED: [(&str, &str); 16] = [
+    ("background", "false"),
+    ("instructions", "null"),
+    ("max_output_tokens", "null"),
+    ("max_tool_calls", "null"),
+    ("metadata", "{}"),
+    ("parallel_tool_calls", "true"),
+    ("previous_response_id", "null"),
+    ("reasoning", r#"{"effort":null,"summary":null}"#),
+    ("service_tier", "\"default\""),
+    ("temperature", "1.0"),
+    ("text", r#"{"format":{"type":"text"}}"#),
+    ("tool_choice", "\"auto\""),
+    ("tools", "[]"),
+    ("top_p", "1.0"),
+    ("truncation", "\"disabled\""),
+    ("user", "null"),
+];
+
+impl Echo {
+    /// Of this request. Nothing is kept, whatever it asks for.
+    pub(in super::super) fn of(request: Option<&Document>) -> Self {
+        let mut members = "\"store\":false".to_owned();
+        for (name, otherwise) in REPEATED {
+            let said = request.and_then(|request| request.root().field(name));
+            let value = said.map_or(otherwise, |value| value.raw());
+            // A stream writes it on one line, where line feeds stand between values only.
+            let value = value.replace(['\r', '\n'], " ");
+            members.push_str(&format!(",\"{name}\":{value}"));
+        }
+        Self(members)
+    }
+}
+
+/// What a response is known by.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    /// Without `resp_`.
+    pub(super) id: String,
+    /// JSON.
+    model: String,
+    created: u64,
+}
+
+impl Head {
+    pub(super) fn of(answer: Value<'_>) -> Self {
+        let id = answer.field("id").and_then(|id| id.as_str()).unwrap_or_default();
+        Self {
+            id: id.trim_start_matches("chatcmpl-").to_owned(),
+            model: answer.field("model").map_or("\"\"", |model| model.raw()).to_owned(),
+            created: answer
+                .field("created")
+                .and_then(|created| created.as_u64())
+                .unwrap_or(0),
+        }
+    }
+}
+
+/// How far a response is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Status<'a> {
+    InProgress,
+    /// With the reason to finish, and what was used.
+    Ended(Option<&'a str>, Option<&'a Usage>),
+}
+
+impl Status<'_> {
+    /// Why it is not all that could have been said.
+    pub(super) fn incomplete(self) -> Option<&'static str> {
+        match self {
+            Self::Ended(Some("length"), _) => Some("max_output_tokens"),
+            Self::Ended(Some("content_filter"), _) => Some("content_filter"),
+            _ => None,
+        }
+    }
+}
+
+/// The response. An answer that cannot be read, of which there is none, passes as it came.
+pub(in super::super) fn whole(answer: Bytes, usage: Option<&Usage>, echo: &Echo) -> Bytes {
+    let Ok(document) = Document::parse(answer.clone(), LIMITS) else {
+        return answer;
+    };
+    let root = document.root();
+    let is_first = |choice: &Value<'_>| choice.get("index").is_none_or(|index| index.as_u64() == Some(0));
+    let choices = root.field("choices");
+    let choice = choices.and_then(|choices| choices.elements().find(is_first));
+    let head = Head::of(root);
+    let said = choice.and_then(|choice| choice.field("message"));
+    let items = said.map_or_else(Vec::new, |said| items(said, &head.id));
+    let finish = choice.and_then(|choice| choice.field("finish_reason")?.as_str());
+    let mut to = Writer::with_capacity(answer.len() + 512);
+    response(&mut to, &head, Status::Ended(finish.as_deref(), usage), &items, echo);
+    to.finish().into()
+}
+
+fn items(said: Value<'_>, id: &str) -> Vec<String> {
+    let mut items = Vec::new();
+    let told = said.field("reasoning_content").or_else(|| said.field("reasoning"));
+    let told = told.and_then(|told| told.as_str()).unwrap_or_default();
+    let signed = said.field("thinking_blocks").map(|blocks| blocks.raw());
+    if !told.is_empty() || signed.is_some() {
+        items.push(reasoning(&format!("rs_{id}"), &told, signed));
+    }
+    let text = |name: &str| {
+        said.field(name)
+            .and_then(|text| text.as_str())
+            .filter(|text| !text.is_empty())
+    };
+    if let Some(text) = text("content") {
+        items.push(message(&format!("msg_{id}"), &Said::Text(&text)));
+    } else if let Some(refusal) = text("refusal") {
+        items.push(message(&format!("msg_{id}"), &Said::Refusal(&refusal)));
+    }
+    let calls = said.field("tool_calls").into_iter().flat_map(|calls| calls.elements());
+    for (index, called) in calls.enumerate() {
+        let Some(function) = called.field("function") else {
+            continue;
+        };
+        let json = |value: Option<Value<'_>>| value.map_or("\"\"", |value| value.raw()).to_owned();
+        let arguments = function.field("arguments").and_then(|arguments| arguments.as_str());
+        let names = (&*json(called.field("id")), &*json(function.field("name")));
+        items.push(call(
+            &format!("fc_{id}_{index}"),
+            names,
+            arguments.as_deref().unwrap_or("{}"),
+            true,
+        ));
+    }
+    items
+}
+
+/// Reasoning with what its provider signed, for the next turn.
+pub(super) fn reasoning(id: &str, text: &str, signed: Option<&str>) -> String {
+    item(|to| {
+        to.text("id", id);
+        to.text("type", "reasoning");
+        to.key("summary");
+        to.open('[');
+        if !text.is_empty() {
+            to.open('{');
+            to.text("type", "summary_text");
+            to.text("text", text);
+            to.close('}');
+        }
+        to.close(']');
+        if let Some(signed) = signed {
+            to.text("encrypted_content", &format!("{SIGNED}{}", STANDARD.encode(signed)));
+        }
+    })
+}
+
+/// What a message says.
+pub(super) enum Said<'a> {
+    /// Nothing yet.
+    Nothing,
+    Text(&'a str),
+    Refusal(&'a str),
+}
+
+impl Said<'_> {
+    /// As a part of a content.
+    pub(super) fn part(&self) -> String {
+        item(|to| match self {
+            Self::Nothing => {}
+            Self::Text(text) => {
+                to.text("type", "output_text");
+                to.text("text", text);
+                to.member("annotations", "[]");
+                to.member("logprobs", "[]");
+            }
+            Self::Refusal(text) => {
+                to.text("type", "refusal");
+                to.text("refusal", text);
+            }
+        })
+    }
+}
+
+pub(super) fn message(id: &str, said: &Said<'_>) -> String {
+    let is_begun = matches!(said, Said::Nothing);
+    item(|to| {
+        to.text("id", id);
+        to.text("type", "message");
+        to.text("status", if is_begun { "in_progress" } else { "completed" });
+        to.text("role", "assistant");
+        to.key("content");
+        to.open('[');
+        if !is_begun {
+            to.raw(&said.part());
+        }
+        to.close(']');
+    })
+}
+
+/// A call by its id and name, both JSON.
+pub(super) fn call(id: &str, (call_id, name): (&str, &str), arguments: &str, is_whole: bool) -> String {
+    item(|to| {
+        to.text("id", id);
+        to.text("type", "function_call");
+        to.text("status", if is_whole { "completed" } else { "in_progress" });
+        to.member("call_id", call_id);
+        to.member("name", name);
+        to.text("arguments", arguments);
+    })
+}
+
+fn item(write: impl FnOnce(&mut Writer)) -> String {
+    let mut to = Writer::default();
+    to.open('{');
+    write(&mut to);
+    to.close('}');
+    String::from_utf8(to.finish()).unwrap_or_default()
+}
+
+/// The response as an object.
+pub(super) fn response(to: &mut Writer, head: &Head, status: Status<'_>, items: &[String], echo: &Echo) {
+    let incomplete = status.incomplete();
+    to.open('{');
+    to.text("id", &format!("resp_{}", head.id));
+    to.text("object", "response");
+    to.number("created_at", head.created);
+    let word = match (status, incomplete) {
+        (Status::InProgress, _) => "in_progress",
+        (_, Some(_)) => "incomplete",
+        (_, None) => "completed",
+    };
+    to.text("status", word);
+    to.member("error", "null");
+    to.key("incomplete_details");
+    match incomplete {
+        Some(reason) => {
+            to.open('{');
+            to.text("reason", reason);
+            to.close('}');
+        }
+        None => to.raw("null"),
+    }
+    to.member("model", &head.model);
+    to.key("output");
+    to.open('[');
+    items.iter().for_each(|item| to.raw(item));
+    to.close(']');
+    to.key("usage");
+    match status {
+        Status::Ended(_, Some(usage)) => write_usage(to, usage),
+        _ => to.raw("null"),
+    }
+    to.raw(&echo.0);
+    to.close('}');
+}
+
+fn write_usage(to: &mut Writer, usage: &Usage) {
+    let input = usage.all_input();
+    to.open('{');
+    to.number("input_tokens", input);
+    to.key("input_tokens_details");
+    to.open('{');
+    to.number("cached_tokens", usage.cache_read);
+    to.close('}');
+    to.number("output_tokens", usage.output);
+    to.key("output_tokens_details");
+    to.open('{');
+    to.number("reasoning_tokens", usage.reasoning);
+    to.close('}');
+    to.number("total_tokens", input.saturating_add(usage.output));
+    to.close('}');
+}
+
+/// Whether a value is a text with anything in it.
+pub(super) fn has_text(value: &Value<'_>) -> bool {
+    value.kind() == Kind::String && value.str_len() > 0
+}

@@ -1,0 +1,363 @@
+//! A streamed canonical answer as the events of a response, numbered from 0. Items are begun where a kind of content begins and
+//! done where another does; calls that a provider tells side by side stay open side by side.
+
+use bytes::{Bytes, BytesMut};
+
+use super::super::telling::Tells;
+use super::answer::{Echo, Head, Said, Status, call, has_text, message, reasoning, response};
+use super::error_event;
+use crate::error::ApiError;
+use crate::json::{Document, Kind, Limits, Value, Writer};
+use crate::money::Usage;
+
+/// As deep as anything is read.
+const LIMITS: Limits = Limits { depth: 512 };
+
+/// How far a stream is.
+#[derive(Debug)]
+pub(in super::super) struct Events {
+    echo: Echo,
+    head: Option<Head>,
+    /// Of the next event.
+    number: u64,
+    /// JSON of those that are done, each in its place.
+    items: Vec<String>,
+    open: Vec<Open>,
+    finish: Option<String>,
+}
+
+/// An item that has been begun.
+#[derive(Debug)]
+struct Open {
+    index: usize,
+    id: String,
+    content: Content,
+    /// What has been said of it so far.
+    text: String,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// With the blocks that their provider signed.
+    Reasoning(Vec<String>),
+    Text,
+    Refusal,
+    /// The provider's number, and JSON of the call's id and name.
+    Call(u64, String, String),
+}
+
+impl Events {
+    pub(in super::super) fn new(echo: Echo) -> Self {
+        Self {
+            echo,
+            head: None,
+            number: 0,
+            items: Vec::new(),
+            open: Vec::new(),
+            finish: None,
+        }
+    }
+
+    fn send(&mut self, out: &mut BytesMut, name: &str, write: impl FnOnce(&mut Writer)) {
+        let mut to = Writer::default();
+        to.open('{');
+        to.text("type", name);
+        to.number("sequence_number", self.number);
+        write(&mut to);
+        to.close('}');
+        self.number += 1;
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\ndata: ");
+        out.extend_from_slice(&to.finish());
+        out.extend_from_slice(b"\n\n");
+    }
+
+    fn send_response(&mut self, out: &mut BytesMut, name: &str, status: Status<'_>) {
+        let (Some(head), items, echo) = (self.head.clone(), self.items.clone(), self.echo.clone()) else {
+            return;
+        };
+        self.send(out, name, |to| {
+            to.key("response");
+            response(to, &head, status, &items, &echo);
+        });
+    }
+
+    fn start(&mut self, chunk: Value<'_>, out: &mut BytesMut) {
+        self.head = Some(Head::of(chunk));
+        self.send_response(out, "response.created", Status::InProgress);
+        self.send_response(out, "response.in_progress", Status::InProgress);
+    }
+
+    fn delta(&mut self, delta: Value<'_>, out: &mut BytesMut) {
+        let told = delta.field("reasoning_content").or_else(|| delta.field("reasoning"));
+        if let Some(text) = told.filter(has_text) {
+            let at = self.opened(
+                |content| matches!(content, Content::Reasoning(_)),
+                out,
+                || Content::Reasoning(Vec::new()),
+            );
+            self.add(at, text, out);
+        }
+        for block in delta
+            .field("thinking_blocks")
+            .into_iter()
+            .flat_map(|blocks| blocks.elements())
+        {
+            let at = self.opened(
+                |content| matches!(content, Content::Reasoning(_)),
+                out,
+                || Content::Reasoning(Vec::new()),
+            );
+            if let Content::Reasoning(signed) = &mut self.open[at].content {
+                signed.push(block.raw().to_owned());
+            }
+        }
+        if let Some(text) = delta.field("content").filter(has_text) {
+            let at = self.opened(|content| matches!(content, Content::Text), out, || Content::Text);
+            self.add(at, text, out);
+        }
+        if let Some(text) = delta.field("refusal").filter(has_text) {
+            let at = self.opened(|content| matches!(content, Content::Refusal), out, || Content::Refusal);
+            self.add(at, text, out);
+        }
+        for called in delta.field("tool_calls").into_iter().flat_map(|calls| calls.elements()) {
+            self.call(called, out);
+        }
+    }
+
+    fn call(&mut self, called: Value<'_>, out: &mut BytesMut) {
+        let number = called.get("index").and_then(|index| index.as_u64()).unwrap_or(0);
+        let function = called.field("function");
+        let name = function.and_then(|function| function.field("name"));
+        let is_this = |content: &Content| matches!(content, Content::Call(known, ..) if *known == number);
+        let is_open = self.open.iter().any(|open| is_this(&open.content));
+        if !is_open && name.is_none() {
+            // The rest of a call that was whole, or a piece of none.
+            return;
+        }
+        let at = self.opened(is_this, out, || {
+            let id = called
+                .field("id")
+                .map_or_else(|| format!("\"call_{number}\""), |id| id.raw().to_owned());
+            Content::Call(number, id, name.map_or("\"\"", |name| name.raw()).to_owned())
+        });
+        let piece = function.and_then(|function| function.field("arguments"));
+        if let Some(piece) = piece.filter(has_text) {
+            self.add(at, piece, out);
+        }
+    }
+
+    /// The place of the open item of this kind, or of a new one. What is whole is done before another begins.
+    fn opened(
+        &mut self,
+        is_wanted: impl Fn(&Content) -> bool,
+        out: &mut BytesMut,
+        begin: impl FnOnce() -> Content,
+    ) -> usize {
+        if let Some(at) = self.open.iter().position(|open| is_wanted(&open.content)) {
+            return at;
+        }
+        let content = begin();
+        let is_call = matches!(content, Content::Call(..));
+        self.close(out, |open| !is_call || open.is_whole());
+        let index = self.items.len();
+        let response = self.head.as_ref().map_or("", |head| &*head.id);
+        let open = Open {
+            index,
+            id: format!("{}_{response}_{index}", content.prefix()),
+            content,
+            text: String::new(),
+        };
+        let begun = open.item(false);
+        self.items.push(begun.clone());
+        self.send(out, "response.output_item.added", |to| {
+            to.number("output_index", index as u64);
+            to.member("item", &begun);
+        });
+        if let Some(name) = open.content.part_event() {
+            let part = open.part("");
+            self.send(out, &format!("response.{name}.added"), |to| {
+                open.place(to);
+                to.member("part", &part);
+            });
+        }
+        self.open.push(open);
+        self.open.len() - 1
+    }
+
+    fn add(&mut self, at: usize, piece: Value<'_>, out: &mut BytesMut) {
+        let open = &mut self.open[at];
+        open.text.push_str(&piece.as_str().unwrap_or_default());
+        let event = format!("response.{}.delta", open.content.text_event());
+        let mut place = Writer::default();
+        open.place(&mut place);
+        let place = String::from_utf8(place.finish()).unwrap_or_default();
+        let is_text = matches!(open.content, Content::Text);
+        self.send(out, &event, |to| {
+            to.raw(&place);
+            to.member("delta", piece.raw());
+            if is_text {
+                to.member("logprobs", "[]");
+            }
+        });
+    }
+
+    fn close(&mut self, out: &mut BytesMut, is_over: impl Fn(&Open) -> bool) {
+        let (over, open) = std::mem::take(&mut self.open).into_iter().partition(is_over);
+        self.open = open;
+        let over: Vec<Open> = over;
+        for open in over {
+            self.done(&open, out);
+        }
+    }
+
+    fn done(&mut self, open: &Open, out: &mut BytesMut) {
+        self.send(out, &format!("response.{}.done", open.content.text_event()), |to| {
+            open.place(to);
+            match &open.content {
+                Content::Call(_, _, name) => {
+                    to.member("name", name);
+                    to.text("arguments", open.arguments());
+                }
+                Content::Refusal => to.text("refusal", &open.text),
+                Content::Text => {
+                    to.text("text", &open.text);
+                    to.member("logprobs", "[]");
+                }
+                Content::Reasoning(_) => to.text("text", &open.text),
+            }
+        });
+        if let Some(name) = open.content.part_event() {
+            let part = open.part(&open.text);
+            self.send(out, &format!("response.{name}.done"), |to| {
+                open.place(to);
+                to.member("part", &part);
+            });
+        }
+        let item = open.item(true);
+        self.items[open.index].clone_from(&item);
+        self.send(out, "response.output_item.done", |to| {
+            to.number("output_index", open.index as u64);
+            to.member("item", &item);
+        });
+    }
+}
+
+impl Tells for Events {
+    fn tell(&mut self, chunk: Value<'_>, out: &mut BytesMut) {
+        if self.head.is_none() {
+            self.start(chunk, out);
+        }
+        let is_first = |choice: &Value<'_>| choice.get("index").is_none_or(|index| index.as_u64() == Some(0));
+        let choices = chunk.field("choices");
+        let Some(choice) = choices.and_then(|choices| choices.elements().find(is_first)) else {
+            return;
+        };
+        if let Some(delta) = choice.field("delta") {
+            self.delta(delta, out);
+        }
+        let reason = choice.field("finish_reason").and_then(|reason| reason.as_str());
+        self.finish = reason.map(String::from).or(self.finish.take());
+    }
+
+    fn end(&mut self, usage: Option<&Usage>, out: &mut BytesMut) {
+        if self.head.is_none()
+            && let Ok(nothing) = Document::parse(Bytes::from_static(b"{}"), LIMITS)
+        {
+            self.start(nothing.root(), out);
+        }
+        self.close(out, |_| true);
+        let finish = self.finish.take();
+        let status = Status::Ended(finish.as_deref(), usage);
+        let name = match status.incomplete() {
+            Some(_) => "response.incomplete",
+            None => "response.completed",
+        };
+        self.send_response(out, name, status);
+    }
+
+    fn fail(&mut self, error: &ApiError, id: &str, out: &mut BytesMut) {
+        out.extend_from_slice(&error_event(error, id, Some(self.number)));
+    }
+}
+
+impl Content {
+    fn prefix(&self) -> &'static str {
+        match self {
+            Self::Reasoning(_) => "rs",
+            Self::Text | Self::Refusal => "msg",
+            Self::Call(..) => "fc",
+        }
+    }
+
+    /// The events that begin and end a part of an item, where items have parts.
+    fn part_event(&self) -> Option<&'static str> {
+        match self {
+            Self::Reasoning(_) => Some("reasoning_summary_part"),
+            Self::Text | Self::Refusal => Some("content_part"),
+            Self::Call(..) => None,
+        }
+    }
+
+    /// The events that tell text.
+    fn text_event(&self) -> &'static str {
+        match self {
+            Self::Reasoning(_) => "reasoning_summary_text",
+            Self::Text => "output_text",
+            Self::Refusal => "refusal",
+            Self::Call(..) => "function_call_arguments",
+        }
+    }
+}
+
+impl Open {
+    /// Whether nothing can follow: of calls, which may come side by side, those whose arguments are an object.
+    fn is_whole(&self) -> bool {
+        let is_object = |text: &str| {
+            let read = Document::parse(Bytes::copy_from_slice(text.as_bytes()), LIMITS);
+            read.is_ok_and(|document| document.root().kind() == Kind::Object)
+        };
+        !matches!(self.content, Content::Call(..)) || is_object(&self.text)
+    }
+
+    fn arguments(&self) -> &str {
+        if self.text.is_empty() { "{}" } else { &self.text }
+    }
+
+    /// Where it stands.
+    fn place(&self, to: &mut Writer) {
+        to.text("item_id", &self.id);
+        to.number("output_index", self.index as u64);
+        match self.content {
+            Content::Reasoning(_) => to.number("summary_index", 0),
+            Content::Text | Content::Refusal => to.number("content_index", 0),
+            Content::Call(..) => {}
+        }
+    }
+
+    /// Its part with this text.
+    fn part(&self, text: &str) -> String {
+        match self.content {
+            Content::Refusal => Said::Refusal(text).part(),
+            Content::Text => Said::Text(text).part(),
+            _ => serde_json::json!({"type": "summary_text", "text": text}).to_string(),
+        }
+    }
+
+    fn item(&self, is_done: bool) -> String {
+        match &self.content {
+            Content::Reasoning(signed) => {
+                let signed = (!signed.is_empty()).then(|| format!("[{}]", signed.join(",")));
+                reasoning(&self.id, &self.text, signed.as_deref())
+            }
+            Content::Text | Content::Refusal if !is_done => message(&self.id, &Said::Nothing),
+            Content::Text => message(&self.id, &Said::Text(&self.text)),
+            Content::Refusal => message(&self.id, &Said::Refusal(&self.text)),
+            Content::Call(_, id, name) => {
+                let arguments = if is_done { self.arguments() } else { "" };
+                call(&self.id, (id, name), arguments, is_done)
+            }
+        }
+    }
+}

@@ -2,6 +2,9 @@
 //! what somebody else serves from or what a later release wrote.
 
 use std::fs;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::config::{openai, route};
@@ -105,6 +108,47 @@ async fn a_store_of_a_later_release_is_refused() {
             "{said}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_migration_that_is_killed_is_done_by_the_next_start() {
+    let home = Home::with_config(&openai("p1", "http://127.0.0.1:9"));
+    let version = |file: &rusqlite::Connection| -> i64 {
+        file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    };
+    let file = home.path(FILE);
+    let first = include_str!("../stores/1.sql");
+    rusqlite::Connection::open(&file).unwrap().execute_batch(first).unwrap();
+    // Whenever it is killed, the store is of one version or of the other.
+    for pause in 0..12 {
+        let mut gateway = home
+            .command(&["serve"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        sleep(Duration::from_millis(8 * pause));
+        gateway.kill().unwrap();
+        gateway.wait().unwrap();
+        let store = rusqlite::Connection::open(&file).unwrap();
+        let months: i64 = store
+            .query_row("SELECT count(*) FROM sums WHERE seconds = 2678400", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        // The hold that it was left with may be booked by then.
+        assert!(
+            matches!((version(&store), months), (1, 0) | (2, 3 | 4)),
+            "{months} months"
+        );
+    }
+    let gateway = Gateway::start_in(home.clone()).await;
+    let spent = gateway.shows("/admin/spend?by=key&from=1970-01-01").await;
+    assert_eq!(spent["total"]["calls"], 4, "{spent}");
+    assert!(gateway.stop().await.success());
+    let (code, said) = run(&home, &["store", "check"]);
+    assert_eq!((code, said.starts_with("good")), (Some(0), true), "{said}");
+    assert_eq!(version(&rusqlite::Connection::open(&file).unwrap()), 2);
 }
 
 #[tokio::test]

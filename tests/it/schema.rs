@@ -73,3 +73,8 @@ async fn what_anthropics_specification_allows_and_what_not_is_never_a_servers_er
     let paths = "^/v1/messages(/count_tokens)?$";
     holds("anthropic/openapi.messages.yaml", "", paths, "anthropic").await;
 }
+
+#[tokio::test]
+async fn what_the_specification_of_responses_allows_and_what_not_is_never_a_servers_error() {
+    holds("openai/openapi.responses.yaml", "/v1", "^/responses$", "openai").await;
+}

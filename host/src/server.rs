@@ -193,14 +193,14 @@ impl<S: Service> Door<S> {
             return;
         };
         // Whoever was accepted in the last moment is answered, too: hyper would close before it has read anything.
-        let stopped = async {
+        let last_moment = async {
             stopped(&mut stop).await;
             tokio::time::sleep(LAST_MOMENT).await;
         };
         tokio::select! {
             () = stream.speaks() => {}
             () = tokio::time::sleep(self.times.head) => return,
-            () = stopped => return,
+            () = last_moment => return,
         }
         let times = self.times;
         let told = Arc::new(Told::default());
@@ -217,16 +217,46 @@ impl<S: Service> Door<S> {
                 Ok::<_, Infallible>(response.map(|body| Answer::new(body.watched(times.stall, stalled), turn)))
             }
         });
-        let connection = self.builder.serve_connection(TokioIo::new(wire), respond);
-        let mut connection = pin!(watcher.watch(connection));
+        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(wire), respond));
         // Nothing else bounds how long a client takes to show which version of HTTP it speaks.
         let begun = tokio::time::timeout(times.head, told.begun.notified());
-        let ended = tokio::select! {
+        let last_moment = async {
+            stopped(&mut stop).await;
+            tokio::time::sleep(LAST_MOMENT).await;
+        };
+        // hyper lets go of a connection on which it has read nothing, though a request may be on its way: it is told to
+        // stop once there has been one.
+        let mut ended = tokio::select! {
             biased;
-            ended = connection.as_mut() => ended,
-            Err(_) = begun => return,
+            ended = connection.as_mut() => Some(ended),
+            begun = begun => match begun {
+                Ok(()) => None,
+                Err(_) => return,
+            },
+            () = last_moment => None,
             () = told.stalled.notified() => return,
         };
+        if ended.is_none() {
+            ended = tokio::select! {
+                biased;
+                ended = connection.as_mut() => Some(ended),
+                () = stopped(&mut stop) => None,
+                () = told.stalled.notified() => return,
+            };
+        }
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    biased;
+                    ended = connection.as_mut() => ended,
+                    () = told.stalled.notified() => return,
+                }
+            }
+        };
+        // Whoever waits for all connections to end waits for this one up to here.
+        drop(watcher);
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended");
         }

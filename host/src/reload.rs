@@ -21,7 +21,9 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::app::App;
+use crate::audit::{Audit, Entry};
 use crate::config::{Config, Source};
+use crate::plugins::Digest;
 use crate::reports::{Handle, Problem, Report, Trigger, Triggers};
 use build::Built;
 pub use build::built_in;
@@ -45,6 +47,9 @@ pub struct Reloader {
     in_service: Option<Inputs>,
     /// The configuration that was read last, once it had settled.
     settled: Option<Source>,
+    /// The SHA-256 of the configuration in service.
+    text: Option<String>,
+    audit: Audit,
     /// What could not be put in service, so that it is not tried again and again.
     failed: Option<Failed>,
     number: u64,
@@ -91,7 +96,10 @@ impl Reloader {
     pub fn first(app: Arc<App>, named: Option<PathBuf>, config: Config) -> Result<Self, Vec<Problem>> {
         let last_good = LastGood::open(app.ledger.clone());
         let (handle, triggers) = Handle::channel();
+        let text = Source::find(named.as_deref()).ok();
         let mut reloader = Self {
+            text: text.map(|source| Digest::of(source.text.as_bytes()).to_string()),
+            audit: Audit::of(&config.store),
             app,
             named,
             files: Files::default(),
@@ -151,6 +159,10 @@ impl Reloader {
                 Some(Trigger::Signal) => "SIGHUP",
                 Some(Trigger::Admin(_)) => "admin",
             };
+            if self.app.is_draining() && !matches!(trigger, Some(Trigger::Admin(_))) {
+                // What has changed is for the process after this one.
+                continue;
+            }
             if let Some(generation) = self.app.generation() {
                 generation.close_old_connections();
             }
@@ -180,6 +192,7 @@ impl Reloader {
                 self.app.meter.reload("success");
                 self.app.reloads.set(report.clone());
                 self.put_in_service(built, inputs);
+                self.write_down(cause);
                 tracing::info!(
                     cause,
                     generation = self.number,
@@ -287,6 +300,32 @@ impl Reloader {
         self.last_good.keep(&built.files);
         self.settle_trouble();
         self.app.swap(built.generation);
+    }
+
+    /// What operators change by files stands in the audit log as well; what they ask for over the admin listener is there
+    /// already.
+    fn write_down(&mut self, cause: &'static str) {
+        let text = self
+            .settled
+            .as_ref()
+            .map(|source| Digest::of(source.text.as_bytes()).to_string());
+        let before = std::mem::replace(&mut self.text, text.clone());
+        if cause == "admin" {
+            return;
+        }
+        let entry = Entry {
+            stage: "done".to_owned(),
+            who: "whoever may write the files".to_owned(),
+            from: cause.to_owned(),
+            what: "reload".to_owned(),
+            status: None,
+            subject: Some(format!("generation {}", self.number)),
+            before,
+            after: text,
+        };
+        if let Err(error) = self.audit.write(entry) {
+            tracing::error!(%error, "files were put in service, and the audit log cannot say so");
+        }
     }
 
     /// The files are those in service: whatever was wrong is no more.

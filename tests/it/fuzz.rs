@@ -49,6 +49,19 @@ fn no_file_of_a_fuzzing_corpus_breaks_what_reads_it() {
 }
 
 #[test]
+fn every_beginning_of_a_configuration_is_one_or_has_mistakes_with_their_places() {
+    let mut tried = 0;
+    for name in ["whole", "policies", "keys", "amounts"] {
+        let text = fs::read(workspace().join("fuzz/corpus/config").join(name)).unwrap();
+        for end in 0..=text.len() {
+            config::check(&text[..end]);
+            tried += 1;
+        }
+    }
+    assert!(tried > 1_000, "{tried}");
+}
+
+#[test]
 fn every_fuzz_target_has_its_check_and_the_check_its_target() {
     let known: Vec<_> = TARGETS.iter().map(|(target, _)| target.to_string()).collect();
     for folder in ["checks", "fuzz_targets", "corpus"] {

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use pointsman::config::Source;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -303,4 +304,58 @@ async fn a_provider_that_is_removed_serves_its_streams_to_their_end() {
         (events.last().unwrap().data.as_str(), ending),
         ("[DONE]", Ending::Whole)
     );
+}
+
+#[tokio::test]
+async fn what_is_put_in_service_by_files_stands_in_the_audit_log() {
+    let gateway = serving(&told("\"a\", \"b\"", EVENTS)).await;
+    let sha = |gateway: &Gateway| {
+        let text = fs::read(gateway.home().path("pointsman.toml")).unwrap();
+        let digest = Sha256::digest(text);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let before = sha(&gateway);
+    gateway.write_config(&told("\"b\", \"a\"", EVENTS));
+    gateway.signal(Signal::HUP);
+    gateway.logged(&["reloaded", "generation=2"]).await;
+    let log = fs::read_to_string(gateway.home().path("pointsman-data/audit.jsonl")).unwrap();
+    let line: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&line["what"], &line["subject"]),
+        (&json!("reload"), &json!("generation 2"))
+    );
+    assert!(line["before"].as_str().unwrap().ends_with(&before), "{line}");
+    assert!(line["after"].as_str().unwrap().ends_with(&sha(&gateway)), "{line}");
+    // What nobody may put in service changes nothing, and is not there.
+    gateway.write_config("[server]\nlisten = 1\n");
+    gateway.signal(Signal::HUP);
+    gateway.logged(&["not put in service"]).await;
+    let log = fs::read_to_string(gateway.home().path("pointsman-data/audit.jsonl")).unwrap();
+    assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_cut_off_anywhere_takes_nothing_out_of_service() {
+    let whole = told("\"a\", \"b\"", EVENTS);
+    let gateway = serving(&whole).await;
+    let file = fs::read(gateway.home().path("pointsman.toml")).unwrap();
+    let mut refused = 0;
+    for end in (0..file.len()).step_by(23) {
+        gateway.home().write("pointsman.toml", &file[..end]);
+        gateway.reload().await;
+        let part = Source {
+            path: None,
+            text: String::from_utf8_lossy(&file[..end]).into_owned(),
+        };
+        // A part may be a configuration itself, and is then what the operator said.
+        if part.load().is_err() {
+            refused += 1;
+            assert_eq!(asked(&gateway).await.0, "a", "cut at {end}");
+        } else {
+            gateway.write_config(&whole);
+            gateway.reload().await;
+        }
+        assert_eq!(gateway.admin().get("/readyz").await.status, 200, "cut at {end}");
+    }
+    assert!(refused > 3, "{refused}");
 }

@@ -11,7 +11,7 @@ use super::account::Account;
 use super::attempt::{Beginning, Failure, Source, in_time};
 use super::cached::Recorder;
 use super::decide::Step;
-use super::resume::Resume;
+use super::resume::{Course, Resume};
 use crate::body::{Body, Broken, Outlet, Stalled};
 use crate::generation::Provider;
 use crate::surfaces::Telling;
@@ -85,22 +85,29 @@ pub(super) fn stream(
     recorder: Option<Recorder>,
     resume: Option<Resume>,
 ) -> Body {
-    let watched = Watched::new(beginning.source, step);
     let telling = account.call().wording.telling(beginning.is_own);
-    let (out, has_more) = (beginning.events, beginning.has_more);
-    Body::pulled(move |outlet| relay(out, has_more, watched, telling, account, recorder, resume, outlet))
+    let course = Course {
+        watched: Watched::new(beginning.source, step),
+        events: beginning.events,
+        has_more: beginning.has_more,
+        next: resume,
+    };
+    Body::pulled(move |outlet| relay(course, telling, account, recorder, outlet))
 }
 
 async fn relay(
-    mut out: BytesMut,
-    mut has_more: bool,
-    mut watched: Watched,
+    course: Course,
     mut telling: Telling,
     mut account: Account,
     mut recorder: Option<Recorder>,
-    mut resume: Option<Resume>,
     outlet: Outlet,
 ) -> Result<(), Broken> {
+    let Course {
+        mut watched,
+        events: mut out,
+        mut has_more,
+        next: mut resume,
+    } = course;
     loop {
         account.used(watched.source.usage(), watched.source.progress());
         resume = resume.and_then(|resume| resume.unless_shown(&out));

@@ -29,12 +29,11 @@ pub(super) struct Resume {
     rest: Decision,
 }
 
-/// A stream that goes on in the place of one that broke off.
-pub(super) struct Resumed {
+/// A stream on its way, and what may follow it.
+pub(super) struct Course {
     pub(super) watched: Watched,
     pub(super) events: BytesMut,
     pub(super) has_more: bool,
-    /// What may follow this one.
     pub(super) next: Option<Resume>,
 }
 
@@ -72,7 +71,7 @@ impl Resume {
     }
 
     /// The stream of the next candidate that has one.
-    pub(super) async fn next(self, failure: &Failure, account: &mut Account) -> Result<Resumed, ApiError> {
+    pub(super) async fn next(self, failure: &Failure, account: &mut Account) -> Result<Course, ApiError> {
         account.restarts(failure);
         let served = walk::walk(&self.call, &self.rest, account, None).await?;
         let next = Self::after(&served, &self.rest, &self.call);
@@ -83,7 +82,7 @@ impl Resume {
                 // Headers have named the one before; a comment is all that can still be said.
                 let mut events = BytesMut::from(format!(": restarted with {model}\n\n").as_bytes());
                 events.extend_from_slice(&beginning.events);
-                Ok(Resumed {
+                Ok(Course {
                     watched: Watched::new(beginning.source, served.step),
                     events,
                     has_more: beginning.has_more,

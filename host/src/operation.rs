@@ -35,4 +35,6 @@ pub enum Dialect {
     Messages,
     /// OpenAI's newer one.
     Responses,
+    /// OpenAI's first one.
+    Completions,
 }

@@ -3,6 +3,7 @@
 //! path; what lies between reading and writing knows one form only.
 
 pub mod chat;
+mod completions;
 mod inputs;
 mod messages;
 pub mod models;
@@ -27,6 +28,7 @@ pub enum Surface {
     Messages,
     CountTokens,
     Responses,
+    Completions,
     Embeddings,
     Moderations,
     Rerank,
@@ -52,7 +54,7 @@ pub struct Wording {
     pub own: Option<Document>,
     /// What of it the canonical form has no words for.
     pub lost: Vec<String>,
-    /// A field that nobody but a provider that speaks the client's words can do anything with.
+    /// A wish that nobody but a provider that speaks the client's words can fulfil.
     pub needs: Option<&'static str>,
 }
 
@@ -71,6 +73,7 @@ impl Wording {
     pub fn whole(&self, answer: Bytes, usage: Option<&Usage>) -> Bytes {
         match self.surface {
             Surface::Messages => messages::whole(answer, usage),
+            Surface::Completions => completions::whole(answer),
             Surface::Responses => responses::whole(answer, usage, &responses::Echo::of(self.own.as_ref())),
             _ => answer,
         }
@@ -79,6 +82,9 @@ impl Wording {
     /// A streamed answer that is still to be told; `is_own` where it already comes in the client's words.
     pub fn telling(&self, is_own: bool) -> Telling {
         match self.surface {
+            // It ends as the canonical form does.
+            Surface::Completions if is_own => Telling::Canonical,
+            Surface::Completions => Telling::translated(completions::Events),
             _ if is_own => Telling::Own,
             Surface::Messages => Telling::translated(messages::Events::default()),
             Surface::Responses => Telling::translated(responses::Events::new(responses::Echo::of(self.own.as_ref()))),
@@ -91,11 +97,12 @@ impl Wording {
 const COMMENT: &[u8] = b": still here\n\n";
 
 impl Surface {
-    const PATHS: [(&'static str, Self); 7] = [
+    const PATHS: [(&'static str, Self); 8] = [
         ("/v1/chat/completions", Self::ChatCompletions),
         ("/v1/messages", Self::Messages),
         ("/v1/messages/count_tokens", Self::CountTokens),
         ("/v1/responses", Self::Responses),
+        ("/v1/completions", Self::Completions),
         ("/v1/embeddings", Self::Embeddings),
         ("/v1/moderations", Self::Moderations),
         ("/v1/rerank", Self::Rerank),
@@ -112,6 +119,7 @@ impl Surface {
         match self {
             Self::Messages => "messages",
             Self::Responses => "responses",
+            Self::Completions => "completions",
             surface => surface.operation().name(),
         }
     }
@@ -119,7 +127,7 @@ impl Surface {
     /// What is asked for at it.
     pub fn operation(self) -> Operation {
         match self {
-            Self::ChatCompletions | Self::Messages | Self::Responses => Operation::Chat,
+            Self::ChatCompletions | Self::Messages | Self::Responses | Self::Completions => Operation::Chat,
             Self::CountTokens => Operation::CountTokens,
             Self::Embeddings => Operation::Embedding,
             Self::Moderations => Operation::Moderation,
@@ -132,6 +140,7 @@ impl Surface {
         match self {
             Self::Messages | Self::CountTokens => Some(Dialect::Messages),
             Self::Responses => Some(Dialect::Responses),
+            Self::Completions => Some(Dialect::Completions),
             _ => None,
         }
     }
@@ -151,6 +160,7 @@ impl Surface {
         let Canonical { text, lost, needs } = match dialect {
             Dialect::Messages => messages::canonical(document.root(), self == Self::CountTokens)?,
             Dialect::Responses => responses::canonical(document.root())?,
+            Dialect::Completions => completions::canonical(document.root())?,
         };
         // What was read becomes a little deeper where a call stands in a list of calls.
         let deeper = Limits {
@@ -202,7 +212,7 @@ impl Surface {
         let name: &[u8] = match self.dialect() {
             Some(Dialect::Messages) => b"event: error\n",
             Some(Dialect::Responses) => return responses::error_event(error, id, None).into(),
-            None => b"",
+            Some(Dialect::Completions) | None => b"",
         };
         [name, b"data: ", &self.error(error, id), b"\n\n"].concat().into()
     }

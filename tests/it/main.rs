@@ -13,6 +13,7 @@ mod catalog;
 mod chat;
 mod classifier;
 mod commands;
+mod completions;
 mod config;
 mod connections;
 mod contract;

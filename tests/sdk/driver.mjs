@@ -41,6 +41,13 @@ const acts = {
     return { model: await client.models.retrieve(args.id) };
   },
 
+  async complete(client, args) {
+    const whole = await client.completions.create(args);
+    let streamed = "";
+    for await (const piece of await client.completions.create({ ...args, stream: true })) streamed += piece.choices[0]?.text ?? "";
+    return { text: whole.choices[0].text, streamed };
+  },
+
   async respond(client, args) {
     return { response: await client.responses.create(args) };
   },

@@ -51,6 +51,12 @@ def moderate(client, arguments):
     return {"flagged": [one.flagged for one in answer.results]}
 
 
+def complete(client, arguments):
+    whole = client.completions.create(**arguments)
+    pieces = client.completions.create(stream=True, **arguments)
+    return {"text": whole.choices[0].text, "streamed": "".join(piece.choices[0].text for piece in pieces if piece.choices)}
+
+
 def respond(client, arguments):
     return {"response": seen(client.responses.create(**arguments))}
 
@@ -106,7 +112,7 @@ def explained(error):
 
 def take(client, claude, step):
     acts = {"chat": chat, "stream": stream, "accumulate": accumulate, "models": models, "model": model,
-            "embed": embed, "moderate": moderate, "respond": respond, "respond_stream": respond_stream,
+            "embed": embed, "moderate": moderate, "complete": complete, "respond": respond, "respond_stream": respond_stream,
             "message": message, "message_stream": message_stream, "count": count}
     is_claude = step["do"] in ("message", "message_stream", "count")
     try:

@@ -36,6 +36,8 @@ pub struct ProviderConfig {
     pub allow_any_model: bool,
     /// Whether it speaks OpenAI's Responses as they are; OpenAI does.
     pub responses: bool,
+    /// Whether its models continue texts at `/completions`, if it speaks OpenAI's dialect; those of OpenAI itself answer.
+    pub completions: bool,
     /// How long its answers may take.
     pub timeouts: Timeouts,
     /// How long it keeps the beginning of a prompt in its cache after the last use.
@@ -165,6 +167,7 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
         headers: headers.collect(),
         allow_any_model: section.flag("allow_any_model", false),
         responses: section.flag("responses", is_openai),
+        completions: section.flag("completions", !is_openai),
         timeouts: timeouts::read(&section),
         prompt_cache: Duration::from_secs(section.number("prompt_cache_seconds", 0..=86_400).unwrap_or(300)),
         ca_file: section.string("ca_file").map(|(path, _)| context.base.join(path)),

@@ -50,6 +50,7 @@ pub(super) fn summary(call: &Call, route: &Route) -> words::Summary {
             // What is counted goes where it would be answered.
             Surface::Messages | Surface::CountTokens => words::Surface::Messages,
             Surface::Responses => words::Surface::Responses,
+            Surface::Completions => words::Surface::Completions,
             Surface::Embeddings => words::Surface::Embeddings,
             Surface::Moderations => words::Surface::Moderation,
             Surface::Rerank => words::Surface::Rerank,

@@ -258,7 +258,7 @@ impl Builder<'_> {
                 "the adapter's stream framing is not offered by this version of the gateway".to_owned(),
             ));
         }
-        let own = dialect::own_paths(&profile, config.responses);
+        let own = dialect::own_paths(&profile, config);
         let base = config.base_url.clone().or(profile.base_url);
         let base = base.ok_or_else(|| wrong(format!("[providers.{name}] needs a base_url")))?;
         let endpoint = Endpoint::parse(&base).map_err(|reason| wrong(format!("base_url: {reason}")))?;

@@ -104,11 +104,12 @@ pub enum Hearing {
 }
 
 impl Hearing {
-    /// Of an answer in this dialect.
-    pub fn of(dialect: Dialect) -> Self {
+    /// Of an answer in this dialect; none where it is told as the canonical form is.
+    pub fn of(dialect: Dialect) -> Option<Self> {
         match dialect {
-            Dialect::Messages => Self::Messages(messages::Hearing::default()),
-            Dialect::Responses => Self::Responses(responses::Hearing::default()),
+            Dialect::Messages => Some(Self::Messages(messages::Hearing::default())),
+            Dialect::Responses => Some(Self::Responses(responses::Hearing::default())),
+            Dialect::Completions => None,
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) async fn send(
     waited: &mut Duration,
 ) -> Result<Reply, Failure> {
     let surface = attempt.call.wording.surface;
-    let hearing = surface.dialect().map(Hearing::of);
+    let hearing = surface.dialect().and_then(Hearing::of);
     let mut hearing = hearing.ok_or_else(|| Failure::fault("nobody listens to the provider's words"))?;
     let model = Json::from(attempt.step.model.upstream.as_str()).to_string();
     let renamed = own.with(&[Edit {

@@ -10,8 +10,9 @@ use super::{Attempt, Failure, Reply, Whole, forward, own, simulate, translate};
 use crate::generation::{Remote, Way};
 use crate::json::Document;
 use crate::money::Usage;
-use crate::operation::Operation;
+use crate::operation::{Dialect, Operation};
 use crate::plugins::words::{Abilities, Kind};
+use crate::surfaces::Surface;
 use crate::surfaces::plain::{Reader, plain};
 
 impl Attempt<'_> {
@@ -31,7 +32,13 @@ impl Attempt<'_> {
         let own_path = self.call.wording.surface.dialect();
         let own_path = own_path.and_then(|dialect| remote.own_path(dialect, operation));
         if let Some((own, path)) = self.own.zip(own_path).filter(|_| self.has_no_settings()) {
-            return own::send(self, remote, own, path, waited).await;
+            if self.call.wording.surface.dialect() != Some(Dialect::Completions) {
+                return own::send(self, remote, own, path, waited).await;
+            }
+            // OpenAI's first dialect streams, ends and counts as the canonical one does.
+            let attempt = Attempt { document: own, ..*self };
+            let reply = forward::send(&attempt, remote, path, waited).await;
+            return reply.map(Reply::in_own_words);
         }
         self.check_needs()?;
         let (document, lost) = self.written_for(remote)?;
@@ -52,8 +59,12 @@ impl Attempt<'_> {
             return Ok(());
         };
         let message = format!(
-            "`{needs}` needs what a provider has kept, and the model `{}` is reached by a translation, of which nothing is kept; send the whole conversation instead",
-            self.step.model.id
+            "`{needs}` is only there where the provider speaks this API itself, and the model `{}` is reached by a translation{}",
+            self.step.model.id,
+            match self.call.wording.surface {
+                Surface::Responses => ", of which nothing is kept; send the whole conversation instead",
+                _ => "; leave it out",
+            }
         );
         Err(Failure::said(Kind::InvalidRequest, &message))
     }
@@ -108,6 +119,14 @@ impl Attempt<'_> {
 }
 
 impl Reply {
+    fn in_own_words(mut self) -> Self {
+        match &mut self {
+            Self::Whole(whole) => whole.is_own = true,
+            Self::Stream(beginning) => beginning.is_own = true,
+        }
+        self
+    }
+
     /// Names more that was left out.
     fn losing(mut self, lost: &[String]) -> Self {
         if lost.is_empty() {

@@ -1,5 +1,6 @@
 //! What a provider's requests look like, as far as the host itself writes them.
 
+use crate::config::ProviderConfig;
 use crate::operation::Dialect;
 use crate::plugins::words::{Dialects, Operation, Profile};
 use crate::upstream::Endpoint;
@@ -18,25 +19,35 @@ pub(super) fn output_limit(endpoint: &Endpoint, speaks_openai: bool) -> &'static
 }
 
 /// Where requests go in dialects that the provider speaks as they are, apart from OpenAI's chat completions. The paths of a profile
-/// are those of chat completions where they are among them.
-pub(super) fn own_paths(profile: &Profile, has_responses: bool) -> Vec<(Dialect, Operation, String)> {
-    let responses = has_responses || profile.speaks.contains(Dialects::OPENAI_RESPONSES);
-    let responses = responses.then(|| (Dialect::Responses, Operation::Chat, "/responses".to_owned()));
-    if !profile.speaks.contains(Dialects::ANTHROPIC_MESSAGES) {
-        return responses.into_iter().collect();
-    }
-    let usual = [
-        (Operation::Chat, "/v1/messages"),
-        (Operation::CountTokens, "/v1/messages/count_tokens"),
-    ];
-    let has_own = !profile.speaks.contains(Dialects::OPENAI_CHAT);
-    let served = usual
-        .into_iter()
-        .filter(|(operation, _)| profile.operations.contains(operation));
-    let path = |(operation, usual): (Operation, &str)| {
-        let named = profile.paths.iter().find(|(known, _)| has_own && *known == operation);
-        let path = named.map_or_else(|| usual.to_owned(), |(_, path)| path.clone());
-        (Dialect::Messages, operation, path)
+/// are those of chat completions and their sisters where they are among them.
+pub(super) fn own_paths(profile: &Profile, config: &ProviderConfig) -> Vec<(Dialect, Operation, String)> {
+    let speaks_openai = profile.speaks.contains(Dialects::OPENAI_CHAT);
+    let serves = |operation| profile.operations.contains(&operation);
+    let path = |operation, usual: &str| {
+        let named = profile.paths.iter().find(|(known, _)| *known == operation);
+        named.map_or_else(|| usual.to_owned(), |(_, path)| path.clone())
     };
-    served.map(path).chain(responses).collect()
+    let mut own = Vec::new();
+    if config.responses || profile.speaks.contains(Dialects::OPENAI_RESPONSES) {
+        own.push((Dialect::Responses, Operation::Chat, "/responses".to_owned()));
+    }
+    if config.completions && speaks_openai && serves(Operation::Completion) {
+        let path = path(Operation::Completion, "/completions");
+        own.push((Dialect::Completions, Operation::Chat, path));
+    }
+    if profile.speaks.contains(Dialects::ANTHROPIC_MESSAGES) {
+        let usual = [
+            (Operation::Chat, "/v1/messages"),
+            (Operation::CountTokens, "/v1/messages/count_tokens"),
+        ];
+        for (operation, usual) in usual.into_iter().filter(|(operation, _)| serves(*operation)) {
+            let path = if speaks_openai {
+                usual.to_owned()
+            } else {
+                path(operation, usual)
+            };
+            own.push((Dialect::Messages, operation, path));
+        }
+    }
+    own
 }

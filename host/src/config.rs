@@ -6,6 +6,7 @@
 mod admin;
 mod budgets;
 mod cache;
+mod clouds;
 pub mod defaults;
 pub mod dialects;
 mod events;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 pub use admin::{AdminConfig, Listen, Role, TlsConfig, TokenConfig};
 pub use cache::{CacheConfig, CacheRule, CacheScope};
+pub use clouds::{AwsKey, ServiceAccount};
 pub use events::{EVENTS, SigningKey, WebhookConfig, is_wanted};
 pub use idempotency::IdempotencyConfig;
 pub use interpolate::Secret;

@@ -3,6 +3,7 @@
 
 mod standing;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,8 +22,11 @@ use crate::operation::{Dialect, Operation};
 use crate::plugins::{Adapter, OnFault, Policy, words};
 use crate::telemetry::{Meter, ModelMeter};
 use crate::upstream::Upstream;
+use crate::upstream::frames::Framing;
+use crate::upstream::google::Tokens;
 use crate::upstream::limits::Limited;
 use crate::upstream::retries::Retries;
+use crate::upstream::sigv4::Signer;
 pub use standing::{Credential, Credentials, Seen, Standing};
 
 /// Everything that one request is served with.
@@ -121,6 +125,8 @@ pub struct Remote {
     pub own: Vec<(Dialect, words::Operation, String)>,
     /// Whether it speaks OpenAI's dialect, be it with settings.
     pub speaks_openai: bool,
+    /// How its streams are cut into events.
+    pub framing: Framing,
     /// Where the most tokens of output stand in a request, as a pointer into its JSON.
     pub output_limit: &'static str,
 }
@@ -132,6 +138,17 @@ pub struct Attached {
     pub headers: HeaderMap,
     /// A query parameter that carries the credential, percent-encoded, for providers that want it there.
     pub query: Option<(String, crate::config::Secret)>,
+    /// What each call has to be given anew.
+    pub proof: Option<Proof>,
+}
+
+/// A credential that is not the same in every call.
+#[derive(Debug)]
+pub enum Proof {
+    /// A signature over the whole request.
+    Aws(Signer),
+    /// A token that ends after a while.
+    Google(Arc<Tokens>),
 }
 
 impl Provider {
@@ -210,8 +227,8 @@ impl Provider {
     /// A text of the provider's without the secrets that it may quote.
     pub fn redact(&self, text: String) -> String {
         self.secrets().fold(text, |text, secret| {
-            if text.contains(secret) {
-                text.replace(secret, "…")
+            if text.contains(&*secret) {
+                text.replace(&*secret, "…")
             } else {
                 text
             }
@@ -237,12 +254,17 @@ impl Provider {
         })
     }
 
-    fn secrets(&self) -> impl Iterator<Item = &str> {
-        let secrets = match &self.way {
-            Way::Remote(remote) => remote.secrets.as_slice(),
-            Way::Simulated(_) => &[],
+    fn secrets(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let (secrets, attached) = match &self.way {
+            Way::Remote(remote) => (remote.secrets.as_slice(), remote.attached.as_slice()),
+            Way::Simulated(_) => (&[][..], &[][..]),
         };
-        secrets.iter().map(crate::config::Secret::reveal)
+        let tokens = attached.iter().filter_map(|attached| match &attached.proof {
+            Some(Proof::Google(tokens)) => tokens.current(),
+            _ => None,
+        });
+        let fixed = secrets.iter().map(|secret| Cow::Borrowed(secret.reveal()));
+        fixed.chain(tokens.map(Cow::Owned))
     }
 }
 

@@ -4,6 +4,7 @@
 //! the admin API, and every few seconds. A reload that fails leaves the old generation serving, and says so in the log,
 //! the metrics and the admin API until a later one succeeds.
 
+mod attached;
 mod build;
 mod files;
 mod last_good;

@@ -6,6 +6,9 @@
 
 pub mod breaker;
 mod connect;
+mod eventstream;
+pub mod frames;
+pub mod google;
 pub mod health;
 pub mod lane;
 pub mod limits;
@@ -14,6 +17,7 @@ pub mod prefixes;
 pub mod queue;
 pub mod retries;
 mod shared;
+pub mod sigv4;
 pub mod simulated;
 pub mod sse;
 mod times;
@@ -118,6 +122,20 @@ impl Upstream {
     /// Whether it trusts just these.
     pub fn trusts(&self, roots: &TlsRoots) -> bool {
         self.roots == *roots
+    }
+
+    /// Signs a request for `path` below the endpoint's own prefix, as [`Self::send`] would send it.
+    pub fn sign(
+        &self,
+        signer: &sigv4::Signer,
+        method: &hyper::Method,
+        path: &str,
+        headers: &mut HeaderMap,
+        body: &[u8],
+    ) -> Result<(), UpstreamError> {
+        let uri = self.endpoint.uri(path).map_err(|error| self.broken(error))?;
+        let signed = signer.sign(method, &uri, headers, body, crate::store::now_ms());
+        signed.map_err(|error| self.broken(error))
     }
 
     /// Sends a request for `path` (with query) below the endpoint's own prefix and waits for the head of the answer.

@@ -349,7 +349,8 @@ async fn a_translated_stream_that_breaks_off_or_fails_is_never_done() {
         assert!(events.iter().all(|event| event.data != "[DONE]"));
     }
     let (_provider, gateway) = anthropic_says([Answer::typed_events(&[failure])]).await;
-    assert_eq!(gateway.data().chat_stream(&streamed()).await.status, 502);
+    // Nothing has gone out yet: the error is told as what it is.
+    assert_eq!(gateway.data().chat_stream(&streamed()).await.status, 503);
 }
 
 #[tokio::test]

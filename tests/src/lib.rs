@@ -7,6 +7,7 @@ pub mod absent;
 pub mod answer;
 pub mod chaos;
 pub mod client;
+pub mod clouds;
 pub mod config;
 pub mod events;
 pub mod fences;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::keys::rate_limits;
 use super::reader::{Section, suggestion};
-use super::{Context, RateLimits, Secret, Timeouts, budgets, dialects, interpolate, timeouts};
+use super::{
+    AwsKey, Context, RateLimits, Secret, ServiceAccount, Timeouts, budgets, clouds, dialects, interpolate, timeouts,
+};
 use crate::budget::Budget;
 use crate::catalog;
 use crate::plugins::words::Authentication;
@@ -22,6 +24,14 @@ pub struct ProviderConfig {
     pub catalog: Option<String>,
     /// Attached by the host where `authentication` says, else the adapter's profile; of several, one after the other.
     pub api_keys: Vec<Secret>,
+    /// What requests are signed with, where the provider is one of AWS's services.
+    pub aws: Option<AwsKey>,
+    /// Whose tokens requests carry, where it is one of Google's.
+    pub google: Option<ServiceAccount>,
+    /// Where in the cloud it is: a part of its base URL, and of what is signed.
+    pub region: Option<String>,
+    /// Whose it is there.
+    pub project: Option<String>,
     /// Where a key goes, if not where the adapter says.
     pub authentication: Option<Authentication>,
     /// How much of it may be used.
@@ -161,6 +171,10 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
         budgets: budgets::read(&section),
         base_url,
         api_keys: api_keys(&section, context),
+        aws: clouds::aws(&section, context),
+        google: clouds::google(&section, context),
+        region: clouds::place(&section, "region"),
+        project: clouds::place(&section, "project"),
         limits: limits(section.section("limits")),
         key_limits: limits(section.section("key_limits")),
         queue: section.number("queue", 0..=100_000).unwrap_or(100) as usize,
@@ -188,15 +202,17 @@ fn over(known: serde_json::Map<String, serde_json::Value>, given: serde_json::Va
     settings.into()
 }
 
-/// `bearer`, `none`, `header:NAME`, `query:NAME`.
+/// `bearer`, `none`, `header:NAME`, `query:NAME`, `aws-sigv4:SERVICE`, `google-oauth:SCOPE`.
 fn authenticate(section: &Section<'_>, (text, span): (String, std::ops::Range<usize>)) -> Option<Authentication> {
     match text.split_once(':').unwrap_or((&text, "")) {
         ("bearer", "") => Some(Authentication::Bearer),
         ("none", "") => Some(Authentication::None),
         ("header", name) if !name.is_empty() => Some(Authentication::Header(name.to_owned())),
         ("query", name) if !name.is_empty() => Some(Authentication::Query(name.to_owned())),
+        ("aws-sigv4", service) if !service.is_empty() => Some(Authentication::AwsSigv4(service.to_owned())),
+        ("google-oauth", scope) if !scope.is_empty() => Some(Authentication::GoogleOauth(scope.to_owned())),
         _ => {
-            let known = "`bearer`, `none`, `header:NAME` or `query:NAME`";
+            let known = "`bearer`, `none`, `header:NAME`, `query:NAME`, `aws-sigv4:SERVICE` or `google-oauth:SCOPE`";
             section.note(span, format!("`authentication` is `{text}`, but must be {known}"));
             None
         }

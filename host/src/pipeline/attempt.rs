@@ -8,6 +8,7 @@ mod refusal;
 mod simulate;
 mod translate;
 mod usage;
+mod vectors;
 mod way;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 pub use failure::{After, Failure};
 use hyper::HeaderMap;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::Call;
 use super::bill::Bill;
@@ -25,7 +26,7 @@ use super::decide::Step;
 use super::purse::Payment;
 use super::reading::Reading;
 use super::receipt::{self, Receipt};
-use crate::generation::{Credential, Model, Remote};
+use crate::generation::{Credential, Model, Proof, Remote};
 use crate::hops;
 use crate::json::{Document, Limits};
 use crate::money::{Price, Usage};
@@ -416,6 +417,17 @@ async fn send(
             &keyed
         }
     };
+    match &attached.proof {
+        None => {}
+        Some(Proof::Aws(signer)) => {
+            let signed = remote.upstream.sign(signer, &method, path, &mut headers, &body);
+            signed.map_err(|error| Failure::fault(&error.to_string()))?;
+        }
+        Some(Proof::Google(tokens)) => {
+            let token = tokens.bearer().await.map_err(Failure::no_token)?;
+            headers.insert(AUTHORIZATION, token);
+        }
+    }
     attempt.payment.sending();
     // Before it is: a process that ends here does not come back to say so.
     attempt.call.sent.fetch_add(1, Ordering::Relaxed);

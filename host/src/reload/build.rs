@@ -7,23 +7,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::attached::{attached, framing, key_numbers, placed, secrets};
 use super::files::{Content, Contents};
 use super::policy_file::{self, Unusable};
 use crate::app::App;
 use crate::budget::Scope;
-use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig, Secret, Timeouts};
+use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig, Timeouts};
 use crate::generation::{
     Alive, Attached, Credential, Credentials, Generation, LoadedPolicy, Model, Provider, Remote, Seen, Way, scoped,
 };
-use crate::plugins::words::{Authentication, Dialects, Framing, Operation};
+use crate::plugins::words::{Dialects, Operation};
 use crate::plugins::{Adapter, AdapterSpec, Digest, LoadError, PluginSource, Policy, PolicySpec};
 use crate::reports::Problem;
 use crate::upstream::limits::Limited;
 use crate::upstream::retries::Retries;
 use crate::upstream::{Endpoint, TlsRoots, Upstream};
-use hyper::HeaderMap;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
@@ -253,14 +251,11 @@ impl Builder<'_> {
         let digest = adapter.digest();
         let wrong = |message: String| problem(name, Some(digest), &message);
         let profile = adapter.profile().clone();
-        if profile.framing != Framing::ServerSentEvents {
-            return Err(wrong(
-                "the adapter's stream framing is not offered by this version of the gateway".to_owned(),
-            ));
-        }
+        let framing = framing(profile.framing).map_err(|message| wrong(message.to_owned()))?;
         let own = dialect::own_paths(&profile, config);
         let base = config.base_url.clone().or(profile.base_url);
         let base = base.ok_or_else(|| wrong(format!("[providers.{name}] needs a base_url")))?;
+        let base = placed(&base, config).map_err(|reason| wrong(format!("[providers.{name}] {reason}")))?;
         let endpoint = Endpoint::parse(&base).map_err(|reason| wrong(format!("base_url: {reason}")))?;
         let authentication = config.authentication.as_ref().unwrap_or(&profile.authentication);
         let keys = config.api_keys.iter().map(Some);
@@ -279,6 +274,7 @@ impl Builder<'_> {
         });
         Ok(Remote {
             output_limit: dialect::output_limit(&endpoint, speaks_openai),
+            framing,
             upstream: self.upstream(name, config, endpoint).map_err(wrong)?,
             adapter,
             secrets: secrets(config, &attached),
@@ -405,85 +401,7 @@ fn from_the_box(name: &str, kind: &str, wanted: &str) -> Result<PluginSource, Pr
     Err(problem(name, None, &message))
 }
 
-/// A number for each of a provider's keys that stays the same while the key does and says nothing of it; one where there is none.
-fn key_numbers(config: &ProviderConfig) -> Vec<u64> {
-    let number = |key: &Secret| {
-        let digest = Digest::of(key.reveal().as_bytes()).to_string();
-        u64::from_str_radix(digest.get(..16).unwrap_or_default(), 16).unwrap_or_default()
-    };
-    match config.api_keys.as_slice() {
-        [] => vec![0],
-        keys => keys.iter().map(number).collect(),
-    }
-}
-
-/// What must never be shown. Headers are a key's place as well; short values are versions and the like, and texts without
-/// their letters would be of no use.
-fn secrets(config: &ProviderConfig, attached: &[Attached]) -> Vec<Secret> {
-    let headers = config.headers.iter().map(|(_, value)| value);
-    let long = headers.filter(|value| value.reveal().len() >= 12);
-    let keys = config.api_keys.iter().filter(|key| !key.reveal().is_empty());
-    let as_sent = attached.iter().filter_map(|one| one.query.as_ref());
-    let as_sent = as_sent.map(|(_, key)| key).filter(|key| !key.reveal().is_empty());
-    keys.chain(long).chain(as_sent).cloned().collect()
-}
-
-/// All but what RFC 3986 calls unreserved: what means the same everywhere in a query.
-const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// The headers of every call, or the query parameter ready to be sent, by what the adapter says of the provider.
-fn attached(
-    name: &str,
-    config: &ProviderConfig,
-    key: Option<&Secret>,
-    authentication: &Authentication,
-    fixed: &[(String, String)],
-    endpoint: &Endpoint,
-) -> Result<Attached, Problem> {
-    let mut headers = HeaderMap::new();
-    let mut put = |header: &str, value: &str, is_secret: bool| {
-        let pair = (HeaderName::try_from(header), HeaderValue::try_from(value));
-        let (Ok(header_name), Ok(mut value)) = pair else {
-            let message = format!("[providers.{name}] the header `{header}` or its value cannot be sent");
-            return Err(problem(name, None, &message));
-        };
-        value.set_sensitive(is_secret);
-        headers.insert(header_name, value);
-        Ok(())
-    };
-    put(HOST.as_str(), endpoint.authority(), false)?;
-    put(CONTENT_TYPE.as_str(), "application/json", false)?;
-    put(
-        USER_AGENT.as_str(),
-        concat!("pointsman/", env!("CARGO_PKG_VERSION")),
-        false,
-    )?;
-    for (header, value) in fixed {
-        put(header, value, false)?;
-    }
-    let mut query = None;
-    if let Some(key) = key {
-        match authentication {
-            Authentication::Bearer => put(AUTHORIZATION.as_str(), &format!("Bearer {}", key.reveal()), true)?,
-            Authentication::Header(header) => put(header, key.reveal(), true)?,
-            Authentication::Query(parameter) => {
-                let key = utf8_percent_encode(key.reveal(), NOT_UNRESERVED).to_string();
-                query = Some((parameter.clone(), Secret::new(key)));
-            }
-            Authentication::None => {}
-            Authentication::AwsSigv4(_) | Authentication::GoogleOauth(_) => {
-                let message = "the adapter's way of authentication is not offered by this version of the gateway";
-                return Err(problem(name, None, &message));
-            }
-        }
-    }
-    for (header, value) in &config.headers {
-        put(header, value.reveal(), true)?;
-    }
-    Ok(Attached { headers, query })
-}
-
-fn problem(plugin: &str, digest: Option<Digest>, message: &impl ToString) -> Problem {
+pub(super) fn problem(plugin: &str, digest: Option<Digest>, message: &impl ToString) -> Problem {
     Problem {
         plugin: plugin.to_owned(),
         digest,

@@ -66,6 +66,11 @@ impl Endpoint {
         &self.authority
     }
 
+    /// The path of a base URL that is itself what is asked, below no prefix.
+    pub(super) fn own_path(&self) -> &'static str {
+        if self.prefix.is_empty() { "/" } else { "" }
+    }
+
     /// Path and query of a request below the prefix.
     pub fn uri(&self, path: &str) -> Result<Uri, hyper::http::uri::InvalidUri> {
         if self.prefix.is_empty() {

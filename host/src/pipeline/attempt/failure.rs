@@ -12,6 +12,7 @@ use crate::ledger::Refused;
 use crate::plugins::words::{self, Kind};
 use crate::plugins::{AdapterError, Fault};
 use crate::upstream::UpstreamError;
+use crate::upstream::google::NoToken;
 
 /// Why a step failed.
 #[derive(Debug, Clone)]
@@ -122,6 +123,18 @@ impl Failure {
         );
         Self {
             is_unsent,
+            ..Self::new(kind, message, error.to_string())
+        }
+    }
+
+    /// The provider's credential could not be had: nothing was sent.
+    pub fn no_token(error: NoToken) -> Self {
+        let (kind, message) = match &error {
+            NoToken::Refused { .. } => (Kind::Authentication, "the provider refuses the gateway's credential"),
+            NoToken::Unreachable { .. } => (Kind::Upstream, "the provider's credential could not be renewed"),
+        };
+        Self {
+            is_unsent: true,
             ..Self::new(kind, message, error.to_string())
         }
     }

@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, receipt, send as call};
+use super::{
+    ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, receipt, send as call, vectors,
+};
 use crate::generation::Remote;
 use crate::json::{Document, Limits};
 use crate::money::Usage;
 use crate::plugins::words;
 use crate::plugins::{AdapterError, AdapterStream, take_dropped};
 use crate::upstream::UpstreamBody;
-use crate::upstream::sse::Splitter;
+use crate::upstream::frames::{self, Framing, Splitter};
 
 pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Duration) -> Result<Reply, Failure> {
     let operation = words::Operation::from(attempt.call.ask.operation);
@@ -46,7 +48,7 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
             .stream(place, operation, &target)
             .await
             .map_err(Failure::adapter)?;
-        let mut stream = Stream::new(answer, adapter, attempt.visibility());
+        let mut stream = Stream::new(answer, adapter, remote.framing, attempt.visibility());
         let mut events = BytesMut::new();
         let mut has_more = true;
         while stream.progress == 0 && has_more {
@@ -71,8 +73,12 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
         .decode(operation, &target, &body?)
         .await
         .map_err(Failure::adapter)?;
+    let mut body = Bytes::from(answer.body);
+    if operation == words::Operation::Embedding && vectors::are_packed(attempt.document) {
+        body = vectors::packed(body)?;
+    }
     Ok(Reply::Whole(Whole {
-        body: answer.body.into(),
+        body,
         usage: answer.usage.map(billed).or_else(|| attempt.costs_nothing()),
         dropped,
         is_text: operation == words::Operation::Chat,
@@ -112,10 +118,10 @@ pub struct Stream {
 }
 
 impl Stream {
-    fn new(body: UpstreamBody, adapter: AdapterStream, visibility: Visibility) -> Self {
+    fn new(body: UpstreamBody, adapter: AdapterStream, framing: Framing, visibility: Visibility) -> Self {
         Self {
             running: Some((body, adapter)),
-            splitter: Splitter::default(),
+            splitter: Splitter::of(framing),
             visibility,
             usage: None,
             progress: 0,
@@ -131,25 +137,22 @@ impl Stream {
             .await
             .map_err(|error| Failure::cut(error.to_string()))?;
         let mut events = Vec::new();
-        while let Some(event) = self
-            .splitter
-            .next_event()
-            .map_err(|error| Failure::upstream(error.to_string()))?
-        {
-            if let Some(data) = event.data() {
-                events.push(words::Event {
-                    name: event.name().map(str::to_owned),
-                    data: data.into_owned(),
-                });
-            }
+        while let Some(event) = self.splitter.next_event().map_err(Failure::cut)? {
+            events.push(word(event));
         }
+        // What is whole has its chunks, whatever is wrong with the rest.
+        let last = if has_more { Ok(None) } else { self.splitter.last_event() };
+        events.extend(last.as_ref().ok().cloned().flatten().map(word));
         if !events.is_empty() {
-            let chunks = adapter.push(events).await.map_err(broken)?;
+            // Before anything has gone out, an error in the stream is as good as one in place of it.
+            let failed = if self.progress == 0 { Failure::adapter } else { broken };
+            let chunks = adapter.push(events).await.map_err(failed)?;
             self.write(chunks, out)?;
         }
         if has_more {
             return Ok(true);
         }
+        last.map_err(Failure::cut)?;
         if let Some((_, adapter)) = self.running.take() {
             let chunks = adapter.finish().await.map_err(broken)?;
             self.write(chunks, out)?;
@@ -188,6 +191,13 @@ impl Stream {
         let text = receipt::with(&chunk, &members).map_err(|error| Failure::fault(&error.to_string()))?;
         super::write_event(out, &[&text]);
         Ok(())
+    }
+}
+
+fn word(event: frames::Event) -> words::Event {
+    words::Event {
+        name: event.name,
+        data: event.data,
     }
 }
 

@@ -12,6 +12,7 @@ mod cascade;
 mod catalog;
 mod chat;
 mod classifier;
+mod clouds;
 mod commands;
 mod completions;
 mod config;

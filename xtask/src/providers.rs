@@ -34,7 +34,7 @@ const ABILITIES: [Ability; 14] = [
     Ability {
         name: "forced tool",
         is_asked: |body| body["tool_choice"] == "required" || body["tool_choice"].is_object(),
-        said_by: &["tool_choice", "toolConfig"],
+        said_by: &["tool_choice", "toolConfig", "toolChoice"],
         field: "tool_choice",
     },
     Ability {
@@ -46,7 +46,14 @@ const ABILITIES: [Ability; 14] = [
     Ability {
         name: "JSON schema",
         is_asked: |body| body["response_format"]["type"] == "json_schema",
-        said_by: &["json_schema", "responseJsonSchema", "responseSchema", "output_config"],
+        said_by: &[
+            "json_schema",
+            "responseJsonSchema",
+            "responseSchema",
+            "output_config",
+            "jsonSchema",
+            "format",
+        ],
         field: "response_format",
     },
     Ability {
@@ -58,6 +65,7 @@ const ABILITIES: [Ability; 14] = [
             "reasoning",
             "reasoning_effort",
             "enable_thinking",
+            "think",
         ],
         field: "reasoning_effort",
     },
@@ -70,7 +78,7 @@ const ABILITIES: [Ability; 14] = [
     Ability {
         name: "image, data",
         is_asked: |body| shows_image(body, "data:"),
-        said_by: &["image_url", "source", "inlineData"],
+        said_by: &["image_url", "source", "inlineData", "images"],
         field: "",
     },
     Ability {
@@ -112,7 +120,7 @@ const ABILITIES: [Ability; 14] = [
     Ability {
         name: "cache marks",
         is_asked: |body| body.to_string().contains("\"cache_control\""),
-        said_by: &["cache_control"],
+        said_by: &["cache_control", "cachePoint"],
         field: "cache_control",
     },
 ];

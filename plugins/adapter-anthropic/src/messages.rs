@@ -7,7 +7,10 @@ use std::borrow::Cow;
 
 #[derive(Serialize)]
 pub(crate) struct Request<'a> {
-    pub(crate) model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) anthropic_version: Option<&'static str>,
     /// Absent only when tokens are counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_tokens: Option<u64>,

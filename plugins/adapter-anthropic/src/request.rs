@@ -2,13 +2,16 @@
 
 use crate::conversation::Conversation;
 use crate::messages::{Format, Generation, Metadata, OutputConfig, Request};
-use crate::settings::Settings;
+use crate::settings::{Place, Settings};
 use crate::thinking::{Circumstances, Plan};
 use crate::tools;
 use pointsman_plugin::translate::{Chat, ResponseFormat, Text, refuse};
 use pointsman_plugin::{Failure, Operation, Outgoing, Target};
 use serde::Deserialize;
 use std::borrow::Cow;
+
+/// What Google Cloud wants in the body, where Anthropic has a header.
+const VERTEX_VERSION: &str = "vertex-2023-10-16";
 
 /// The longest `user_id` that the provider takes.
 const LONGEST_USER: usize = 512;
@@ -41,17 +44,30 @@ pub(crate) fn encode(operation: Operation, target: &Target, is_stream: bool, bod
     if !settings.betas.is_empty() {
         headers.push(("anthropic-beta".to_owned(), settings.betas.join(",")));
     }
-    let path = if is_counting {
-        crate::COUNT_PATH
-    } else {
-        crate::MESSAGES_PATH
-    };
     Ok(settings.losses.tell(Outgoing {
         method: "POST".to_owned(),
-        path: path.to_owned(),
+        path: path(target, settings.place, is_stream, is_counting),
         headers,
         body,
     }))
+}
+
+fn path(target: &Target, place: Place, is_stream: bool, is_counting: bool) -> String {
+    let model = match (place, is_counting) {
+        (Place::Anthropic, true) => return crate::COUNT_PATH.to_owned(),
+        (Place::Anthropic, false) => return crate::MESSAGES_PATH.to_owned(),
+        // Counts are asked of a model of their own.
+        (Place::Vertex, true) => "count-tokens",
+        (Place::Vertex, false) => &target.model,
+    };
+    let mut path = String::from("/models/");
+    for byte in model.bytes() {
+        match byte.is_ascii_alphanumeric() || b"-_.~@".contains(&byte) {
+            true => path.push(byte as char),
+            false => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path + if is_stream { ":streamRawPredict" } else { ":rawPredict" }
 }
 
 fn translate<'a>(
@@ -76,7 +92,8 @@ fn translate<'a>(
     };
     let (system, messages) = conversation.split();
     let request = Request {
-        model: &target.model,
+        model: (settings.place == Place::Anthropic || is_counting).then_some(&target.model),
+        anthropic_version: (settings.place == Place::Vertex).then_some(VERTEX_VERSION),
         max_tokens: (!is_counting).then_some(plan.max_tokens),
         system,
         messages,

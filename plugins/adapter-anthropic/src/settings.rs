@@ -35,6 +35,17 @@ pub(crate) enum Sampling {
     None,
 }
 
+/// Where the models are served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Place {
+    /// At Anthropic's own API.
+    #[default]
+    Anthropic,
+    /// On Google Cloud, where the path names the model and the body the version.
+    Vertex,
+}
+
 /// The settings as written in the configuration.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -48,6 +59,7 @@ struct Given {
     on_unsupported: OnUnsupported,
     /// Values of the `anthropic-beta` header.
     betas: Vec<String>,
+    place: Place,
 }
 
 /// The settings with every default filled in.
@@ -63,6 +75,7 @@ pub(crate) struct Settings {
     /// What the request loses on its way.
     pub(crate) losses: Losses,
     pub(crate) betas: Vec<String>,
+    pub(crate) place: Place,
 }
 
 impl Settings {
@@ -80,6 +93,7 @@ impl Settings {
             structured_output: given.structured_output.unwrap_or(generation >= Generation(4, 5)),
             losses: Losses::of(crate::PROVIDER, given.on_unsupported),
             betas: given.betas,
+            place: given.place,
         })
     }
 }

@@ -1,0 +1,61 @@
+//! What was used. The provider counts input apart from what was read from its cache and what was written to it.
+
+use pointsman_plugin::Usage;
+use pointsman_plugin::translate::Counts;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The provider's counts.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Reported {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    cache_write_input_tokens: Option<u64>,
+    cache_details: Option<Vec<Detail>>,
+}
+
+/// For how long a part was written.
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Detail {
+    ttl: String,
+    input_tokens: Option<u64>,
+}
+
+impl Reported {
+    /// Counts that make no sense are unknown counts: the answer is still served.
+    pub(crate) fn read(raw: &RawValue) -> Self {
+        serde_json::from_str(raw.get()).unwrap_or_default()
+    }
+
+    /// `None` where the provider told nothing: unknown, not free.
+    pub(crate) fn billed(&self) -> Option<Usage> {
+        if self.input_tokens.is_none() && self.output_tokens.is_none() {
+            return None;
+        }
+        let details = self.cache_details.iter().flatten();
+        let for_an_hour = details.filter(|detail| detail.ttl == "1h");
+        let written_1h: u64 = for_an_hour
+            .filter_map(|detail| detail.input_tokens)
+            .fold(0, u64::saturating_add);
+        Some(Usage {
+            input: self.input_tokens.unwrap_or(0),
+            cache_read: self.cache_read_input_tokens.unwrap_or(0),
+            cache_write: self.cache_write_input_tokens.unwrap_or(0),
+            output: self.output_tokens.unwrap_or(0),
+            reasoning: 0,
+            extras: match written_1h {
+                0 => Vec::new(),
+                count => vec![("cache-write-1h".to_owned(), count)],
+            },
+        })
+    }
+
+    pub(crate) fn told_and_billed(&self) -> Option<(Usage, Counts)> {
+        let used = self.billed()?;
+        let counts = Counts::of(&used).written(used.cache_write);
+        Some((used, counts))
+    }
+}

@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 pub(crate) fn translate(raw: Raw, settings: &Settings, losses: &Losses) -> Result<String, Failure> {
     let messages: Vec<Members> = read(raw.get(), "messages")?;
     let mut translated = String::with_capacity(raw.get().len() + 64);
-    for message in messages {
+    let last = messages.len().saturating_sub(1);
+    for (index, mut message) in messages.into_iter().enumerate() {
+        if let Some(member) = settings.prefill.as_ref().filter(|_| index == last) {
+            go_on(member, &mut message);
+        }
         translated.push(if translated.is_empty() { '[' } else { ',' });
         translated.push_str(&one(message, settings, losses)?);
     }
@@ -41,6 +45,16 @@ fn one(mut message: Members, settings: &Settings, losses: &Losses) -> Result<Str
         rewrite_ids(&mut message)?;
     }
     Ok(message.into_json())
+}
+
+/// A conversation that ends with the assistant is one whose last message is to be gone on with; without a word of it the provider
+/// refuses it.
+fn go_on(member: &str, message: &mut Members) {
+    let role = message.get("role").map(|role| role.get());
+    let has_calls = message.get("tool_calls").is_some_and(|calls| calls.get().starts_with('['));
+    if role == Some("\"assistant\"") && !has_calls && message.get(member).is_none() {
+        message.set(member, "true".to_owned());
+    }
 }
 
 /// Clients send back what they were given, under one name or the other.

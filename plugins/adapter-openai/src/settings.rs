@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     /// Where the reasoning of earlier turns stands.
     pub(crate) reasoning_field: Option<ReasoningField>,
     pub(crate) call_ids: Option<CallIds>,
+    /// The member by which an assistant's last message is one to go on with.
+    pub(crate) prefill: Option<String>,
     /// The words that it knows for `tool_choice`; all of them, and functions, where absent.
     pub(crate) tool_choice: Option<Vec<String>>,
     /// Whether answers can be held to a schema; else they are held to JSON.
@@ -105,6 +107,7 @@ impl Settings {
             || !self.drop_in_messages.is_empty()
             || self.reasoning_field.is_some()
             || self.call_ids.is_some()
+            || self.prefill.is_some()
     }
 }
 

@@ -106,6 +106,7 @@ fn say(said: &mut Map<String, Value>) {
         return;
     };
     let (mut text, mut thought) = (String::new(), String::new());
+    let mut citations = Vec::new();
     for part in parts {
         match part["type"].as_str() {
             Some("thinking") => {
@@ -113,8 +114,12 @@ fn say(said: &mut Map<String, Value>) {
                 thought.extend(inner.filter_map(|inner| inner["text"].as_str()));
                 thought.extend(part["thinking"].as_str());
             }
+            Some("reference") => citations.push(part.clone()),
             _ => text.extend(part["text"].as_str()),
         }
+    }
+    if !citations.is_empty() {
+        said.insert("citations".to_owned(), citations.into());
     }
     if !thought.is_empty() {
         said.insert("reasoning_content".to_owned(), thought.into());

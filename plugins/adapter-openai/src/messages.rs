@@ -51,7 +51,9 @@ fn one(mut message: Members, settings: &Settings, losses: &Losses) -> Result<Str
 /// refuses it.
 fn go_on(member: &str, message: &mut Members) {
     let role = message.get("role").map(|role| role.get());
-    let has_calls = message.get("tool_calls").is_some_and(|calls| calls.get().starts_with('['));
+    let has_calls = message
+        .get("tool_calls")
+        .is_some_and(|calls| calls.get().starts_with('['));
     if role == Some("\"assistant\"") && !has_calls && message.get(member).is_none() {
         message.set(member, "true".to_owned());
     }

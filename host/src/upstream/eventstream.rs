@@ -163,7 +163,7 @@ mod tests {
         for piece in pieces {
             buffer.extend_from_slice(piece);
             while let Some(event) = next_message(&mut buffer)? {
-                found.push((event.name.unwrap(), String::from_utf8(event.data).unwrap()));
+                found.push((event.name.unwrap(), String::from_utf8_lossy(&event.data).into_owned()));
             }
         }
         Ok(found)

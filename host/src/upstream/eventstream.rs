@@ -226,8 +226,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), headers in prop::collection::vec(any::<u8>(), 0..40)) {
-            let _ = messages(&[&bytes]);
-            let _ = messages(&[&message(&[headers], &bytes)]);
+            for bytes in [bytes.clone(), message(&[headers], &bytes)] {
+                let mut buffer = BytesMut::from(&bytes[..]);
+                while let Ok(Some(_)) = next_message(&mut buffer) {}
+            }
         }
     }
 }

@@ -272,6 +272,15 @@ impl Ledger {
         }
     }
 
+    /// The same, for a thread outside any runtime.
+    pub fn flush_blocking(&self) {
+        if let Some(desk) = &self.0 {
+            let (reply, answer) = oneshot::channel();
+            desk.post(Message::Flush(reply));
+            let _ = answer.blocking_recv();
+        }
+    }
+
     /// Ends the thread that writes, once all that was booked is on disk. Called on the way out, outside any runtime.
     pub fn close(&self) {
         if let Some(desk) = &self.0 {

@@ -36,8 +36,12 @@ impl Predecessor {
         super::serve::encryption(config)?;
         let store = config.store.clone();
         let failed = |error: io::Error| {
+            let reason = match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "there is none".to_owned(),
+                _ => error.to_string(),
+            };
             format!(
-                "the gateway that serves from {} cannot be taken over: {error}; without `--take-over` this one starts by itself",
+                "the gateway that serves from {} cannot be taken over: {reason}; without `--take-over` this one starts by itself",
                 store.display()
             )
         };

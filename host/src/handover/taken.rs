@@ -124,6 +124,8 @@ impl Open {
                 Word::Released => {}
             }
         }
+        // Whoever reads the line finds all of it in the store.
+        ledger.flush_blocking();
         tracing::info!(unsettled = holds.len(), "the gateway that was taken over has ended");
     }
 }

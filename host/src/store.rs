@@ -87,6 +87,17 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// What was collected; as much room is left for what follows.
+    pub fn take(&mut self) -> Self {
+        let room = Self {
+            holds: Vec::with_capacity(self.holds.len()),
+            released: Vec::with_capacity(self.released.len()),
+            lines: Vec::with_capacity(self.lines.len()),
+            documents: Vec::new(),
+        };
+        std::mem::replace(self, room)
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.holds.is_empty() && self.released.is_empty() && self.lines.is_empty() && self.documents.is_empty()

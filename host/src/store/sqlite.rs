@@ -30,8 +30,6 @@ pub struct Sqlite {
     known_tags: HashMap<std::sync::Arc<Tags>, i64>,
     /// The sums that were written last, as they stand.
     recent_sums: HashMap<spans::Bucket, Sums>,
-    /// Whether a commit waits for the disk, as the connection is set now.
-    waits: bool,
 }
 
 impl Sqlite {
@@ -97,16 +95,9 @@ impl Sqlite {
         copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)
     }
 
-    /// In the log either way; on disk, too, where the caller waits for that. A log is synced as a whole, so that what was
-    /// kept without waiting is on disk with the next that waits.
-    fn keep(&mut self, batch: &Batch, waits: bool) -> Result<(), StoreError> {
-        if self.waits != waits {
-            let level = if waits { "FULL" } else { "NORMAL" };
-            self.connection
-                .pragma_update(None, "synchronous", level)
-                .map_err(failed)?;
-            self.waits = waits;
-        }
+    /// Keeps a batch in the log, and on disk. A log is synced as a whole, so that what was kept without waiting is on disk with
+    /// the next that waits.
+    fn keep(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let outcome = self.write(batch);
         if outcome.is_err() {
             // What is on disk now, nobody knows; what was remembered of it is of no use.
@@ -116,6 +107,13 @@ impl Sqlite {
         outcome
     }
 
+    fn waits(&self, waits: bool) -> Result<(), StoreError> {
+        let level = if waits { "FULL" } else { "NORMAL" };
+        self.connection
+            .pragma_update(None, "synchronous", level)
+            .map_err(failed)
+    }
+
     fn over(connection: Connection, path: PathBuf) -> Self {
         connection.set_prepared_statement_cache_capacity(32);
         Self {
@@ -123,7 +121,6 @@ impl Sqlite {
             path,
             known_tags: HashMap::new(),
             recent_sums: HashMap::new(),
-            waits: true,
         }
     }
 }
@@ -165,11 +162,15 @@ fn failed(error: rusqlite::Error) -> StoreError {
 
 impl Store for Sqlite {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        self.keep(batch, true)
+        self.keep(batch)
     }
 
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        self.keep(batch, false)
+        self.waits(false)?;
+        let kept = self.keep(batch);
+        // At once, while nobody waits.
+        self.waits(true)?;
+        kept
     }
 
     /// A checkpoint syncs the log before it reads it, and leaves the next commits a short one.

@@ -1,11 +1,13 @@
 //! One batch, one transaction.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::digest::Digest;
-use super::spans::{ALL, Bucket, SPANS, beginning, total};
+use super::spans::{ALL, Bucket, HOUR, SPANS, beginning, total};
 use super::{Batch, Hold, Line, Pruned, Sqlite, StoreError, Sums, Tags, failed, read};
 use crate::money::Usage;
 use crate::store::{Document, labels};
@@ -30,16 +32,26 @@ impl Sqlite {
             self.recent_sums.clear();
         }
         // Not a deferred one: it would fail instead of waiting where another process writes.
-        let transaction =
-            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate).map_err(failed)?;
+        self.execute("BEGIN IMMEDIATE")?;
         let mut writer = Writer {
-            transaction: &transaction,
+            connection: &self.connection,
             known_tags: &mut self.known_tags,
             sums: &mut self.recent_sums,
             touched: Vec::new(),
         };
-        writer.batch(batch)?;
-        transaction.commit().map_err(failed)
+        let written = writer.batch(batch).and_then(|()| self.execute("COMMIT"));
+        if written.is_err() && !self.connection.is_autocommit() {
+            self.execute("ROLLBACK")?;
+        }
+        written
+    }
+
+    fn execute(&self, statement: &str) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(statement)
+            .and_then(|mut statement| statement.execute([]))
+            .map(drop)
+            .map_err(failed)
     }
 
     pub(super) fn forget(&mut self, now_ms: u64, lines_before_ms: u64) -> Result<Pruned, StoreError> {
@@ -108,7 +120,7 @@ fn mark_forgotten(transaction: &Transaction<'_>, before_ms: u64) -> Result<(), S
 }
 
 struct Writer<'a> {
-    transaction: &'a Transaction<'a>,
+    connection: &'a Connection,
     known_tags: &'a mut std::collections::HashMap<Arc<Tags>, i64>,
     sums: &'a mut std::collections::HashMap<Bucket, Sums>,
     /// Sums that this batch has changed.
@@ -117,18 +129,12 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn batch(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        for hold in &batch.holds {
-            self.hold(hold)?;
-        }
-        for id in &batch.released {
-            self.resolve(*id)?;
-        }
-        for line in &batch.lines {
-            self.line(line)?;
-        }
+        self.holds(&batch.holds)?;
+        self.resolve(&batch.released, &batch.lines)?;
+        self.lines(&batch.lines)?;
         for bucket in std::mem::take(&mut self.touched) {
             write_sums(
-                self.transaction,
+                self.connection,
                 bucket,
                 &self.sums.get(&bucket).copied().unwrap_or_default(),
             )?;
@@ -136,12 +142,18 @@ impl Writer<'_> {
         batch.documents.iter().try_for_each(|document| self.document(document))
     }
 
-    fn hold(&mut self, hold: &Hold) -> Result<(), StoreError> {
-        let tags = self.tags(&hold.tags)?;
-        self.transaction
+    fn holds(&mut self, holds: &[Hold]) -> Result<(), StoreError> {
+        if holds.is_empty() {
+            return Ok(());
+        }
+        let mut insert = self
+            .connection
             .prepare_cached("INSERT OR IGNORE INTO holds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
-            .and_then(|mut insert| {
-                insert.execute(params![
+            .map_err(failed)?;
+        for hold in holds {
+            let tags = self.tags(&hold.tags)?;
+            insert
+                .execute(params![
                     clamp(hold.id),
                     clamp(hold.at_ms),
                     clamp(hold.ceiling.0),
@@ -150,30 +162,42 @@ impl Writer<'_> {
                     hold.price_version,
                     hold_digest(hold, tags)
                 ])
-            })
-            .map(drop)
-            .map_err(failed)
+                .map_err(failed)?;
+        }
+        Ok(())
     }
 
-    fn resolve(&self, id: u64) -> Result<(), StoreError> {
-        self.transaction
+    /// Takes away the holds of what was released and of what has come to a line.
+    fn resolve(&self, released: &[u64], lines: &[Line]) -> Result<(), StoreError> {
+        if released.is_empty() && lines.is_empty() {
+            return Ok(());
+        }
+        let mut delete = self
+            .connection
             .prepare_cached("DELETE FROM holds WHERE id = ?1")
-            .and_then(|mut delete| delete.execute([clamp(id)]))
-            .map(drop)
+            .map_err(failed)?;
+        let mut ids = released.iter().copied().chain(lines.iter().map(|line| line.id));
+        ids.try_for_each(|id| delete.execute([clamp(id)]).map(drop))
             .map_err(failed)
     }
 
-    fn line(&mut self, line: &Line) -> Result<(), StoreError> {
-        self.resolve(line.id)?;
-        let tags = self.tags(&line.tags)?;
-        let row = Row::of(line, tags);
-        let inserted = self
-            .transaction
+    fn lines(&mut self, lines: &[Line]) -> Result<(), StoreError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let mut insert = self
+            .connection
             .prepare_cached(
                 "INSERT OR IGNORE INTO lines VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )
-            .and_then(|mut insert| {
-                insert.execute(params![
+            .map_err(failed)?;
+        // What lines add, by the hour and by what they are counted under: sums are brought up to date once for each.
+        let mut added: BTreeMap<(i64, i64), Sums> = BTreeMap::new();
+        for line in lines {
+            let tags = self.tags(&line.tags)?;
+            let row = Row::of(line, tags);
+            let inserted = insert
+                .execute(params![
                     clamp(line.id),
                     clamp(line.at_ms),
                     &*line.request,
@@ -190,28 +214,30 @@ impl Writer<'_> {
                     line.metadata.as_deref(),
                     row.digest
                 ])
-            })
-            .map_err(failed)?;
-        // What is kept already has been summed already.
-        if inserted == 0 {
-            return Ok(());
+                .map_err(failed)?;
+            // What is kept already has been summed already.
+            if inserted > 0 {
+                let hour = beginning(HOUR, clamp(line.at_ms) / 1000);
+                added.entry((hour, tags)).or_default().add(line);
+            }
         }
-        let at = clamp(line.at_ms) / 1000;
-        for seconds in SPANS {
-            let start = beginning(seconds, at);
-            self.add((seconds, start, tags), line)?;
-            self.add(total(seconds, start), line)?;
+        for ((hour, tags), sums) in &added {
+            for seconds in SPANS {
+                let start = beginning(seconds, *hour);
+                self.add((seconds, start, *tags), sums)?;
+                self.add(total(seconds, start), sums)?;
+            }
+            self.add(ALL, sums)?;
         }
-        self.add(ALL, line)?;
         Ok(())
     }
 
-    fn add(&mut self, bucket: Bucket, line: &Line) -> Result<(), StoreError> {
+    fn add(&mut self, bucket: Bucket, added: &Sums) -> Result<(), StoreError> {
         if !self.sums.contains_key(&bucket) {
-            let kept = read::sums(self.transaction, bucket)?;
+            let kept = read::sums(self.connection, bucket)?;
             self.sums.insert(bucket, kept.unwrap_or_default());
         }
-        self.sums.entry(bucket).or_default().add(line);
+        self.sums.entry(bucket).or_default().merge(added);
         if !self.touched.contains(&bucket) {
             self.touched.push(bucket);
         }
@@ -233,7 +259,7 @@ impl Writer<'_> {
             &labels,
         ];
         let known = self
-            .transaction
+            .connection
             .prepare_cached(
                 "SELECT id FROM tags WHERE key = ?1 AND team = ?2 AND organisation = ?3 AND route = ?4 AND provider = ?5
                  AND model = ?6 AND labels = ?7",
@@ -243,7 +269,7 @@ impl Writer<'_> {
         let id = match known {
             Some(id) => id,
             None => self
-                .transaction
+                .connection
                 .prepare_cached(
                     "INSERT INTO tags (key, team, organisation, route, provider, model, labels, digest)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -262,7 +288,7 @@ impl Writer<'_> {
     fn document(&self, document: &Document) -> Result<(), StoreError> {
         let Some(content) = &document.content else {
             return self
-                .transaction
+                .connection
                 .prepare_cached("DELETE FROM documents WHERE kind = ?1 AND id = ?2")
                 .and_then(|mut delete| delete.execute([document.kind, &document.id]))
                 .map(drop)
@@ -270,7 +296,7 @@ impl Writer<'_> {
         };
         let expires = document.expires_ms.map(clamp);
         let digest = document_digest(document.kind, &document.id, content, expires);
-        self.transaction
+        self.connection
             .prepare_cached("INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, ?4, ?5)")
             .and_then(|mut insert| insert.execute(params![document.kind, document.id, &content[..], expires, digest]))
             .map(drop)
@@ -278,9 +304,9 @@ impl Writer<'_> {
     }
 }
 
-pub(super) fn write_sums(transaction: &Transaction<'_>, bucket: Bucket, sums: &Sums) -> Result<(), StoreError> {
+pub(super) fn write_sums(connection: &Connection, bucket: Bucket, sums: &Sums) -> Result<(), StoreError> {
     let usage = usage_text(&sums.usage);
-    transaction
+    connection
         .prepare_cached("INSERT OR REPLACE INTO sums VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
         .and_then(|mut insert| {
             insert.execute(params![
@@ -388,12 +414,13 @@ pub(super) fn document_digest(kind: &str, id: &str, content: &[u8], expires: Opt
 
 /// What is not nought, as a JSON object.
 pub(super) fn usage_text(usage: &Usage) -> String {
-    let mut text = String::from("{");
+    // As much as the counts of most answers take, so that it need not grow.
+    let mut text = String::with_capacity(128);
+    text.push('{');
     for (name, tokens) in usage.named().into_iter().filter(|(_, tokens)| *tokens > 0) {
-        if text.len() > 1 {
-            text.push(',');
-        }
-        text.push_str(&format!("\"{name}\":{}", clamp(tokens)));
+        let comma = if text.len() > 1 { "," } else { "" };
+        // Writing to a string does not fail.
+        let _ = write!(text, "{comma}\"{name}\":{}", clamp(tokens));
     }
     text.push('}');
     text

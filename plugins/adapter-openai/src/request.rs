@@ -23,6 +23,15 @@ pub(crate) fn encode(
     is_stream: bool,
     body: &[u8],
 ) -> Result<Outgoing, Failure> {
+    let profile = crate::OpenAi::describe();
+    // How a provider's conversations differ says nothing of what it does beside them.
+    if operation != Operation::Chat {
+        let mut outgoing = Passthrough::encode(&profile, operation, target, is_stream, body)?;
+        outgoing.path = settings
+            .path(operation, &outgoing.path, target)
+            .unwrap_or(outgoing.path);
+        return Ok(outgoing);
+    }
     let losses = settings.losses();
     let mut members = Members::of(body)?;
     refuse_some(settings, &members)?;
@@ -48,7 +57,6 @@ pub(crate) fn encode(
         members.set("messages", messages::translate(raw, settings, &losses)?);
     }
     let body = members.into_json();
-    let profile = crate::OpenAi::describe();
     let mut outgoing = Passthrough::encode(&profile, operation, target, is_stream, body.as_bytes())?;
     if settings.stream_options == Some(false) {
         let mut members = Members::of(&outgoing.body)?;
@@ -56,7 +64,7 @@ pub(crate) fn encode(
         let body = members.into_json().into_bytes();
         outgoing.body = body;
     }
-    if let Some(path) = settings.path(operation, target) {
+    if let Some(path) = settings.path(operation, &outgoing.path, target) {
         outgoing.path = path;
     }
     Ok(losses.tell(outgoing))

@@ -34,7 +34,8 @@ pub(crate) struct Settings {
     pub(crate) json_schema: Option<bool>,
     /// Whether it knows `stream_options`, without which others tell no usage.
     pub(crate) stream_options: Option<bool>,
-    /// The path of chat completions, `{model}` in the model's place.
+    /// The path of requests: `{path}` stands in the place of the dialect's own, and `{model}` in the model's. Without `{path}` it is
+    /// that of chat completions alone.
     path: Option<String>,
     on_unsupported: OnUnsupported,
 }
@@ -87,9 +88,10 @@ impl Settings {
         Losses::of("this provider", self.on_unsupported)
     }
 
-    /// Where it goes, if that is not the dialect's place.
-    pub(crate) fn path(&self, operation: Operation, target: &Target) -> Option<String> {
-        let path = self.path.as_ref().filter(|_| operation == Operation::Chat)?;
+    /// Where it goes, if that is not the dialect's place, which this is.
+    pub(crate) fn path(&self, operation: Operation, usual: &str, target: &Target) -> Option<String> {
+        let is_for = |path: &&String| operation == Operation::Chat || path.contains("{path}");
+        let path = self.path.as_ref().filter(is_for)?;
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
         let mut model = String::with_capacity(target.model.len());
         for byte in target.model.bytes() {
@@ -98,7 +100,7 @@ impl Settings {
                 false => model.push_str(&format!("%{byte:02X}")),
             }
         }
-        Some(path.replace("{model}", &model))
+        Some(path.replace("{path}", usual).replace("{model}", &model))
     }
 
     /// Whether a message may have to be changed.

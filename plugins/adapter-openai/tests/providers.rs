@@ -135,3 +135,29 @@ fn what_is_dropped_may_be_refused_and_a_misspelt_setting_is_the_operators_mistak
     let failure = ask(json!({ "dorp": [] }), json!({ "messages": [] })).expect_err("it is no setting");
     assert!(failure.message.contains("dorp"), "{}", failure.message);
 }
+
+#[test]
+fn every_operation_goes_where_the_path_says_and_what_is_no_conversation_keeps_its_members() {
+    let place = |path: &str, operation: Operation| {
+        let settings = json!({ "path": path, "drop": ["user"], "refuse": ["n"] });
+        let body = json!({ "model": "m", "input": "a", "user": "ida", "n": 2 }).to_string();
+        let outgoing = OpenAi::encode(operation, &target(&settings), false, body.as_bytes()).expect("it is a request");
+        let body: Value = serde_json::from_slice(&outgoing.body).expect("a body is JSON");
+        assert_eq!(
+            body,
+            json!({ "model": "the/model", "input": "a", "user": "ida", "n": 2 })
+        );
+        outgoing.path
+    };
+    let azure = "/openai/deployments/{model}{path}?api-version=1";
+    for (operation, path) in [
+        (Operation::Embedding, "/embeddings"),
+        (Operation::Image, "/images/generations"),
+        (Operation::Speech, "/audio/speech"),
+        (Operation::Transcription, "/audio/transcriptions"),
+    ] {
+        let expected = format!("/openai/deployments/the%2Fmodel{path}?api-version=1");
+        assert_eq!(place(azure, operation), expected);
+        assert_eq!(place("/only/chat", operation), path);
+    }
+}

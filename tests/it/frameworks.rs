@@ -103,6 +103,10 @@ fn results(told: &Value) -> Vec<(String, String)> {
 }
 
 async fn sees(framework: &str, error: &str) {
+    sees_this(framework, &expected(error)).await;
+}
+
+async fn sees_this(framework: &str, expected: &Value) {
     let Some(framework) = sdk::framework(framework) else {
         return;
     };
@@ -111,7 +115,7 @@ async fn sees(framework: &str, error: &str) {
         let config = openai("one", &provider.url()) + &anthropic("other", &provider.url());
         let gateway = Gateway::start(&config).await;
         let seen = framework.tries(&gateway, model, "one/model").await;
-        assert_eq!(seen, expected(error), "{} with {model}", framework.name);
+        assert_eq!(seen, *expected, "{} with {model}", framework.name);
         let told = provider.journal()[1].json();
         let sunny = |id: &str, city: &str| (id.to_owned(), format!("sunny in {city}"));
         assert_eq!(
@@ -121,6 +125,14 @@ async fn sees(framework: &str, error: &str) {
             framework.name
         );
     }
+}
+
+/// It speaks `/v1/messages`, which makes no vectors.
+#[tokio::test]
+async fn langchains_anthropic_sees_what_it_expects() {
+    let mut seen = expected("AnthropicModelNotFoundError");
+    seen.as_object_mut().unwrap().remove("vector");
+    sees_this("LangChain's Anthropic", &seen).await;
 }
 
 #[tokio::test]

@@ -37,7 +37,15 @@ struct Kind {
     probe: [&'static str; 2],
 }
 
-const FRAMEWORKS: [Kind; 5] = [
+const FRAMEWORKS: [Kind; 6] = [
+    Kind {
+        name: "LangChain's Anthropic",
+        program: "frameworks/bin/python",
+        system: "python3",
+        folder: "frameworks",
+        driver: "frameworks/langchain_claude.py",
+        probe: ["-c", "import langchain_anthropic"],
+    },
     Kind {
         name: "LangChain",
         program: "frameworks/bin/python",

@@ -18,6 +18,7 @@ use crate::load::Gate;
 use crate::pipeline::record;
 use crate::plugins::{Engine, StateStore};
 use crate::reports::{Handle, Status};
+use crate::surfaces::responses;
 use crate::telemetry::Meter;
 use crate::upstream::health::Registry;
 
@@ -43,6 +44,8 @@ pub struct App {
     pub ledger: Ledger,
     /// How much is done at one time, in a process that serves.
     pub gate: OnceLock<Arc<Gate>>,
+    /// What else the store keeps.
+    pub documents: Documents,
     /// Requests that named themselves.
     pub idempotency: Arc<Idempotency>,
     /// Generations that are not freed.
@@ -62,7 +65,8 @@ impl App {
         let documents = Documents::new(ledger.clone());
         Arc::new(Self {
             idempotency: Idempotency::new(documents.clone()),
-            cache: Cache::new(meter.cache.clone(), documents),
+            cache: Cache::new(meter.cache.clone(), documents.clone()),
+            documents,
             current: ArcSwapOption::empty(),
             engine,
             state: StateStore::default(),
@@ -97,6 +101,9 @@ impl App {
         });
         if let Some(decisions) = &generation.config.decisions {
             self.ledger.bound(record::KIND, decisions.bytes);
+        }
+        if let Some(responses) = &generation.config.responses {
+            self.ledger.bound(responses::KIND, responses.disk_bytes);
         }
         self.current.store(Some(Arc::new(generation)));
     }

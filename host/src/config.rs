@@ -18,6 +18,7 @@ mod models;
 mod policies;
 mod providers;
 pub mod reader;
+mod responses;
 mod routes;
 mod server;
 mod store;
@@ -42,6 +43,7 @@ pub use models::ModelConfig;
 pub use policies::{Expectation, PolicyConfig, PolicyFile, PolicyTest};
 pub use providers::{ComponentRef, ProviderConfig, SimulatedConfig};
 use reader::{Mistake, Reader, Section};
+pub use responses::ResponsesConfig;
 pub use routes::{Hedge, RouteCandidate, RouteConfig};
 pub use server::{LoadConfig, ServerConfig};
 pub use store::{DecisionsConfig, LedgerConfig};
@@ -67,6 +69,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Requests that name themselves.
     pub idempotency: IdempotencyConfig,
+    /// Which responses are kept, if any.
+    pub responses: Option<ResponsesConfig>,
     /// What is known of models that the configuration says nothing of.
     pub catalog: Catalog,
     /// Which decisions are kept, if any.
@@ -305,6 +309,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         catalog,
         cache,
         idempotency: idempotency::read(root.section("idempotency")),
+        responses: responses::read(root.section("responses")),
         reload: reload(root.section("reload")),
         retries: retries(root.section("retries")),
         metric_labels: metric_labels(root.section("metrics")),

@@ -155,7 +155,9 @@ impl Provider {
     /// Whether it can be asked for this at all.
     pub fn serves(&self, operation: Operation) -> bool {
         match &self.way {
-            Way::Simulated(_) => true,
+            Way::Simulated(_) => !operation.is_media(),
+            // Images and sound have no canonical form that an adapter could translate.
+            Way::Remote(remote) if operation.is_media() => remote.path(operation).is_some(),
             Way::Remote(remote) => remote.operations.iter().any(|(served, _)| *served == operation.into()),
         }
     }
@@ -184,6 +186,9 @@ impl From<Operation> for words::Operation {
             Operation::Embedding => Self::Embedding,
             Operation::Moderation => Self::Moderation,
             Operation::Rerank => Self::Rerank,
+            Operation::Image | Operation::ImageEdit => Self::Image,
+            Operation::Speech => Self::Speech,
+            Operation::Transcription | Operation::Translation => Self::Transcription,
         }
     }
 }

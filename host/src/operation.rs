@@ -13,6 +13,16 @@ pub enum Operation {
     Moderation,
     /// Texts in the order of what they have to do with a question.
     Rerank,
+    /// Images of what a text says.
+    Image,
+    /// Images made of others.
+    ImageEdit,
+    /// A text as sound.
+    Speech,
+    /// Sound as text.
+    Transcription,
+    /// Sound as a text in English.
+    Translation,
 }
 
 impl Operation {
@@ -24,7 +34,20 @@ impl Operation {
             Self::Embedding => "embeddings",
             Self::Moderation => "moderations",
             Self::Rerank => "rerank",
+            Self::Image => "images",
+            Self::ImageEdit => "image-edits",
+            Self::Speech => "speech",
+            Self::Transcription => "transcriptions",
+            Self::Translation => "translations",
         }
+    }
+
+    /// Whether images or sound go in or come out: such requests and answers pass as they are, to and from providers that have them.
+    pub fn is_media(self) -> bool {
+        matches!(
+            self,
+            Self::Image | Self::ImageEdit | Self::Speech | Self::Transcription | Self::Translation
+        )
     }
 }
 

@@ -7,6 +7,7 @@ mod framing;
 mod head;
 mod idempotent;
 mod intake;
+mod kept;
 mod listen;
 mod tls;
 mod wire;

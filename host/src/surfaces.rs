@@ -4,15 +4,20 @@
 
 pub mod chat;
 mod completions;
+pub mod form;
 mod inputs;
+pub mod media;
 mod messages;
 pub mod models;
 pub mod plain;
-mod responses;
+pub mod responses;
 mod telling;
 
 use bytes::Bytes;
 use chat::Ask;
+use form::Form;
+use hyper::HeaderMap;
+use responses::Turn;
 pub use telling::{Heard, Hearing, Telling};
 
 use crate::error::ApiError;
@@ -32,6 +37,11 @@ pub enum Surface {
     Embeddings,
     Moderations,
     Rerank,
+    ImageGenerations,
+    ImageEdits,
+    Speech,
+    Transcriptions,
+    Translations,
 }
 
 /// A request as its surface has read it.
@@ -56,6 +66,10 @@ pub struct Wording {
     pub lost: Vec<String>,
     /// A wish that nobody but a provider that speaks the client's words can fulfil.
     pub needs: Option<&'static str>,
+    /// The request as it came, where it came as a form.
+    pub form: Option<Form>,
+    /// Of a conversation that is kept: where in it the request stands.
+    pub turn: Option<Turn>,
 }
 
 impl Wording {
@@ -66,6 +80,8 @@ impl Wording {
             own: None,
             lost: Vec::new(),
             needs: None,
+            form: None,
+            turn: None,
         }
     }
 
@@ -74,9 +90,14 @@ impl Wording {
         match self.surface {
             Surface::Messages => messages::whole(answer, usage),
             Surface::Completions => completions::whole(answer),
-            Surface::Responses => responses::whole(answer, usage, &responses::Echo::of(self.own.as_ref())),
+            Surface::Responses => responses::whole(answer, usage, &self.echo()),
             _ => answer,
         }
+    }
+
+    /// What a response repeats of its request.
+    fn echo(&self) -> responses::Echo {
+        responses::Echo::of(self.own.as_ref(), self.turn.as_ref())
     }
 
     /// A streamed answer that is still to be told; `is_own` where it already comes in the client's words.
@@ -87,7 +108,7 @@ impl Wording {
             Surface::Completions => Telling::translated(completions::Events),
             _ if is_own => Telling::Own,
             Surface::Messages => Telling::translated(messages::Events::default()),
-            Surface::Responses => Telling::translated(responses::Events::new(responses::Echo::of(self.own.as_ref()))),
+            Surface::Responses => Telling::translated(responses::Events::new(self.echo())),
             _ => Telling::Canonical,
         }
     }
@@ -97,7 +118,7 @@ impl Wording {
 const COMMENT: &[u8] = b": still here\n\n";
 
 impl Surface {
-    const PATHS: [(&'static str, Self); 8] = [
+    const PATHS: [(&'static str, Self); 13] = [
         ("/v1/chat/completions", Self::ChatCompletions),
         ("/v1/messages", Self::Messages),
         ("/v1/messages/count_tokens", Self::CountTokens),
@@ -106,6 +127,11 @@ impl Surface {
         ("/v1/embeddings", Self::Embeddings),
         ("/v1/moderations", Self::Moderations),
         ("/v1/rerank", Self::Rerank),
+        ("/v1/images/generations", Self::ImageGenerations),
+        ("/v1/images/edits", Self::ImageEdits),
+        ("/v1/audio/speech", Self::Speech),
+        ("/v1/audio/transcriptions", Self::Transcriptions),
+        ("/v1/audio/translations", Self::Translations),
     ];
 
     /// The surface at a path.
@@ -132,6 +158,11 @@ impl Surface {
             Self::Embeddings => Operation::Embedding,
             Self::Moderations => Operation::Moderation,
             Self::Rerank => Operation::Rerank,
+            Self::ImageGenerations => Operation::Image,
+            Self::ImageEdits => Operation::ImageEdit,
+            Self::Speech => Operation::Speech,
+            Self::Transcriptions => Operation::Transcription,
+            Self::Translations => Operation::Translation,
         }
     }
 
@@ -142,6 +173,20 @@ impl Surface {
             Self::Responses => Some(Dialect::Responses),
             Self::Completions => Some(Dialect::Completions),
             _ => None,
+        }
+    }
+
+    /// What a request's body is, by its head.
+    pub fn shape(self, headers: &HeaderMap) -> Result<Shape, ApiError> {
+        let (takes_forms, takes_json) = match self {
+            Self::ImageEdits => (true, true),
+            Self::Transcriptions | Self::Translations => (true, false),
+            _ => (false, true),
+        };
+        match Form::boundary(headers) {
+            Some(boundary) if takes_forms => boundary.map(Shape::Form),
+            _ if takes_json => chat::check_content_type(headers).map(|()| Shape::Json),
+            _ => Err(chat::wrong_content_type(headers, "multipart/form-data")),
         }
     }
 
@@ -182,6 +227,8 @@ impl Surface {
             own: Some(own),
             lost,
             needs,
+            form: None,
+            turn: None,
         };
         Ok(Request { document, ask, wording })
     }
@@ -223,6 +270,32 @@ impl Surface {
             Some(Dialect::Messages) => messages::PING,
             _ => COMMENT,
         })
+    }
+}
+
+/// What a request's body is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shape {
+    /// A JSON object.
+    Json,
+    /// A form with this boundary.
+    Form(String),
+}
+
+impl Shape {
+    /// The body as JSON; of a form, its fields.
+    pub fn document(self, body: Bytes, limits: Limits) -> Result<(Document, Option<Form>), ApiError> {
+        let (text, form) = match self {
+            Self::Json => (body, None),
+            Self::Form(boundary) => {
+                let form = Form::parse(&body, boundary)?;
+                (form.fields().into(), Some(form))
+            }
+        };
+        let document = Document::parse(text, limits);
+        let document =
+            document.map_err(|error| ApiError::invalid("invalid_json", format!("the request body: {error}")))?;
+        Ok((document, form))
     }
 }
 

@@ -15,12 +15,12 @@ use tests::{Answer, Client, FakeProvider, Gateway, Home};
 pub(crate) struct Key {
     id: String,
     pub(crate) text: String,
-    hash: String,
+    pub(crate) hash: String,
 }
 
 impl Key {
     /// `pointsman keys hash`, with the pepper of this folder.
-    fn hashed(home: &Home) -> Key {
+    pub(crate) fn hashed(home: &Home) -> Key {
         let output = home.run(&["keys", "hash", "--format", "json"]);
         assert!(output.status.success(), "{output:?}");
         let made: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -33,7 +33,7 @@ impl Key {
     }
 
     /// A client that sends it as OpenAI's SDKs do.
-    fn client(&self, gateway: &Gateway) -> Client {
+    pub(crate) fn client(&self, gateway: &Gateway) -> Client {
         gateway
             .data()
             .with_header("authorization", &format!("Bearer {}", self.text))

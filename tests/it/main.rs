@@ -38,6 +38,7 @@ mod ladder;
 mod languages;
 mod ledger;
 mod load;
+mod media;
 mod messages;
 mod operations;
 mod operators;

@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 
 // The SDKs are installed where the test starts this, not beside it.
 const installed = createRequire(`${process.cwd()}/`);
-const { OpenAI, OpenAIError } = installed("openai");
+const { OpenAI, OpenAIError, toFile } = installed("openai");
 const { Anthropic, AnthropicError } = installed("@anthropic-ai/sdk");
 
 const acts = {
@@ -63,6 +63,15 @@ const acts = {
     }
   },
 
+  async kept(client, args) {
+    return { response: await client.responses.retrieve(args.id) };
+  },
+
+  async forget(client, args) {
+    await client.responses.delete(args.id);
+    return {};
+  },
+
   async embed(client, args) {
     const { data } = await client.embeddings.create(args);
     return { vectors: data.map((one) => one.embedding) };
@@ -71,6 +80,40 @@ const acts = {
   async moderate(client, args) {
     const { results } = await client.moderations.create(args);
     return { flagged: results.map((one) => one.flagged) };
+  },
+
+  async image(client, args) {
+    return { images: await client.images.generate(args) };
+  },
+
+  async image_events(client, args) {
+    const events = [];
+    for await (const event of await client.images.generate({ ...args, stream: true })) events.push(event);
+    return { events };
+  },
+
+  async edit(client, args) {
+    return { images: await client.images.edit({ ...args, image: await file(args.image, "image/png") }) };
+  },
+
+  async speak(client, args) {
+    const answer = await client.audio.speech.create(args);
+    return { sound: Buffer.from(await answer.arrayBuffer()).toString("base64") };
+  },
+
+  async hear(client, args) {
+    return { heard: await client.audio.transcriptions.create({ ...args, file: await file(args.file, "audio/mpeg") }) };
+  },
+
+  async hear_events(client, args) {
+    const events = [];
+    const listening = { ...args, file: await file(args.file, "audio/mpeg"), stream: true };
+    for await (const event of await client.audio.transcriptions.create(listening)) events.push(event);
+    return { events };
+  },
+
+  async translate(client, args) {
+    return { heard: await client.audio.translations.create({ ...args, file: await file(args.file, "audio/mpeg") }) };
   },
 };
 
@@ -95,6 +138,10 @@ const claudes = {
     return { tokens: (await client.messages.countTokens(args)).input_tokens };
   },
 };
+
+function file(text, type) {
+  return toFile(Buffer.from(text, "base64"), "a file", { type });
+}
 
 function explained(error) {
   if (!(error instanceof OpenAIError || error instanceof AnthropicError)) throw error;

@@ -4,6 +4,7 @@ Standard input: {"base_url": …, "api_key": …, "steps": [{"do": …, "with": 
 What is expected stands in tests/it/sdk.rs, which runs driver.mjs with the same steps.
 """
 
+import base64
 import json
 import sys
 
@@ -71,6 +72,56 @@ def respond_stream(client, arguments):
         return {"events": events, "error": explained(error)}
 
 
+def kept(client, arguments):
+    return {"response": seen(client.responses.retrieve(arguments["id"]))}
+
+
+def forget(client, arguments):
+    client.responses.delete(arguments["id"])
+    return {}
+
+
+def image(client, arguments):
+    return {"images": seen(client.images.generate(**arguments))}
+
+
+def image_events(client, arguments):
+    return {"events": [seen(event) for event in client.images.generate(stream=True, **arguments)]}
+
+
+def edit(client, arguments):
+    arguments["image"] = file(arguments["image"], "image/png")
+    return {"images": seen(client.images.edit(**arguments))}
+
+
+def speak(client, arguments):
+    with client.audio.speech.with_streaming_response.create(**arguments) as answer:
+        return {"sound": base64.b64encode(b"".join(answer.iter_bytes())).decode()}
+
+
+def hear(client, arguments):
+    return heard(client.audio.transcriptions, arguments)
+
+
+def translate(client, arguments):
+    return heard(client.audio.translations, arguments)
+
+
+def hear_events(client, arguments):
+    arguments["file"] = file(arguments["file"], "audio/mpeg")
+    return {"events": [seen(event) for event in client.audio.transcriptions.create(stream=True, **arguments)]}
+
+
+def heard(listener, arguments):
+    arguments["file"] = file(arguments["file"], "audio/mpeg")
+    answer = listener.create(**arguments)
+    return {"heard": answer if isinstance(answer, str) else seen(answer)}
+
+
+def file(text, kind):
+    return ("a file", base64.b64decode(text), kind)
+
+
 def message(client, arguments):
     raw = client.messages.with_raw_response.create(**arguments)
     answer = raw.parse()
@@ -113,7 +164,8 @@ def explained(error):
 def take(client, claude, step):
     acts = {"chat": chat, "stream": stream, "accumulate": accumulate, "models": models, "model": model,
             "embed": embed, "moderate": moderate, "complete": complete, "respond": respond, "respond_stream": respond_stream,
-            "message": message, "message_stream": message_stream, "count": count}
+            "kept": kept, "forget": forget, "image": image, "image_events": image_events, "edit": edit, "speak": speak, "hear": hear, "hear_events": hear_events,
+            "translate": translate, "message": message, "message_stream": message_stream, "count": count}
     is_claude = step["do"] in ("message", "message_stream", "count")
     try:
         return acts[step["do"]](claude if is_claude else client, step.get("with", {}))

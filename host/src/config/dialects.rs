@@ -13,6 +13,8 @@ pub(super) struct Dialect {
     pub(super) base_url: Option<String>,
     /// Where its key goes, if not where the adapter says.
     pub(super) authentication: Option<String>,
+    /// What of images and sound it has; all that its dialect has where absent.
+    pub(super) media: Option<Vec<String>>,
     /// For the adapter.
     #[serde(default)]
     pub(super) settings: serde_json::Map<String, serde_json::Value>,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::budget::Budget;
 use crate::catalog;
-use crate::plugins::words::Authentication;
+use crate::plugins::words::{Authentication, Operation};
 
 /// One provider.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +48,8 @@ pub struct ProviderConfig {
     pub responses: bool,
     /// Whether its models continue texts at `/completions`, if it speaks OpenAI's dialect; those of OpenAI itself answer.
     pub completions: bool,
+    /// What of images and sound it has, if its adapter has it.
+    pub media: Vec<Operation>,
     /// How long its answers may take.
     pub timeouts: Timeouts,
     /// How long it keeps the beginning of a prompt in its cache after the last use.
@@ -157,9 +159,11 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
     let catalog = catalog_name(&section, given.as_deref(), adapter.as_ref(), base_url.as_deref());
     let mut settings = section.json("settings");
     let mut authentication = section.string("authentication");
+    let mut known_media = None;
     let adapter = match known {
         Some((component, dialect)) => {
             settings = over(dialect.settings, settings);
+            known_media = dialect.media;
             authentication = authentication.or(dialect.authentication.map(|text| (text, section.span())));
             Some(ComponentRef::BuiltIn(component.to_owned()))
         }
@@ -182,6 +186,7 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
         allow_any_model: section.flag("allow_any_model", false),
         responses: section.flag("responses", is_openai),
         completions: section.flag("completions", !is_openai),
+        media: media(&section, known_media),
         timeouts: timeouts::read(&section),
         prompt_cache: Duration::from_secs(section.number("prompt_cache_seconds", 0..=86_400).unwrap_or(300)),
         ca_file: section.string("ca_file").map(|(path, _)| context.base.join(path)),
@@ -191,6 +196,41 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
     };
     section.finish();
     adapter.map(|_| provider)
+}
+
+/// Images and sound, by their words.
+const MEDIA: [(&str, Operation); 3] = [
+    ("images", Operation::Image),
+    ("speech", Operation::Speech),
+    ("transcription", Operation::Transcription),
+];
+
+/// As stated, else as is known of the provider; else all.
+fn media(section: &Section<'_>, known: Option<Vec<String>>) -> Vec<Operation> {
+    let stated = section.is_stated("media").then(|| section.strings("media"));
+    let operation = |word: &str| {
+        MEDIA
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, operation)| *operation)
+    };
+    match (stated, known) {
+        (Some(stated), _) => {
+            let read = stated.into_iter().filter_map(|(word, span)| {
+                let found = operation(&word);
+                if found.is_none() {
+                    section.note(
+                        span,
+                        format!("`{word}` is none of `images`, `speech` and `transcription`"),
+                    );
+                }
+                found
+            });
+            read.collect()
+        }
+        (None, Some(known)) => known.iter().filter_map(|word| operation(word)).collect(),
+        (None, None) => MEDIA.map(|(_, operation)| operation).to_vec(),
+    }
 }
 
 /// What the configuration says over what is known of the provider.

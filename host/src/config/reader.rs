@@ -145,6 +145,11 @@ impl<'a> Section<'a> {
         self.table.is_some()
     }
 
+    /// Whether the file has this key in it.
+    pub fn is_stated(&self, key: &'static str) -> bool {
+        self.find(key).is_some()
+    }
+
     /// Where a value of this section stands.
     pub fn place(&self, span: Range<usize>) -> Place {
         let (line, column) = self.reader.place(span.start);

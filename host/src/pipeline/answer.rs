@@ -99,7 +99,10 @@ fn whole(whole: Whole, mut headers: HeaderMap, mut account: Account, recorder: O
     if whole.is_estimated {
         headers.insert(ESTIMATED, HeaderValue::from_static("true"));
     }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let kind = whole
+        .content_type
+        .unwrap_or(HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, kind);
     put_cost(&mut headers, &account);
     Answer {
         headers,
@@ -122,7 +125,10 @@ fn stream(
     recorder: Option<Recorder>,
     resume: Option<Resume>,
 ) -> Answer {
-    put_stream(&mut headers);
+    match beginning.source.content_type() {
+        Some(kind) => _ = headers.insert(CONTENT_TYPE, kind.clone()),
+        None => put_stream(&mut headers),
+    }
     Answer {
         headers,
         body: relay::stream(beginning, step, account, recorder, resume),

@@ -1,8 +1,9 @@
 //! One step taken within its time: by `forward` (the provider speaks the canonical dialect), `own` (it speaks the client's),
-//! `translate` (an adapter stands in between) or `simulate`; `way` says which. Which step is taken when is in `walk`.
+//! `translate` (an adapter stands in between), `media` (images and sound) or `simulate`; `way` says which. Which step is taken when is in `walk`.
 
 mod failure;
 mod forward;
+mod media;
 mod own;
 mod refusal;
 mod simulate;
@@ -17,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 pub use failure::{After, Failure};
-use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use hyper::{HeaderMap, Method, Response};
 
 use super::Call;
 use super::bill::Bill;
@@ -32,6 +33,7 @@ use crate::json::{Document, Limits};
 use crate::money::{Price, Usage};
 use crate::plugins::words::{self, Kind};
 use crate::store::now_ms;
+use crate::upstream::UpstreamBody;
 use crate::upstream::health::InFlight;
 use crate::upstream::limits::Pass;
 use crate::upstream::told;
@@ -58,7 +60,7 @@ impl Reply {
 /// A whole answer, in the canonical form unless it says otherwise.
 #[derive(Debug)]
 pub struct Whole {
-    /// JSON.
+    /// JSON, unless it says otherwise.
     pub body: Bytes,
     /// What it used, where the provider said.
     pub usage: Option<Usage>,
@@ -70,6 +72,8 @@ pub struct Whole {
     pub is_own: bool,
     /// Whether it is the gateway's own guess.
     pub is_estimated: bool,
+    /// What the body is, where it is not JSON.
+    pub content_type: Option<HeaderValue>,
 }
 
 impl Whole {
@@ -112,6 +116,7 @@ pub struct Beginning {
 pub enum Source {
     Forward(forward::Stream),
     Own(own::Stream),
+    Sound(media::Sound),
     Translate(translate::Stream),
     Simulate(simulate::Stream),
 }
@@ -123,6 +128,7 @@ impl Source {
         match self {
             Self::Forward(stream) => stream.next(out).await,
             Self::Own(stream) => stream.next(out).await,
+            Self::Sound(stream) => stream.next(out).await,
             Self::Translate(stream) => stream.next(out).await,
             Self::Simulate(stream) => stream.next(out).await,
         }
@@ -133,8 +139,17 @@ impl Source {
         match self {
             Self::Forward(stream) => stream.progress,
             Self::Own(stream) => stream.progress,
+            Self::Sound(stream) => stream.progress,
             Self::Translate(stream) => stream.progress,
             Self::Simulate(stream) => stream.progress,
+        }
+    }
+
+    /// What it is, where it is no stream of events.
+    pub fn content_type(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Sound(stream) => Some(&stream.content_type),
+            _ => None,
         }
     }
 
@@ -143,6 +158,7 @@ impl Source {
         match self {
             Self::Forward(stream) => stream.usage,
             Self::Own(stream) => stream.usage,
+            Self::Sound(_) => None,
             Self::Translate(stream) => stream.usage,
             Self::Simulate(stream) => stream.usage,
         }
@@ -387,15 +403,28 @@ const ANSWER_BYTES: usize = 64 << 20;
 /// Of an error only so much is read.
 const ERROR_BYTES: usize = 256 << 10;
 
-/// Sends and waits for a success; anything else is explained by the adapter.
+/// As [`exchange`], for those who know what comes.
 async fn send(
     attempt: &Attempt<'_>,
     remote: &Remote,
-    method: hyper::Method,
+    method: Method,
     path: &str,
     extra: &[(String, String)],
     body: Bytes,
-) -> Result<crate::upstream::UpstreamBody, Failure> {
+) -> Result<UpstreamBody, Failure> {
+    let answer = exchange(attempt, remote, method, path, extra, body).await?;
+    Ok(answer.into_body())
+}
+
+/// Sends and waits for a success; anything else is explained by the adapter.
+async fn exchange(
+    attempt: &Attempt<'_>,
+    remote: &Remote,
+    method: Method,
+    path: &str,
+    extra: &[(String, String)],
+    body: Bytes,
+) -> Result<Response<UpstreamBody>, Failure> {
     let attached = remote.attached.get(attempt.credential);
     let attached = attached.ok_or_else(|| Failure::fault("the provider has no such credential"))?;
     let mut headers = attached.headers.clone();
@@ -443,7 +472,7 @@ async fn send(
         })?;
     attempt.learn(&remote.adapter.profile().limit_headers, response.headers());
     if response.status().is_success() {
-        return Ok(response.into_body());
+        return Ok(response);
     }
     let status = response.status().as_u16();
     // What the provider quotes of its key does not get into the adapter.

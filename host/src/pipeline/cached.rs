@@ -101,7 +101,9 @@ pub(super) async fn look(
     let config = &generation.config.cache;
     let is_asked_for = matches!(wish, Wish::Use | Wish::Refresh);
     let on_request = (config.on_request && is_asked_for).then_some(config.rule);
-    let Some(rule) = route.config.cache.or(on_request) else {
+    let rule = route.config.cache.or(on_request);
+    // Images are drawn by lot, and sound is nothing that is kept here.
+    let Some(rule) = rule.filter(|_| !call.ask.operation.is_media()) else {
         let word = is_asked_for.then_some("bypass");
         return Looked::Not { word, recorder: None };
     };

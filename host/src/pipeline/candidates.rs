@@ -64,7 +64,12 @@ fn lacking(model: &Model, ask: &Ask) -> Option<&'static str> {
     let needs = [
         (ask.tools_bytes > 0, Abilities::TOOLS, "tools"),
         (ask.images > 0, Abilities::VISION, "vision"),
-        (ask.is_stream, Abilities::STREAMING, "streaming"),
+        // Sound goes on as it comes from whoever makes it.
+        (
+            ask.is_stream && ask.operation != Operation::Speech,
+            Abilities::STREAMING,
+            "streaming",
+        ),
         (
             ask.wants_structured_output,
             Abilities::STRUCTURED_OUTPUT,

@@ -54,6 +54,9 @@ pub(super) fn summary(call: &Call, route: &Route) -> words::Summary {
             Surface::Embeddings => words::Surface::Embeddings,
             Surface::Moderations => words::Surface::Moderation,
             Surface::Rerank => words::Surface::Rerank,
+            Surface::ImageGenerations | Surface::ImageEdits => words::Surface::Images,
+            Surface::Speech => words::Surface::Speech,
+            Surface::Transcriptions | Surface::Translations => words::Surface::Transcription,
         },
         key_id: call.caller.id.to_string(),
         team: call.caller.team.as_deref().map(str::to_owned),
@@ -263,7 +266,7 @@ struct Content<'a>(&'a Document);
 impl<'a> Content<'a> {
     fn messages(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
         let root = self.0.root();
-        let messages = ["messages", "input", "documents"]
+        let messages = ["messages", "input", "documents", "prompt"]
             .iter()
             .find_map(|name| root.field(name));
         let single = messages.filter(|input| input.kind() == Kind::String);

@@ -54,6 +54,8 @@ pub(super) struct Payment {
     input: u64,
     /// The output that the money is enough for, where nobody else limited it.
     pub(super) output: Option<u64>,
+    /// Whether nobody but the provider can tell what was used: an image or a sound has no length that is tokens.
+    is_told_only: bool,
 }
 
 /// Who answers for an attempt's figures.
@@ -146,6 +148,7 @@ impl Purse {
             purse: self.clone(),
             model: model.clone(),
             input: ask.billed_input_tokens(),
+            is_told_only: ask.operation.is_media(),
         })
     }
 
@@ -231,7 +234,9 @@ struct Bounds {
 impl Bounds {
     fn of(model: &Model, ask: &Ask, has_hard_budget: bool) -> Self {
         let at_most = ceiling(model, ask, most_output(model, ask)).unwrap_or_default();
-        let is_open = has_hard_budget && ask.max_output_tokens.is_none() && model.price.is_some();
+        // Nothing but the length of a text can be limited.
+        let can_limit = ask.max_output_tokens.is_none() && !ask.operation.is_media();
+        let is_open = has_hard_budget && can_limit && model.price.is_some();
         let least = most_output(model, ask).min(LEAST_OUTPUT_TOKENS);
         let at_least = if is_open {
             ceiling(model, ask, least).unwrap_or_default()
@@ -265,7 +270,10 @@ impl Bounds {
 }
 
 fn most_output(model: &Model, ask: &Ask) -> u64 {
-    let most = ask.max_output_tokens.or(model.max_output);
+    let image = ask
+        .image_tokens
+        .map(|most| model.max_output.map_or(most, |known| known.min(most)));
+    let most = image.or(ask.max_output_tokens).or(model.max_output);
     most.map_or(MOST_OUTPUT_TOKENS, u64::from)
 }
 
@@ -319,14 +327,19 @@ impl Payment {
 
     /// The attempt answered. What nobody said is counted: the input by the gateway's guess, the output by what came.
     pub(super) fn answered(mut self, outcome: Option<&str>, usage: Option<Usage>, counted: u64, place: Place) {
+        let outcome_word = outcome.unwrap_or("answered").to_owned();
+        if self.is_told_only && usage.is_none() {
+            // What was taken for it stays taken.
+            let all = self.model.price.is_some().then_some(self.claim.granted());
+            return self.book(outcome_word, Usage::default(), all, place, true);
+        }
         // What is beside the answer was read to its end before anybody looked at it.
         let is_whole = outcome.is_none() || place == Place::Beside;
         let (usage, is_estimated) = self.plausible(usage, counted, is_whole);
         self.pass.settle(usage.all());
         self.purse.told(&usage);
         let cost = self.model.cost(Some(&usage));
-        let outcome = outcome.unwrap_or("answered").to_owned();
-        self.book(outcome, usage, cost, place, is_estimated);
+        self.book(outcome_word, usage, cost, place, is_estimated);
     }
 
     /// What was used, and whether that is the gateway's own figure.
@@ -347,6 +360,8 @@ impl Payment {
 
     fn book(self, outcome: String, usage: Usage, cost: Option<Nanodollars>, place: Place, is_estimated: bool) {
         let reference = match place {
+            // What nobody can count costs the same everywhere.
+            Place::Serves if usage.all() == 0 => cost,
             Place::Serves => self.purse.reference(&self.model, &usage),
             Place::Beside => Some(Nanodollars(0)),
         };

@@ -85,7 +85,10 @@ pub(super) fn stream(
     recorder: Option<Recorder>,
     resume: Option<Resume>,
 ) -> Body {
-    let telling = account.call().wording.telling(beginning.is_own);
+    let telling = match beginning.source.content_type() {
+        Some(_) => Telling::Sound,
+        None => account.call().wording.telling(beginning.is_own),
+    };
     let course = Course {
         watched: Watched::new(beginning.source, step),
         events: beginning.events,

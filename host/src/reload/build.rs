@@ -268,7 +268,14 @@ impl Builder<'_> {
             paths.push((Operation::Chat, "/chat/completions".to_owned()));
         }
         let path = |wanted| paths.iter().find(|(operation, _)| *operation == wanted);
-        let operations = profile.operations.into_iter().map(|operation| {
+        let is_there = |operation: &Operation| {
+            let is_media = matches!(
+                operation,
+                Operation::Image | Operation::Speech | Operation::Transcription
+            );
+            !is_media || config.media.contains(operation)
+        };
+        let operations = profile.operations.into_iter().filter(is_there).map(|operation| {
             let path = path(operation).filter(|_| speaks_openai).map(|(_, path)| path.clone());
             (operation, path)
         });

@@ -11,17 +11,17 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RE
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
-use super::{Peer, Service, auth, head, idempotent, intake, now_ms};
+use super::{Peer, Service, auth, head, idempotent, intake, kept, now_ms};
 use crate::app::App;
 use crate::body::{Body, Manners};
 use crate::error::ApiError;
 use crate::generation::Generation;
 use crate::hops;
-use crate::json::{Document, Limits};
+use crate::json::Limits;
 use crate::keys::Caller;
 use crate::load::Place;
 use crate::pipeline::{Answer, Call};
-use crate::surfaces::{Request as Asked, Surface, chat, models};
+use crate::surfaces::{Request as Asked, Surface, Wording, models};
 
 /// Answers clients.
 #[derive(Debug)]
@@ -98,6 +98,7 @@ enum Endpoint {
     Ask(Surface),
     Models,
     Model(String),
+    Response(String),
     /// Another method than this one is wanted.
     WrongMethod(&'static str),
     Unknown,
@@ -114,6 +115,15 @@ fn route(method: &Method, path: &str) -> Endpoint {
     };
     if let Some(surface) = Surface::at(path) {
         return wants(Method::POST, "POST", Endpoint::Ask(surface));
+    }
+    if let Some(id) = path
+        .strip_prefix("/v1/responses/")
+        .filter(|id| !id.is_empty() && !id.contains('/'))
+    {
+        return match *method {
+            Method::GET | Method::DELETE => Endpoint::Response(id.to_owned()),
+            _ => Endpoint::WrongMethod("GET, DELETE"),
+        };
     }
     match path {
         "/v1/models" => wants(Method::GET, "GET", Endpoint::Models),
@@ -179,13 +189,15 @@ impl Data {
     ) -> Result<Answer, ApiError> {
         match endpoint {
             Endpoint::Ask(surface) => {
-                let call = read(surface, head, body, id, received, &generation, caller).await?;
+                let call = read(&self.app, surface, head, body, id, received, &generation, caller).await?;
                 idempotent::serve(&self.app, generation, call).await
             }
             Endpoint::Models => Ok(json(&models::list(&generation, &caller))),
             Endpoint::Model(id) => models::one(&generation, &caller, &id)
                 .map(|model| json(&model))
                 .ok_or_else(|| ApiError::unknown_model(&id)),
+            Endpoint::Response(id) if head.method == Method::DELETE => kept::delete(&self.app, &caller, &id).await,
+            Endpoint::Response(id) => kept::get(&self.app, &caller, &id).await,
             Endpoint::WrongMethod(wanted) => {
                 let message = format!("{} is not for this path; use {wanted}", head.method);
                 Err(ApiError::refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).with_allow(wanted))
@@ -195,7 +207,9 @@ impl Data {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "what a request is made of, taken apart once")]
 async fn read(
+    app: &App,
     surface: Surface,
     head: Parts,
     body: Incoming,
@@ -206,14 +220,16 @@ async fn read(
 ) -> Result<Arc<Call>, ApiError> {
     let limits = &generation.config.server;
     head::check_body(&head.headers, limits)?;
-    chat::check_content_type(&head.headers)?;
+    let shape = surface.shape(&head.headers)?;
     let text = intake::read(body, limits).await?;
     let json = Limits {
         depth: limits.json_depth,
     };
-    let document = Document::parse(text, json);
-    let document = document.map_err(|error| ApiError::invalid("invalid_json", format!("the request body: {error}")))?;
-    let Asked { document, ask, wording } = surface.read(document, json)?;
+    let (document, form) = shape.document(text, json)?;
+    let responses = generation.config.responses.as_ref();
+    let asked = kept::read(app, responses, surface, document, &caller, json).await?;
+    let Asked { document, ask, wording } = asked;
+    let wording = Wording { form, ..wording };
     let policy_headers = limits.policy_headers.clone();
     let seed = Call::seed_of(&id);
     Ok(Arc::new(Call {

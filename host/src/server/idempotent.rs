@@ -9,6 +9,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
+use super::kept;
 use crate::app::App;
 use crate::body::{Body, Broken};
 use crate::cache::Key;
@@ -70,16 +71,21 @@ fn digest(call: &Call) -> Key {
     let document = call.wording.own.as_ref().unwrap_or(&call.document);
     let mut request = String::with_capacity(document.text().len());
     document.root().write_canonical(&mut request);
-    Key::of(&[call.wording.surface.name(), &request])
+    // Files stand beside the fields.
+    match &call.wording.form {
+        None => Key::of(&[call.wording.surface.name(), &request]),
+        Some(form) => Key::of(&[call.wording.surface.name(), &request, &form.digest()]),
+    }
 }
 
-async fn run(app: &App, generation: Arc<Generation>, call: Arc<Call>) -> Result<Answer, ApiError> {
+async fn run(app: &Arc<App>, generation: Arc<Generation>, call: Arc<Call>) -> Result<Answer, ApiError> {
     let means = Means {
         meter: &app.meter,
         cache: &app.cache,
         ledger: &app.ledger,
     };
-    pipeline::run(generation, call, means).await
+    let answer = pipeline::run(generation.clone(), call.clone(), means).await?;
+    Ok(kept::keep(app, generation.config.responses.as_ref(), &call, answer).await)
 }
 
 async fn first(app: &Arc<App>, generation: Arc<Generation>, call: Arc<Call>, claim: Claim) -> Result<Answer, ApiError> {

@@ -1,9 +1,10 @@
 //! `POST /v1/chat/completions`: what is checked of a request and read from it in one walk over its messages.
 //! Fields that the gateway does not know are the provider's business and pass.
 
+use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
 
-use super::inputs;
+use super::{inputs, media};
 use crate::error::ApiError;
 use crate::json::{Document, Edit, Kind, Limits, Value};
 use crate::operation::Operation;
@@ -43,6 +44,8 @@ pub struct Ask {
     pub max_output_tokens: Option<u32>,
     /// How many answers.
     pub choices: u32,
+    /// The most tokens of an image, where images are to be made.
+    pub image_tokens: Option<u32>,
 }
 
 /// What an image is counted as where nothing better is known.
@@ -67,6 +70,7 @@ impl Ask {
                 max_output_tokens: Some(0),
                 ..Self::chat(document)?
             }),
+            _ if operation.is_media() => media::read(document, operation),
             _ => inputs::read(document, operation),
         }
     }
@@ -90,6 +94,7 @@ impl Ask {
             wants_audio: false,
             max_output_tokens: None,
             choices: 1,
+            image_tokens: None,
         }
     }
 
@@ -232,30 +237,30 @@ pub(super) fn check_object(document: &Document) -> Result<(), ApiError> {
 }
 
 /// Refuses a body that says that it is something else.
-pub fn check_content_type(headers: &hyper::HeaderMap) -> Result<(), ApiError> {
-    let Some(value) = headers.get(CONTENT_TYPE) else {
-        return Ok(());
-    };
-    let essence = value
-        .to_str()
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
+pub fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let essence = essence(headers);
     let is_json = essence.eq_ignore_ascii_case("application/json") || essence.to_ascii_lowercase().ends_with("+json");
-    if is_json {
-        return Ok(());
+    match is_json || headers.get(CONTENT_TYPE).is_none() {
+        true => Ok(()),
+        false => Err(wrong_content_type(headers, "application/json")),
     }
-    let message = format!(
-        "the content type `{}` is not accepted; send application/json",
-        crate::error::printable(essence, 60)
-    );
-    Err(ApiError::refused(
+}
+
+/// What a body says that it is.
+fn essence(headers: &HeaderMap) -> &str {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().split(';').next().unwrap_or_default().trim()
+}
+
+/// A body is something else than this.
+pub(super) fn wrong_content_type(headers: &HeaderMap, wanted: &str) -> ApiError {
+    let essence = crate::error::printable(essence(headers), 60);
+    let message = format!("the content type `{essence}` is not accepted; send {wanted}");
+    ApiError::refused(
         hyper::StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
         message,
-    ))
+    )
 }
 
 pub(super) fn model(body: Value<'_>) -> Result<String, ApiError> {

@@ -1,10 +1,12 @@
 //! `POST /v1/responses`: OpenAI's newer dialect, for clients that speak it to models of any provider. The request becomes canonical
 //! in `request.rs` and `items.rs`, a whole answer comes back through `answer.rs` and a stream through `events.rs`. Where the provider
-//! speaks the dialect as well nothing is translated, and `own.rs` listens.
+//! speaks the dialect as well nothing is translated, and `own.rs` listens. `kept.rs` has conversations of which each turn names the one
+//! before.
 
 mod answer;
 mod events;
 mod items;
+mod kept;
 mod own;
 mod request;
 #[cfg(test)]
@@ -12,6 +14,7 @@ mod tests;
 
 pub(super) use answer::{Echo, whole};
 pub(super) use events::Events;
+pub use kept::{KIND, Kept, Turn, with_turn};
 pub(super) use own::Hearing;
 pub(super) use request::canonical;
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Surface, messages, responses};
+use super::{Surface, media, messages, responses};
 use crate::error::ApiError;
 use crate::json::{Document, Limits, Value};
 use crate::money::Usage;
@@ -31,6 +31,8 @@ pub enum Telling {
     Canonical,
     /// In the provider's words, the closing event among them.
     Own,
+    /// As sound, among which no word can be said.
+    Sound,
     /// In others.
     Translated(Translating),
 }
@@ -67,7 +69,7 @@ impl Telling {
     pub fn end(&mut self, usage: Option<&Usage>, events: &mut BytesMut) {
         match self {
             Self::Canonical => events.extend_from_slice(DONE),
-            Self::Own => {}
+            Self::Own | Self::Sound => {}
             Self::Translated(telling) => telling.events.end(usage, events),
         }
     }
@@ -76,6 +78,7 @@ impl Telling {
     pub fn fail(&mut self, surface: Surface, error: &ApiError, id: &str, events: &mut BytesMut) {
         match self {
             Self::Translated(telling) => telling.events.fail(error, id, events),
+            Self::Sound => {}
             _ => events.extend_from_slice(&surface.error_event(error, id)),
         }
     }
@@ -101,6 +104,8 @@ pub enum Hearing {
     Messages(messages::Hearing),
     /// OpenAI's newer ones.
     Responses(responses::Hearing),
+    /// OpenAI's for images and sound.
+    Media(media::Hearing),
 }
 
 impl Hearing {
@@ -118,6 +123,7 @@ impl Hearing {
         match self {
             Self::Messages(hearing) => hearing.whole(answer),
             Self::Responses(hearing) => hearing.whole(answer),
+            Self::Media(hearing) => hearing.whole(answer.text()),
         }
     }
 
@@ -126,6 +132,7 @@ impl Hearing {
         match self {
             Self::Messages(hearing) => hearing.event(name, data),
             Self::Responses(hearing) => hearing.event(name, data),
+            Self::Media(hearing) => hearing.event(data),
         }
     }
 
@@ -134,6 +141,15 @@ impl Hearing {
         match self {
             Self::Messages(hearing) => hearing.usage(),
             Self::Responses(hearing) => hearing.usage(),
+            Self::Media(hearing) => hearing.usage(),
+        }
+    }
+
+    /// Whether a stream may end here without a closing event.
+    pub fn may_end(&self) -> bool {
+        match self {
+            Self::Media(hearing) => hearing.may_end(),
+            _ => false,
         }
     }
 }

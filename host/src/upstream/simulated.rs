@@ -74,6 +74,12 @@ pub fn answer(
         Operation::Embedding => inputs::embeddings(body, target.model),
         Operation::Moderation => inputs::moderation(body, target.model, target.request_id),
         Operation::Rerank => inputs::rerank(body, target.model, target.request_id),
+        // It has no images and no sound, and is not asked for them.
+        Operation::Image
+        | Operation::ImageEdit
+        | Operation::Speech
+        | Operation::Transcription
+        | Operation::Translation => return Err(Failure { status: 404 }),
     };
     if config.reports_usage {
         answer["usage"] = json!({ "prompt_tokens": input, "total_tokens": input });

@@ -109,6 +109,7 @@ fn whole(body: Bytes, operation: Operation) -> Result<Whole, Failure> {
         is_text: operation == Operation::Chat,
         is_own: false,
         is_estimated: false,
+        content_type: None,
     })
 }
 

@@ -45,20 +45,9 @@ pub(super) async fn send(
     let sent = Instant::now();
     let answer = call(attempt, remote, hyper::Method::POST, path, &headers, body.into()).await;
     if attempt.call.ask.is_stream {
-        let mut stream = Stream::new(answer?, hearing);
-        let mut events = BytesMut::new();
-        let mut has_more = true;
-        while stream.progress == 0 && has_more {
-            has_more = stream.next(&mut events).await?;
-        }
+        let stream = Stream::new(answer?, hearing).begun().await?;
         *waited += sent.elapsed();
-        return Ok(Reply::Stream(Box::new(Beginning {
-            events,
-            has_more,
-            source: Source::Own(stream),
-            dropped: None,
-            is_own: true,
-        })));
+        return Ok(stream);
     }
     let body = match answer {
         Ok(answer) => answer.collect(ANSWER_BYTES).await.map_err(Failure::transport),
@@ -75,6 +64,7 @@ pub(super) async fn send(
         is_text: attempt.call.ask.operation == Operation::Chat,
         is_own: true,
         is_estimated: false,
+        content_type: None,
     }))
 }
 
@@ -91,7 +81,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    fn new(body: UpstreamBody, hearing: Hearing) -> Self {
+    pub(super) fn new(body: UpstreamBody, hearing: Hearing) -> Self {
         Self {
             body: Some(body),
             splitter: Splitter::default(),
@@ -100,6 +90,22 @@ impl Stream {
             progress: 0,
             is_closed: false,
         }
+    }
+
+    /// Waits for the first part of the answer.
+    pub(super) async fn begun(mut self) -> Result<Reply, Failure> {
+        let mut events = BytesMut::new();
+        let mut has_more = true;
+        while self.progress == 0 && has_more {
+            has_more = self.next(&mut events).await?;
+        }
+        Ok(Reply::Stream(Box::new(Beginning {
+            events,
+            has_more,
+            source: Source::Own(self),
+            dropped: None,
+            is_own: true,
+        })))
     }
 
     pub(super) async fn next(&mut self, out: &mut BytesMut) -> Result<bool, Failure> {
@@ -125,10 +131,9 @@ impl Stream {
             }
             return Ok(false);
         }
-        if has_more {
-            Ok(true)
-        } else {
-            Err(Failure::cut("the stream ended without its closing event"))
+        match has_more || self.hearing.may_end() {
+            true => Ok(has_more),
+            false => Err(Failure::cut("the stream ended without its closing event")),
         }
     }
 

@@ -66,6 +66,7 @@ pub(super) async fn send(
                 is_text: operation == Operation::Chat,
                 is_own: false,
                 is_estimated: false,
+                content_type: None,
             })
         }
     };

@@ -84,6 +84,7 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
         is_text: operation == words::Operation::Chat,
         is_own: false,
         is_estimated: false,
+        content_type: None,
     }))
 }
 

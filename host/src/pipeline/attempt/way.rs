@@ -1,12 +1,12 @@
 //! Which way a step is taken: in the client's own words where the provider speaks them, forwarded where it speaks OpenAI's, else
-//! translated. What each way leaves out of a request is told to the client.
+//! translated; images and sound pass. What each way leaves out of a request is told to the client.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Attempt, Failure, Reply, Whole, forward, own, simulate, translate};
+use super::{Attempt, Failure, Reply, Whole, forward, media, own, simulate, translate};
 use crate::generation::{Remote, Way};
 use crate::json::Document;
 use crate::money::Usage;
@@ -29,10 +29,15 @@ impl Attempt<'_> {
             }
             _ => return Ok(self.estimate()),
         };
+        if operation.is_media() {
+            return media::send(self, remote, waited).await;
+        }
         let own_path = self.call.wording.surface.dialect();
         let own_path = own_path.and_then(|dialect| remote.own_path(dialect, operation));
         if let Some((own, path)) = self.own.zip(own_path).filter(|_| self.has_no_settings()) {
             if self.call.wording.surface.dialect() != Some(Dialect::Completions) {
+                let turn = self.call.wording.turn.as_ref();
+                let own = turn.and_then(|turn| turn.again_at(&provider.name)).unwrap_or(own);
                 return own::send(self, remote, own, path, waited).await;
             }
             // OpenAI's first dialect streams, ends and counts as the canonical one does.
@@ -46,7 +51,7 @@ impl Attempt<'_> {
             document: &document,
             ..*self
         };
-        let reply = match remote.path(operation).filter(|_| attempt.is_plain()) {
+        let reply = match remote.path(operation).filter(|_| attempt.has_no_settings()) {
             Some(path) => forward::send(&attempt, remote, path, waited).await,
             None => translate::send(&attempt, remote, waited).await,
         };
@@ -69,14 +74,9 @@ impl Attempt<'_> {
         Err(Failure::said(Kind::InvalidRequest, &message))
     }
 
-    /// How a provider's conversations differ is said in settings, which are the adapter's to heed.
-    fn has_no_settings(&self) -> bool {
+    /// How a provider differs from its dialect, and where it wants what, is said in settings, which are the adapter's to heed.
+    pub(super) fn has_no_settings(&self) -> bool {
         self.step.model.settings == "{}"
-    }
-
-    /// Whether the provider speaks the dialect as it is.
-    fn is_plain(&self) -> bool {
-        self.has_no_settings() || self.call.ask.operation != Operation::Chat
     }
 
     /// The request as this provider can read it, and what it has lost since the client wrote it.
@@ -114,6 +114,7 @@ impl Attempt<'_> {
             is_text: false,
             is_own: false,
             is_estimated: true,
+            content_type: None,
         })
     }
 }
@@ -128,7 +129,7 @@ impl Reply {
     }
 
     /// Names more that was left out.
-    fn losing(mut self, lost: &[String]) -> Self {
+    pub(super) fn losing(mut self, lost: &[String]) -> Self {
         if lost.is_empty() {
             return self;
         }

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::SIGNED;
+use super::{SIGNED, Turn};
 use crate::json::{Document, Kind, Limits, Value, Writer};
 use crate::money::Usage;
 
@@ -13,7 +13,11 @@ const LIMITS: Limits = Limits { depth: 512 };
 
 /// What a response repeats of its request, as members.
 #[derive(Debug, Clone, Default)]
-pub(in super::super) struct Echo(String);
+pub(in super::super) struct Echo {
+    members: String,
+    /// What the response is called, without `resp_`, where it is not the answer's own id.
+    id: Option<String>,
+}
 
 /// Members that are repeated, with what they are where the request does not say.
 const REPEATED: [(&str, &str); 16] = [
@@ -36,17 +40,23 @@ const REPEATED: [(&str, &str); 16] = [
 ];
 
 impl Echo {
-    /// Of this request. Nothing is kept, whatever it asks for.
-    pub(in super::super) fn of(request: Option<&Document>) -> Self {
-        let mut members = "\"store\":false".to_owned();
+    /// Of this request. Where it is no turn of a conversation that is kept, nothing is, whatever it asks for.
+    pub(in super::super) fn of(request: Option<&Document>, turn: Option<&Turn>) -> Self {
+        let mut members = format!("\"store\":{}", turn.is_some_and(|turn| turn.is_kept));
+        let previous = turn.and_then(|turn| turn.previous.as_deref());
+        let previous = previous.map(|previous| serde_json::Value::from(previous).to_string());
         for (name, otherwise) in REPEATED {
             let said = request.and_then(|request| request.root().field(name));
-            let value = said.map_or(otherwise, |value| value.raw());
+            let value = match (name, &previous) {
+                ("previous_response_id", Some(previous)) => previous,
+                _ => said.map_or(otherwise, |value| value.raw()),
+            };
             // A stream writes it on one line, where line feeds stand between values only.
             let value = value.replace(['\r', '\n'], " ");
             members.push_str(&format!(",\"{name}\":{value}"));
         }
-        Self(members)
+        let id = turn.map(|turn| turn.id.trim_start_matches("resp_").to_owned());
+        Self { members, id }
     }
 }
 
@@ -61,10 +71,13 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn of(answer: Value<'_>) -> Self {
+    pub(super) fn of(answer: Value<'_>, echo: &Echo) -> Self {
         let id = answer.field("id").and_then(|id| id.as_str()).unwrap_or_default();
         Self {
-            id: id.trim_start_matches("chatcmpl-").to_owned(),
+            id: echo
+                .id
+                .clone()
+                .unwrap_or_else(|| id.trim_start_matches("chatcmpl-").to_owned()),
             model: answer.field("model").map_or("\"\"", |model| model.raw()).to_owned(),
             created: answer
                 .field("created")
@@ -102,7 +115,7 @@ pub(in super::super) fn whole(answer: Bytes, usage: Option<&Usage>, echo: &Echo)
     let is_first = |choice: &Value<'_>| choice.get("index").is_none_or(|index| index.as_u64() == Some(0));
     let choices = root.field("choices");
     let choice = choices.and_then(|choices| choices.elements().find(is_first));
-    let head = Head::of(root);
+    let head = Head::of(root, echo);
     let said = choice.and_then(|choice| choice.field("message"));
     let items = said.map_or_else(Vec::new, |said| items(said, &head.id));
     let finish = choice.and_then(|choice| choice.field("finish_reason")?.as_str());
@@ -263,7 +276,7 @@ pub(super) fn response(to: &mut Writer, head: &Head, status: Status<'_>, items: 
         Status::Ended(_, Some(usage)) => write_usage(to, usage),
         _ => to.raw("null"),
     }
-    to.raw(&echo.0);
+    to.raw(&echo.members);
     to.close('}');
 }
 

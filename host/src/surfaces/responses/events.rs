@@ -84,7 +84,7 @@ impl Events {
     }
 
     fn start(&mut self, chunk: Value<'_>, out: &mut BytesMut) {
-        self.head = Some(Head::of(chunk));
+        self.head = Some(Head::of(chunk, &self.echo));
         self.send_response(out, "response.created", Status::InProgress);
         self.send_response(out, "response.in_progress", Status::InProgress);
     }

@@ -271,6 +271,16 @@ async fn a_turn_goes_on_with_the_one_that_it_names_for_its_key_alone_and_after_a
     assert_eq!(sent["messages"][1]["content"][0]["signature"], "c2ln");
     assert_eq!(sent["messages"][2]["content"][0]["tool_use_id"], "toolu_1");
 
+    // What is wrong is named as the client wrote it.
+    for (input, code, place) in [
+        (json!(7), "invalid_type", "`input`"),
+        (json!([{}]), "missing_required_parameter", "`input[0].role`"),
+    ] {
+        let wrong = json!({ "model": "auto", "previous_response_id": id, "input": input });
+        let message = client(&gateway, &one).post(RESPONSES, &wrong).await.refused(400, code);
+        assert!(message.starts_with(place), "{message}");
+    }
+
     // The third turn is another provider's, which gets the whole conversation.
     let third = json!({ "model": "auto", "previous_response_id": said["id"], "input": "and now?", "store": false });
     let still = client(&gateway, &one).post(RESPONSES, &third).await;

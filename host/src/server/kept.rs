@@ -48,6 +48,10 @@ pub(super) async fn read(
         Some(name) => Some(find(app, caller, &name).await?.ok_or_else(|| lost(&name))?),
         None => None,
     };
+    if kept.is_some() {
+        // What is wrong with the request is told by its own places, not by those in the whole conversation.
+        surface.read(document.clone(), limits)?;
+    }
     let (turn, whole) = Turn::of(document, kept.as_ref(), &unique()?)?;
     let request = surface.read(whole.clone(), limits)?;
     with_turn(request, turn, &whole)

@@ -35,6 +35,7 @@ mod adapter_files;
 mod case;
 pub(crate) mod imports;
 mod policy_files;
+mod recordings;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ mod verdict;
 pub use adapter_files::adapter_golden;
 pub use case::Case;
 pub use policy_files::{golden, review_golden};
+pub use recordings::{Recording, events, run, target};
 
 use crate::models::Ask;
 use crate::{Ended, Observe, Opinion, Policy, Request, Review, Verdict, log::Level};

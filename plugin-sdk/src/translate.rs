@@ -1,5 +1,5 @@
 //! What adapters that translate have in common: the canonical request read ([`Chat`]), the canonical answer written, whole
-//! ([`Completion`]) and in pieces ([`Telling`]), what becomes of wishes that a provider has no word for ([`Losses`]), and how a
+//! ([`Completion`]) and in pieces ([`Telling`]), texts that become [`vectors`], what becomes of wishes that a provider has no word for ([`Losses`]), and how a
 //! provider's errors are shown ([`redact`], [`retry`]). Nothing here knows a provider.
 //!
 //! Strings and nested JSON are borrowed from the body, so that a schema or a number inside tool arguments reaches the
@@ -17,6 +17,7 @@ mod redaction;
 pub mod retry;
 mod telling;
 mod url;
+mod vectors;
 
 use std::borrow::Cow;
 
@@ -41,6 +42,7 @@ pub use self::pieces::{Delta, FunctionDelta, Piece, Pieces, ToolDelta};
 pub use self::redaction::redact;
 pub use self::telling::Telling;
 pub use self::url::{DataUrl, image_type, is_web};
+pub use self::vectors::{texts, vectors};
 use crate::{Failure, Kind, Target};
 
 /// A string that borrows from the body unless it holds escapes. A type of its own, because serde borrows inside

@@ -1,5 +1,8 @@
-//! What of a chat completion each provider is asked for, as a page for people: `docs/providers.md`. Nothing on it is claimed: a
-//! cell is filled from the golden files, which the adapters' tests hold true.
+//! What each provider is asked for, as a page for people: `docs/providers.md`. Nothing on it is claimed: a cell is filled from the
+//! golden files, which the adapters' tests hold true. `operations.rs` has the table of operations; here are the golden files, and
+//! the table of what a chat completion may ask for.
+
+mod operations;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -24,7 +27,7 @@ struct Ability {
     field: &'static str,
 }
 
-const ABILITIES: [Ability; 14] = [
+const ABILITIES: [Ability; 17] = [
     Ability {
         name: "tools",
         is_asked: |body| has_items(&body["tools"]),
@@ -73,7 +76,7 @@ const ABILITIES: [Ability; 14] = [
         name: "image, URL",
         is_asked: |body| shows_image(body, "http"),
         said_by: &["image_url", "source", "fileData"],
-        field: "",
+        field: "image_url",
     },
     Ability {
         name: "image, data",
@@ -85,7 +88,13 @@ const ABILITIES: [Ability; 14] = [
         name: "file",
         is_asked: |body| parts(body).any(|part| part["type"] == "file"),
         said_by: &["file", "source", "inlineData", "fileData"],
-        field: "",
+        field: "file",
+    },
+    Ability {
+        name: "sound",
+        is_asked: |body| parts(body).any(|part| part["type"] == "input_audio"),
+        said_by: &["input_audio", "inlineData"],
+        field: "input_audio",
     },
     Ability {
         name: "stop",
@@ -123,18 +132,42 @@ const ABILITIES: [Ability; 14] = [
         said_by: &["cache_control", "cachePoint"],
         field: "cache_control",
     },
+    Ability {
+        name: "service tier",
+        is_asked: |body| {
+            body["service_tier"]
+                .as_str()
+                .is_some_and(|tier| !["auto", "default"].contains(&tier))
+        },
+        said_by: &["service_tier", "serviceTier"],
+        field: "service_tier",
+    },
+    Ability {
+        name: "metadata",
+        is_asked: |body| body["metadata"].is_object(),
+        said_by: &["metadata", "requestMetadata"],
+        field: "metadata",
+    },
 ];
 
 const HEAD: &str = "# Providers
 
-What of a chat completion is asked of each provider, made from the adapters' golden files by `cargo xtask providers`: a golden shows that it is (✓),
-that it is left out and [named](configuration.md#what-an-adapter-leaves-out) (named), or that such a request is refused (refused). An empty cell has no golden.
-To providers of OpenAI's dialect what is not named here passes as it came; so does everything to `openai` itself. Whether a model then does what it is asked
-for is the model's matter.
+Made from the adapters' golden files by `cargo xtask providers`; an empty cell has no golden. Whether a model does what it is asked for is the model's matter.
+";
+
+const ABILITIES_HEAD: &str = "
+## What a chat completion may ask for
+
+A golden shows that it is asked of the provider (✓), that it is left out and [named](configuration.md#what-an-adapter-leaves-out) (named), that such a
+request is refused (refused), or that it is left out without a word, since the provider does the same by itself (needless).
+To providers of OpenAI's dialect what is not named here passes as it came; so does everything to `openai` itself.
 ";
 
 /// What a golden file shows of one request.
+#[derive(Clone)]
 struct Case {
+    operation: String,
+    is_stream: bool,
     asked: Value,
     /// What was sent, and what the header says was left out.
     sent: Option<(Value, String)>,
@@ -142,6 +175,18 @@ struct Case {
     refused: String,
     /// Whether the settings have refused what is left out otherwise.
     is_strict: bool,
+    /// Whose place the settings say that it is, where one dialect is served at several.
+    place: Option<String>,
+}
+
+/// A provider, and what golden files show of it.
+struct Provider {
+    name: String,
+    /// Whether it speaks OpenAI's dialect, so that what no setting of it changes passes as it came.
+    is_dialect: bool,
+    /// What of images and sound it is known to have; all of them where nothing is said.
+    media: Option<String>,
+    cases: Vec<Case>,
 }
 
 /// Where the page is.
@@ -157,7 +202,10 @@ pub fn write() -> Result<()> {
 
 /// The page as the golden files have it.
 pub fn page() -> Result<String> {
+    let providers = providers()?;
     let mut page = String::from(HEAD);
+    page += &operations::table(&providers)?;
+    page += ABILITIES_HEAD;
     let heads: Vec<&str> = ABILITIES.iter().map(|ability| ability.name).collect();
     write!(
         page,
@@ -165,31 +213,66 @@ pub fn page() -> Result<String> {
         heads.join(" | "),
         "|---".repeat(heads.len())
     )?;
-    for plugin in plugins::find()?
-        .into_iter()
-        .filter(|plugin| plugin.kind == Kind::Adapter)
-    {
-        if plugin.name != "openai" {
-            row(&mut page, &plugin.name, &translated(&plugin.folder.join("golden"))?)?;
-        }
-        let folder = plugin.folder.join("providers");
-        for file in json_files(&folder).unwrap_or_default() {
-            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            row(&mut page, &name, &dialect(&file)?)?;
-        }
+    for provider in providers.iter().filter(|provider| provider.name != "openai") {
+        let cells: Vec<&str> = ABILITIES.iter().map(|ability| cell(ability, &provider.cases)).collect();
+        writeln!(page, "| `{}` | {} |", provider.name, cells.join(" | "))?;
     }
     Ok(page)
 }
 
-fn row(page: &mut String, name: &str, cases: &[Case]) -> Result<()> {
-    let cells: Vec<&str> = ABILITIES.iter().map(|ability| cell(ability, cases)).collect();
-    writeln!(page, "| `{name}` | {} |", cells.join(" | "))?;
-    Ok(())
+/// Every adapter, and behind it the providers that are data of it.
+fn providers() -> Result<Vec<Provider>> {
+    let mut providers = Vec::new();
+    for plugin in plugins::find()?
+        .into_iter()
+        .filter(|plugin| plugin.kind == Kind::Adapter)
+    {
+        let cases = translated(&plugin.folder.join("golden"))?;
+        let of = |place: Option<&str>| -> Vec<Case> {
+            let is_there = |case: &&Case| case.place.is_none() || case.place.as_deref() == place;
+            cases.iter().filter(is_there).cloned().collect()
+        };
+        providers.push(Provider {
+            name: plugin.name.clone(),
+            is_dialect: plugin.name == "openai",
+            media: None,
+            cases: of(None),
+        });
+        for file in files(&plugin.folder.join("providers"), "toml").unwrap_or_default() {
+            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let is_dialect = file.with_extension("json").is_file();
+            let cases = if is_dialect {
+                dialect(&file.with_extension("json"))?
+            } else {
+                of(line(&file, "place = ")?.as_deref())
+            };
+            providers.push(Provider {
+                name,
+                is_dialect,
+                media: line(&file, "media = ")?,
+                cases,
+            });
+        }
+    }
+    Ok(providers)
+}
+
+/// What stands behind these words in a provider's file.
+fn line(file: &Path, beginning: &str) -> Result<Option<String>> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(beginning));
+    Ok(line.map(|rest| rest.trim_matches('"').to_owned()))
 }
 
 /// The best that any golden shows.
 fn cell(ability: &Ability, cases: &[Case]) -> &'static str {
-    let asking = || cases.iter().filter(|case| (ability.is_asked)(&case.asked));
+    let asks = |case: &&Case| case.operation == "chat" && (ability.is_asked)(&case.asked);
+    // What is shown for its place alone counts before what is shown for all.
+    let is_own = cases.iter().filter(asks).any(|case| case.place.is_some());
+    let asking = || {
+        let asking = cases.iter().filter(asks);
+        asking.filter(|case| !is_own || case.place.is_some())
+    };
     let is_said = |case: &Case| {
         let (sent, _) = case.sent.as_ref()?;
         let mut names = BTreeSet::new();
@@ -198,7 +281,7 @@ fn cell(ability: &Ability, cases: &[Case]) -> &'static str {
     };
     let is_named = |words: &str| {
         let is_field = |word: &str| word == ability.field || word.ends_with(&format!(".{}", ability.field));
-        !ability.field.is_empty() && words.split([' ', ',', '(']).any(is_field)
+        !ability.field.is_empty() && words.split([' ', ',', '(', '`']).any(is_field)
     };
     let is_dropped = |case: &Case| match &case.sent {
         Some((_, dropped)) => is_named(dropped),
@@ -210,6 +293,8 @@ fn cell(ability: &Ability, cases: &[Case]) -> &'static str {
         "named"
     } else if asking().any(|case| is_named(&case.refused)) {
         "refused"
+    } else if ability.name == "cache marks" && asking().any(|case| case.sent.is_some()) {
+        "needless"
     } else {
         ""
     }
@@ -218,20 +303,26 @@ fn cell(ability: &Ability, cases: &[Case]) -> &'static str {
 /// The cases of an adapter's `golden/`.
 fn translated(folder: &Path) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for file in json_files(folder)? {
+    for file in files(folder, "json")? {
         let listed = match read(&file)? {
             Value::Array(listed) => listed,
             one => vec![one],
         };
-        for case in listed.into_iter().filter(|case| case["encode"].is_object()) {
+        for case in listed {
+            let given = ["encode", "stream"].into_iter().find(|kind| case[*kind].is_object());
+            let Some(given) = given else { continue };
             let outgoing = &case["outgoing"];
+            let settings = &case[given]["target"]["settings"];
             cases.push(Case {
+                operation: case[given]["operation"].as_str().unwrap_or("chat").to_owned(),
+                is_stream: given == "stream" && case["failure"].is_null(),
+                place: settings["place"].as_str().map(str::to_owned),
                 asked: case["encode"]["body"].clone(),
                 sent: outgoing
                     .is_object()
                     .then(|| (outgoing["body"].clone(), dropped(outgoing))),
                 refused: case["failure"]["message"].as_str().unwrap_or_default().to_owned(),
-                is_strict: case["encode"]["target"]["settings"]["on_unsupported"] == "refuse",
+                is_strict: settings["on_unsupported"] == "refuse",
             });
         }
     }
@@ -247,21 +338,29 @@ fn dialect(file: &Path) -> Result<Vec<Case>> {
         .lines()
         .find(|line| line.starts_with("refuse"))
         .unwrap_or_default();
-    let whole = &golden["whole"];
-    let mut cases = vec![Case {
+    let shown = |asked: Value, sent: Option<&Value>, refused: &str| Case {
+        operation: "chat".to_owned(),
+        is_stream: false,
         asked,
-        sent: Some((whole["body"].clone(), dropped(whole))),
-        refused: String::new(),
+        sent: sent.map(|sent| (sent["body"].clone(), dropped(sent))),
+        refused: refused.to_owned(),
         is_strict: false,
-    }];
+        place: None,
+    };
+    let streamed = Case {
+        is_stream: golden["streamed"]["body"]["stream"] == true,
+        ..shown(Value::Null, None, "")
+    };
+    let mut cases = vec![shown(asked, Some(&golden["whole"]), ""), streamed];
     for name in refused.split('"').skip(1).step_by(2) {
         let value = if name == "n" { json!(2) } else { json!([{}]) };
-        cases.push(Case {
-            asked: json!({ name: value }),
-            sent: None,
-            refused: name.to_owned(),
-            is_strict: false,
-        });
+        cases.push(shown(json!({ name: value }), None, name));
+    }
+    if let Some(taken) = table.lines().find(|line| line.starts_with("parts")) {
+        for kind in ["file", "input_audio"].into_iter().filter(|kind| !taken.contains(kind)) {
+            let part = json!({ "type": kind });
+            cases.push(shown(json!({ "messages": [{ "content": [part] }] }), None, kind));
+        }
     }
     Ok(cases)
 }
@@ -301,10 +400,10 @@ fn shows_image(body: &Value, scheme: &str) -> bool {
     })
 }
 
-fn json_files(folder: &Path) -> Result<Vec<PathBuf>> {
+fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    files.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
+    files.retain(|file| file.extension().is_some_and(|other| other == ending));
     files.sort();
     Ok(files)
 }
@@ -330,6 +429,9 @@ mod tests {
     #[test]
     fn a_cell_is_filled_by_a_golden_alone() {
         let case = |sent: Value, dropped: &str| Case {
+            operation: "chat".to_owned(),
+            is_stream: false,
+            place: None,
             asked: json!({ "seed": 1 }),
             sent: Some((sent, dropped.to_owned())),
             refused: String::new(),

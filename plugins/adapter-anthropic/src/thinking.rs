@@ -30,7 +30,7 @@ impl<'a> Plan<'a> {
         let named = chat.most_tokens();
         let max_tokens = capped(named.unwrap_or(settings.max_tokens), settings);
         if let Some(given) = chat.thinking {
-            return Self::as_given(given, named.is_some(), max_tokens, settings);
+            return Self::as_given(given, named.is_some(), max_tokens, settings, around);
         }
         let effort = chat
             .reasoning_effort
@@ -53,11 +53,33 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// An explicit `thinking` goes out unchanged. Where nobody named `max_tokens`, the budget is added to the default,
-    /// since the provider counts thinking as output.
-    fn as_given(given: Raw<'a>, is_named: bool, max_tokens: u64, settings: &Settings) -> Result<Self, Failure> {
+    /// An explicit `thinking` goes out unchanged, and one in another provider's words as Claude's: on without a budget is a medium
+    /// effort, a budget below the least a low one, and what says neither on nor off is left out. Where nobody named `max_tokens`, the budget is added to the default, since
+    /// the provider counts thinking as output.
+    fn as_given(
+        given: Raw<'a>,
+        is_named: bool,
+        max_tokens: u64,
+        settings: &Settings,
+        around: &Circumstances,
+    ) -> Result<Self, Failure> {
         let config: translate::Thinking = read(given.get(), "thinking")?;
-        let is_on = config.kind.is_some_and(|kind| kind.0 != "disabled");
+        let Some(kind) = &config.kind else {
+            settings.losses.leave_out("thinking")?;
+            return Ok(Self::off(max_tokens));
+        };
+        let effort = match config.budget_tokens {
+            None => Some(Effort::Medium),
+            Some(budget) if budget < LEAST_BUDGET => Some(Effort::Low),
+            Some(_) => None,
+        };
+        if let Some(effort) = effort.filter(|_| kind.0 == "enabled") {
+            return Ok(match settings.thinking {
+                ThinkingStyle::Adaptive => Self::adaptive(effort, max_tokens, settings, around),
+                _ => Self::budgeted(effort, max_tokens, around),
+            });
+        }
+        let is_on = kind.0 != "disabled";
         let budget = config.budget_tokens.filter(|budget| !is_named && *budget >= max_tokens);
         let max_tokens = budget.map_or(max_tokens, |budget| capped(budget.saturating_add(max_tokens), settings));
         Ok(Plan {

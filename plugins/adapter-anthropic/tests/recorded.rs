@@ -6,9 +6,9 @@
 mod validity;
 
 use adapter_anthropic::{Anthropic, Stream};
-use pointsman_plugin::{Adapter, AdapterStream, Chunk, Event, Failure, Kind, Operation, Target, Usage};
+use pointsman_plugin::testing::{Recording, run, target};
+use pointsman_plugin::{Adapter, Chunk, Event, Framing, Kind, Operation, Usage};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 
 /// Several answers, one after the other, in one file: a whole conversation. The view lays their blocks over each other by
 /// number. A stream is one answer, so each is decoded by itself.
@@ -29,14 +29,6 @@ const REFUSED: [&str; 7] = [
     "Anthropic takes functions and its own tools",
 ];
 
-struct Recording {
-    id: String,
-    is_streamed: bool,
-    status: u16,
-    case: Value,
-    body: String,
-}
-
 /// What an answer comes to, whole or streamed.
 #[derive(Default, Debug)]
 struct View {
@@ -50,7 +42,9 @@ struct View {
 
 #[test]
 fn every_recorded_answer_decodes_to_its_view() {
-    let Some(recordings) = recordings() else { return };
+    let Some(recordings) = Recording::of("anthropic-messages", 100) else {
+        return;
+    };
     let mut seen = 0;
     for recording in &recordings {
         seen += 1;
@@ -66,31 +60,45 @@ fn every_recorded_answer_decodes_to_its_view() {
 }
 
 #[test]
-fn every_recorded_stream_that_is_cut_fails() {
-    let Some(recordings) = recordings() else { return };
+fn every_recorded_count_of_tokens_is_the_clients_as_it_came() {
+    let Some(recordings) = Recording::of("anthropic-count-tokens", 5) else {
+        return;
+    };
+    for recording in &recordings {
+        let answer = Anthropic::decode(Operation::CountTokens, &target("claude"), &recording.body);
+        let answer = answer.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
+        let count: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
+        assert!(count["input_tokens"].is_u64(), "{}", recording.id);
+        assert_eq!(
+            (answer.body, answer.usage),
+            (recording.body.clone(), None),
+            "{}",
+            recording.id
+        );
+    }
+}
+
+#[test]
+fn every_recorded_stream_that_is_cut_at_any_byte_fails_and_tells_nothing_else() {
+    let Some(recordings) = Recording::of("anthropic-messages", 100) else {
+        return;
+    };
     for recording in recordings.iter().filter(|recording| recording.is_streamed) {
-        let events = events(&recording.body);
-        let stop = events
-            .iter()
-            .position(|event| event.name.as_deref() == Some("message_stop"));
-        for cut in 0..stop.unwrap_or(events.len()) {
-            let (_, end) = run(&events[..cut], 1);
-            assert!(
-                end.is_err(),
-                "{}: cut after {cut} events, and nobody noticed",
-                recording.id
-            );
-        }
+        recording.check_every_cut::<Stream>(Framing::ServerSentEvents, |event| {
+            event.name.as_deref() == Some("message_stop")
+        });
     }
 }
 
 /// The provider's own requests, as far as they can be said in the canonical form: said so, and translated back.
 #[test]
 fn every_recorded_request_survives_the_way_there_and_back() {
-    let Some(recordings) = recordings() else { return };
+    let Some(recordings) = Recording::of("anthropic-messages", 100) else {
+        return;
+    };
     let mut seen = 0;
     for recording in &recordings {
-        let request = &recording.case["request"]["body"];
+        let request = recording.request();
         let Some(canonical) = canonical(request) else { continue };
         seen += 1;
         let model = request["model"].as_str().unwrap_or("claude-sonnet-4-5");
@@ -120,12 +128,12 @@ fn every_recorded_request_survives_the_way_there_and_back() {
 /// What clients sent to other providers in the canonical form has to be valid here too, or be refused by name.
 #[test]
 fn every_recorded_canonical_request_becomes_a_valid_one_or_is_refused_by_name() {
-    let Some(recordings) = recordings_of("openai-chat") else {
+    let Some(recordings) = Recording::of("openai-chat", 346) else {
         return;
     };
     let (mut translated, mut refused) = (0, Vec::new());
     for recording in &recordings {
-        let request = &recording.case["request"]["body"];
+        let request = recording.request();
         if request["messages"].as_array().is_none_or(Vec::is_empty) {
             continue;
         }
@@ -159,7 +167,7 @@ fn every_recorded_canonical_request_becomes_a_valid_one_or_is_refused_by_name() 
 }
 
 fn check_whole(recording: &Recording) {
-    let answer = Anthropic::decode(Operation::Chat, &target("claude"), recording.body.as_bytes())
+    let answer = Anthropic::decode(Operation::Chat, &target("claude"), &recording.body)
         .unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
     let body: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
     let message = &body["choices"][0]["message"];
@@ -179,14 +187,14 @@ fn check_whole(recording: &Recording) {
             string(&function["arguments"]),
         ));
     }
-    compare(&recording.id, &view, &recording.case["expected"]);
+    compare(&recording.id, &view, recording.expected());
 }
 
 fn check_streamed(recording: &Recording) {
-    let events = events(&recording.body);
-    let expected = &recording.case["expected"];
+    let events = recording.events(Framing::ServerSentEvents);
+    let expected = recording.expected();
     for at_once in [1, 3, events.len().max(1)] {
-        let (chunks, end) = run(&events, at_once);
+        let (chunks, end) = run::<Stream>(&events, at_once);
         if expected["error"].is_null() {
             end.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
             compare(&recording.id, &assemble(&recording.id, &chunks), expected);
@@ -213,14 +221,14 @@ fn check_streamed(recording: &Recording) {
 }
 
 fn check_conversation(recording: &Recording) {
-    let events = events(&recording.body);
-    let expected = &recording.case["expected"];
+    let events = recording.events(Framing::ServerSentEvents);
+    let expected = recording.expected();
     let is_start = |event: &Event| event.name.as_deref() == Some("message_start");
     let starts: Vec<usize> = (0..events.len()).filter(|at| is_start(&events[*at])).collect();
     let mut views = Vec::new();
     for (at, start) in starts.iter().enumerate() {
         let end = starts.get(at + 1).copied().unwrap_or(events.len());
-        let (chunks, outcome) = run(&events[*start..end], 1);
+        let (chunks, outcome) = run::<Stream>(&events[*start..end], 1);
         outcome.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
         views.push(assemble(&recording.id, &chunks));
     }
@@ -244,14 +252,9 @@ fn check_conversation(recording: &Recording) {
 }
 
 fn check_error(recording: &Recording) {
-    let headers: Vec<(String, String)> = recording.case["response"]["headers"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.to_ascii_lowercase(), string(value)))
-        .collect();
-    let failure = Anthropic::explain(recording.status, &headers, recording.body.as_bytes());
-    let expected = &recording.case["expected"]["error"];
+    let headers = recording.headers();
+    let failure = Anthropic::explain(recording.status, &headers, &recording.body);
+    let expected = &recording.expected()["error"];
     assert_eq!(failure.code.as_deref(), expected["type"].as_str(), "{}", recording.id);
     assert_eq!(failure.message, string(&expected["message"]), "{}", recording.id);
     let kind = match recording.status {
@@ -358,35 +361,6 @@ fn assemble(id: &str, chunks: &[Chunk]) -> View {
     view
 }
 
-fn run(events: &[Event], at_once: usize) -> (Vec<Chunk>, Result<(), Failure>) {
-    let mut stream = Stream::begin(Operation::Chat, &target("claude")).expect("a stream begins");
-    let mut chunks = Vec::new();
-    for read in events.chunks(at_once) {
-        match stream.push(read) {
-            Ok(more) => chunks.extend(more),
-            Err(failure) => return (chunks, Err(failure)),
-        }
-    }
-    let end = stream.finish().map(|more| chunks.extend(more));
-    (chunks, end)
-}
-
-fn events(body: &str) -> Vec<Event> {
-    let mut events = Vec::new();
-    let mut name = None;
-    for line in body.lines() {
-        if let Some(value) = line.strip_prefix("event:") {
-            name = Some(value.trim().to_owned());
-        } else if let Some(data) = line.strip_prefix("data:") {
-            events.push(Event {
-                name: name.take(),
-                data: data.trim().as_bytes().to_vec(),
-            });
-        }
-    }
-    events
-}
-
 /// A request of text turns and plain tools in the canonical form; `None` where it holds anything else.
 fn canonical(request: &Value) -> Option<Value> {
     let mut canonical = serde_json::json!({ "max_tokens": request["max_tokens"], "messages": [] });
@@ -444,49 +418,6 @@ fn texts(messages: &Value) -> Vec<(String, String)> {
         }
     }
     turns
-}
-
-fn recordings() -> Option<Vec<Recording>> {
-    recordings_of("anthropic-messages")
-}
-
-fn recordings_of(wire: &str) -> Option<Vec<Recording>> {
-    let root = shared()?.join("wire/fixtures");
-    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let index: Value = serde_json::from_str(&read("index.json")).expect("the index is JSON");
-    let entries = index["cases"].as_array().expect("the index lists cases");
-    let wanted = entries.iter().filter(|entry| entry["wire"] == wire);
-    let recording = |entry: &Value| Recording {
-        id: string(&entry["id"]),
-        is_streamed: entry["streamed"] == true,
-        status: entry["status"].as_u64().expect("an entry has a status") as u16,
-        case: serde_json::from_str(&read(&string(&entry["case"]))).expect("a case is JSON"),
-        body: read(&string(&entry["body"])),
-    };
-    Some(wanted.map(recording).collect())
-}
-
-fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("POINTSMAN_SHARED").map_or(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!(
-        "NOT TESTED: there are no recordings at {}; set POINTSMAN_SHARED",
-        folder.display()
-    );
-    None
-}
-
-fn target(model: &str) -> Target {
-    Target {
-        model: model.to_owned(),
-        settings: "{}".to_owned(),
-        max_output_tokens: None,
-        request_id: "request".to_owned(),
-        now_ms: 1_750_000_000_000,
-    }
 }
 
 fn string(value: &Value) -> String {

@@ -3,9 +3,9 @@
 //! for where `POINTSMAN_SHARED` says, and without them these tests say so and pass.
 
 use adapter_bedrock::{Bedrock, Stream};
-use pointsman_plugin::{Adapter, AdapterStream, Chunk, Event, Failure, Kind, Operation, Target, Usage};
+use pointsman_plugin::testing::{Recording, run, target};
+use pointsman_plugin::{Adapter, Chunk, Event, Failure, Framing, Kind, Operation, Usage};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
 
 /// Why a canonical request may be refused.
 const REFUSED: [&str; 11] = [
@@ -22,14 +22,6 @@ const REFUSED: [&str; 11] = [
     "Bedrock takes PDF, CSV",
 ];
 
-struct Recording {
-    id: String,
-    is_streamed: bool,
-    status: u16,
-    case: Value,
-    body: Vec<u8>,
-}
-
 /// What an answer comes to, whole or streamed.
 #[derive(Default, Debug)]
 struct View {
@@ -43,7 +35,7 @@ struct View {
 
 #[test]
 fn every_recorded_answer_decodes_to_its_view() {
-    let Some(recordings) = recordings_of("bedrock-converse") else {
+    let Some(recordings) = Recording::of("bedrock-converse", 86) else {
         return;
     };
     for recording in &recordings {
@@ -53,48 +45,36 @@ fn every_recorded_answer_decodes_to_its_view() {
             _ => check_error(recording),
         }
     }
-    assert_eq!(
-        recordings.len(),
-        86,
-        "the index has other recordings than this test knows of"
-    );
 }
 
-/// Whatever byte a stream is cut at, what came of it is never taken for a whole answer.
 #[test]
-fn every_recorded_stream_that_is_cut_at_any_byte_fails() {
-    let Some(recordings) = recordings_of("bedrock-converse") else {
+fn every_recorded_stream_that_is_cut_at_any_byte_fails_and_tells_nothing_else() {
+    let Some(recordings) = Recording::of("bedrock-converse", 86) else {
         return;
     };
     for recording in recordings.iter().filter(|recording| recording.is_streamed) {
-        let whole = events(&recording.body);
-        let Some(end) = whole.iter().position(is_end) else {
-            continue;
-        };
-        let before = whole[..end].len();
-        let step = (recording.body.len() / 400).max(1);
-        for cut in (0..recording.body.len()).step_by(step) {
-            let events = events(&recording.body[..cut]);
-            if events.len() <= before {
-                assert!(run(&events, 1).1.is_err(), "{}: cut after {cut} bytes", recording.id);
-            }
-        }
+        recording.check_every_cut::<Stream>(Framing::AwsEventStream, is_end);
     }
 }
 
 /// What clients sent to other providers in the canonical form has to be translated here too, or be refused by name.
 #[test]
 fn every_recorded_canonical_request_is_translated_or_refused_by_name() {
-    let Some(recordings) = recordings_of("openai-chat") else {
+    let Some(recordings) = Recording::of("openai-chat", 346) else {
         return;
     };
     let (mut translated, mut refused, mut unknown) = (0, 0, Vec::new());
     for recording in &recordings {
-        let request = &recording.case["request"]["body"];
+        let request = recording.request();
         if request["messages"].as_array().is_none_or(Vec::is_empty) {
             continue;
         }
-        match Bedrock::encode(Operation::Chat, &target(), true, request.to_string().as_bytes()) {
+        match Bedrock::encode(
+            Operation::Chat,
+            &target("a-model"),
+            true,
+            request.to_string().as_bytes(),
+        ) {
             Ok(outgoing) => {
                 translated += 1;
                 let body: Value = serde_json::from_slice(&outgoing.body).expect("a body is JSON");
@@ -135,7 +115,7 @@ fn has_null(value: &Value, path: &mut Vec<String>) -> bool {
 }
 
 fn check_whole(recording: &Recording) {
-    let answer = Bedrock::decode(Operation::Chat, &target(), &recording.body)
+    let answer = Bedrock::decode(Operation::Chat, &target("a-model"), &recording.body)
         .unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
     let body: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
     let message = &body["choices"][0]["message"];
@@ -161,15 +141,15 @@ fn check_whole(recording: &Recording) {
 }
 
 fn check_streamed(recording: &Recording) {
-    let events = events(&recording.body);
+    let events = recording.events(Framing::AwsEventStream);
     for at_once in [1, 3, events.len()] {
-        let (chunks, outcome) = run(&events, at_once);
-        if recording.case["expected"]["error"].is_null() {
+        let (chunks, outcome) = run::<Stream>(&events, at_once);
+        if recording.expected()["error"].is_null() {
             outcome.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
             compare(recording, &assemble(&recording.id, &chunks));
         } else {
             let failure = outcome.expect_err("an error inside a stream is a failure");
-            let expected = &recording.case["expected"];
+            let expected = recording.expected();
             assert_eq!(
                 failure.message,
                 string(&expected["error"]["message"]),
@@ -185,14 +165,9 @@ fn check_streamed(recording: &Recording) {
 }
 
 fn check_error(recording: &Recording) {
-    let headers: Vec<(String, String)> = recording.case["response"]["headers"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.to_ascii_lowercase(), string(value)))
-        .collect();
+    let headers = recording.headers();
     let failure = Bedrock::explain(recording.status, &headers, &recording.body);
-    let message = string(&recording.case["expected"]["error"]["message"]);
+    let message = string(&recording.expected()["error"]["message"]);
     assert_eq!(failure.message, message, "{}", recording.id);
     let kind = match recording.status {
         400 if message.contains("identifier is invalid") => Kind::NotFound,
@@ -209,7 +184,7 @@ fn check_error(recording: &Recording) {
 }
 
 fn compare(recording: &Recording, view: &View) {
-    let (id, expected) = (&recording.id, &recording.case["expected"]);
+    let (id, expected) = (&recording.id, recording.expected());
     assert_eq!(view.text, text(recording), "{id}: text");
     assert_eq!(view.reasoning, string(&expected["reasoning"]), "{id}: reasoning");
     assert_eq!(view.finish.as_deref(), expected["finish"].as_str(), "{id}: finish");
@@ -261,7 +236,7 @@ fn text(recording: &Recording) -> String {
     let blocks = body["output"]["message"]["content"].as_array();
     let is_cited = |block: &Value| block["citationsContent"].is_object();
     if !blocks.is_some_and(|blocks| blocks.iter().any(is_cited)) {
-        return string(&recording.case["expected"]["text"]);
+        return string(&recording.expected()["text"]);
     }
     let blocks = blocks.into_iter().flatten();
     blocks
@@ -312,89 +287,8 @@ fn assemble(id: &str, chunks: &[Chunk]) -> View {
     view
 }
 
-fn run(events: &[Event], at_once: usize) -> (Vec<Chunk>, Result<(), Failure>) {
-    let mut stream = Stream::begin(Operation::Chat, &target()).expect("a stream begins");
-    let mut chunks = Vec::new();
-    for read in events.chunks(at_once.max(1)) {
-        match stream.push(read) {
-            Ok(more) => chunks.extend(more),
-            Err(failure) => return (chunks, Err(failure)),
-        }
-    }
-    let end = stream.finish().map(|more| chunks.extend(more));
-    (chunks, end)
-}
-
 fn is_end(event: &Event) -> bool {
     event.name.as_deref() == Some("messageStop")
-}
-
-/// As the gateway cuts them, without a look at the checksums: half a message is none.
-fn events(mut body: &[u8]) -> Vec<Event> {
-    let mut events = Vec::new();
-    let number = |bytes: &[u8]| u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
-    while body.len() >= 12 && body.len() >= number(body) {
-        let (message, rest) = body.split_at(number(body));
-        let (mut headers, payload) = message[12..message.len() - 4].split_at(number(&message[4..]));
-        let mut name = String::new();
-        while !headers.is_empty() {
-            let key = &headers[1..=headers[0] as usize];
-            let value = &headers[key.len() + 2..];
-            let length = u16::from_be_bytes([value[0], value[1]]) as usize;
-            let text = String::from_utf8_lossy(&value[2..2 + length]);
-            match key {
-                b":event-type" => name = text.into_owned(),
-                b":exception-type" => name = format!("exception:{text}"),
-                _ => {}
-            }
-            headers = &value[2 + length..];
-        }
-        events.push(Event {
-            name: Some(name),
-            data: payload.to_vec(),
-        });
-        body = rest;
-    }
-    events
-}
-
-fn recordings_of(wire: &str) -> Option<Vec<Recording>> {
-    let root = shared()?.join("wire/fixtures");
-    let bytes = |path: &str| std::fs::read(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let index: Value = serde_json::from_slice(&bytes("index.json")).expect("the index is JSON");
-    let entries = index["cases"].as_array().expect("the index lists cases");
-    let wanted = entries.iter().filter(|entry| entry["wire"] == wire);
-    let recording = |entry: &Value| Recording {
-        id: string(&entry["id"]),
-        is_streamed: entry["streamed"] == true,
-        status: entry["status"].as_u64().expect("an entry has a status") as u16,
-        case: serde_json::from_slice(&bytes(&string(&entry["case"]))).expect("a case is JSON"),
-        body: bytes(&string(&entry["body"])),
-    };
-    Some(wanted.map(recording).collect())
-}
-
-fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("POINTSMAN_SHARED").map_or(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!(
-        "NOT TESTED: there are no recordings at {}; set POINTSMAN_SHARED",
-        folder.display()
-    );
-    None
-}
-
-fn target() -> Target {
-    Target {
-        model: "a-model".to_owned(),
-        settings: "{}".to_owned(),
-        max_output_tokens: None,
-        request_id: "request".to_owned(),
-        now_ms: 1_750_000_000_000,
-    }
 }
 
 fn string(value: &Value) -> String {

@@ -1,7 +1,6 @@
-//! Speaks to Cohere's chat API, version 2: OpenAI's chat completions in, OpenAI's answers out. Embeddings and reranking
-//! are not here, since the gateway has no endpoint for them.
+//! Speaks to Cohere's API, version 2: OpenAI's chat completions and embeddings in, OpenAI's answers out, and reranking.
 //!
-//! The request goes through `request.rs`, a whole answer through `response.rs`, a streamed one through `stream.rs`, an
+//! Texts for vectors go through `embedding.rs`, texts to be put in order through `reranking.rs`. The request of a conversation goes through `request.rs`, a whole answer through `response.rs`, a streamed one through `stream.rs`, an
 //! error through `errors.rs`. `settings.rs` has what the configuration may say. What has no counterpart here is left out
 //! and named or, where the settings say so, refused; what an answer without it would be wrong about is refused always.
 //! `docs/adapters/cohere.md` has the whole of it as tables.
@@ -9,10 +8,12 @@
 mod body;
 mod content;
 mod conversation;
+mod embedding;
 mod errors;
 mod event;
 mod logprobs;
 mod request;
+mod reranking;
 mod response;
 mod settings;
 mod stream;
@@ -39,7 +40,7 @@ impl Adapter for Cohere {
 
     fn describe() -> Profile {
         Profile {
-            operations: vec![Operation::Chat],
+            operations: vec![Operation::Chat, Operation::Embedding, Operation::Rerank],
             framing: Framing::ServerSentEvents,
             authentication: Authentication::Bearer,
             speaks: Dialects::empty(),
@@ -55,12 +56,20 @@ impl Adapter for Cohere {
     fn encode(operation: Operation, target: &Target, is_stream: bool, body: &[u8]) -> Result<Outgoing, Failure> {
         match operation {
             Operation::Chat => request::encode(target, is_stream, body),
-            _ => Err(refuse("the adapter `cohere` serves chat completions only")),
+            Operation::Embedding => embedding::encode(target, body),
+            Operation::Rerank => reranking::encode(target, body),
+            _ => Err(refuse(
+                "the adapter `cohere` serves chat completions, embeddings and reranking only",
+            )),
         }
     }
 
-    fn decode(_: Operation, target: &Target, body: &[u8]) -> Result<Answer, Failure> {
-        response::decode(target, body)
+    fn decode(operation: Operation, target: &Target, body: &[u8]) -> Result<Answer, Failure> {
+        match operation {
+            Operation::Embedding => embedding::decode(target, body),
+            Operation::Rerank => reranking::decode(body),
+            _ => response::decode(target, body),
+        }
     }
 
     fn explain(status: u16, headers: &[(String, String)], body: &[u8]) -> Failure {

@@ -23,6 +23,8 @@ struct Given {
     thinking: Option<bool>,
     /// For requests that name no `safety_mode` of their own.
     safety_mode: Option<Safety>,
+    /// What vectors are for, where a request does not say.
+    input_type: Option<String>,
 }
 
 /// The settings with every default filled in.
@@ -34,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) safety_mode: Option<&'static str>,
     /// The most that the model may be asked for, where it is known.
     pub(crate) max_output: Option<u64>,
+    /// What vectors are for.
+    pub(crate) input_type: String,
 }
 
 impl Settings {
@@ -45,6 +49,7 @@ impl Settings {
             thinks: given.thinking.unwrap_or_else(|| thinks(&target.model)),
             safety_mode: given.safety_mode.map(Safety::word),
             max_output: target.max_output_tokens.map(u64::from),
+            input_type: given.input_type.unwrap_or_else(|| "search_document".to_owned()),
         })
     }
 }

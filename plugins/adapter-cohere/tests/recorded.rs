@@ -9,9 +9,9 @@
 mod validity;
 
 use adapter_cohere::{Cohere, Stream};
-use pointsman_plugin::{Adapter, AdapterStream, Chunk, Event, Failure, Kind, Operation, Target, Usage};
+use pointsman_plugin::testing::{Recording, run, target};
+use pointsman_plugin::{Adapter, Answer, Chunk, Failure, Framing, Kind, Operation, Usage};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
 
 /// Why a canonical request may be refused.
 const REFUSED: [&str; 9] = [
@@ -25,14 +25,6 @@ const REFUSED: [&str; 9] = [
     "Cohere takes functions only",
     "which is not among the tools",
 ];
-
-struct Recording {
-    id: String,
-    is_streamed: bool,
-    status: u16,
-    case: Value,
-    body: String,
-}
 
 /// What an answer comes to, whole or streamed.
 #[derive(Default, Debug)]
@@ -48,7 +40,7 @@ struct View {
 
 #[test]
 fn every_recorded_answer_decodes_to_its_view() {
-    let Some(recordings) = recordings_of("cohere-v2-chat") else {
+    let Some(recordings) = Recording::of("cohere-v2-chat", 41) else {
         return;
     };
     for recording in &recordings {
@@ -58,38 +50,96 @@ fn every_recorded_answer_decodes_to_its_view() {
             _ => check_error(recording),
         }
     }
-    assert_eq!(
-        recordings.len(),
-        41,
-        "the index has other recordings than this test knows of"
-    );
 }
 
 #[test]
-fn every_recorded_stream_that_is_cut_fails() {
-    let Some(recordings) = recordings_of("cohere-v2-chat") else {
+fn every_recorded_vector_and_order_decodes_to_its_view() {
+    let Some(recordings) = Recording::of("cohere-embeddings", 2) else {
+        return;
+    };
+    for recording in &recordings {
+        check_vectors(
+            recording,
+            Cohere::decode(Operation::Embedding, &target("embed"), &recording.body),
+        );
+        let request = recording.request();
+        let ask = json!({ "input": request["texts"], "dimensions": request["output_dimension"], "input_type": request["input_type"], "truncate": request["truncate"] });
+        let model = request["model"].as_str().unwrap_or("embed");
+        let outgoing = Cohere::encode(Operation::Embedding, &target(model), false, ask.to_string().as_bytes());
+        let outgoing = outgoing.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
+        let sent: Value = serde_json::from_slice(&outgoing.body).expect("a body is JSON");
+        let mut expected = request.clone();
+        expected["embedding_types"] = json!(["float"]);
+        assert_eq!(sent, expected, "{}", recording.id);
+    }
+    let Some(recordings) = Recording::of("cohere-rerank", 2) else {
+        return;
+    };
+    for recording in &recordings {
+        let request = recording.request();
+        let model = request["model"].as_str().unwrap_or_default();
+        let outgoing = Cohere::encode(Operation::Rerank, &target(model), false, request.to_string().as_bytes());
+        let outgoing = outgoing.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
+        let sent: Value = serde_json::from_slice(&outgoing.body).expect("a body is JSON");
+        assert_eq!(
+            (outgoing.path.as_str(), &sent),
+            ("/v2/rerank", request),
+            "{}",
+            recording.id
+        );
+        let answer = Cohere::decode(Operation::Rerank, &target(model), &recording.body);
+        let answer = answer.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
+        assert_eq!(
+            (answer.body, answer.usage),
+            (recording.body.clone(), None),
+            "{}",
+            recording.id
+        );
+    }
+}
+
+/// A list with as many vectors as the view has, of the same sizes, whose first numbers are the same.
+fn check_vectors(recording: &Recording, answer: Result<Answer, Failure>) {
+    let (id, expected) = (&recording.id, recording.expected());
+    let answer = answer.unwrap_or_else(|failure| panic!("{id}: {failure:?}"));
+    let list: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
+    let vectors = list["data"].as_array().expect("a list has data");
+    assert_eq!(vectors.len() as u64, expected["count"], "{id}");
+    for (at, vector) in vectors.iter().enumerate() {
+        let numbers = vector["embedding"].as_array().expect("a vector is a list");
+        assert_eq!(
+            (vector["index"].as_u64(), numbers.len() as u64),
+            (Some(at as u64), expected["dims"][at].as_u64().expect("a size")),
+            "{id}"
+        );
+        let head = expected["head"][at].as_array().into_iter().flatten();
+        assert!(head.zip(numbers).all(|(one, other)| one == other), "{id}: vector {at}");
+    }
+    let told = expected["usage"]["prompt"].as_u64();
+    assert_eq!(answer.usage.map(|usage| usage.input), told, "{id}");
+}
+
+#[test]
+fn every_recorded_stream_that_is_cut_at_any_byte_fails_and_tells_nothing_else() {
+    let Some(recordings) = Recording::of("cohere-v2-chat", 41) else {
         return;
     };
     for recording in recordings.iter().filter(|recording| recording.is_streamed) {
-        let events = events(&recording.body);
-        let is_end = |event: &Event| event.name.as_deref() == Some("message-end");
-        let end = events.iter().position(is_end).expect("a recorded stream ends");
-        for cut in 0..end {
-            let (_, end) = run(&events[..cut], 1);
-            assert!(end.is_err(), "{}: cut after {cut} events", recording.id);
-        }
+        recording.check_every_cut::<Stream>(Framing::ServerSentEvents, |event| {
+            event.name.as_deref() == Some("message-end")
+        });
     }
 }
 
 /// The provider's own requests, said in the canonical form and translated back.
 #[test]
 fn every_recorded_request_survives_the_way_there_and_back() {
-    let Some(recordings) = recordings_of("cohere-v2-chat") else {
+    let Some(recordings) = Recording::of("cohere-v2-chat", 41) else {
         return;
     };
     let mut seen = 0;
     for recording in &recordings {
-        let request = &recording.case["request"]["body"];
+        let request = recording.request();
         let Some(model) = request["model"].as_str() else {
             continue;
         };
@@ -118,12 +168,12 @@ fn every_recorded_request_survives_the_way_there_and_back() {
 /// What clients sent to other providers in the canonical form has to be valid here too, or be refused by name.
 #[test]
 fn every_recorded_canonical_request_becomes_a_valid_one_or_is_refused_by_name() {
-    let Some(recordings) = recordings_of("openai-chat") else {
+    let Some(recordings) = Recording::of("openai-chat", 346) else {
         return;
     };
     let (mut translated, mut refused, mut unknown) = (0, 0, Vec::new());
     for recording in &recordings {
-        let request = &recording.case["request"]["body"];
+        let request = recording.request();
         if request["messages"].as_array().is_none_or(Vec::is_empty) {
             continue;
         }
@@ -157,7 +207,7 @@ fn every_recorded_canonical_request_becomes_a_valid_one_or_is_refused_by_name() 
 }
 
 fn check_whole(recording: &Recording) {
-    let answer = Cohere::decode(Operation::Chat, &target("command"), recording.body.as_bytes())
+    let answer = Cohere::decode(Operation::Chat, &target("command"), &recording.body)
         .unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
     let body: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
     let message = &body["choices"][0]["message"];
@@ -180,15 +230,15 @@ fn check_whole(recording: &Recording) {
         counts: body["usage"].clone(),
         usage: answer.usage,
     };
-    let given: Value = serde_json::from_str(&recording.body).expect("a recorded answer is JSON");
+    let given: Value = serde_json::from_slice(&recording.body).expect("a recorded answer is JSON");
     let citations = given["message"]["citations"].as_array().map_or(0, Vec::len);
     let plan = string(&given["message"]["tool_plan"]);
     compare(recording, &view, &plan, &given["usage"], citations);
 }
 
 fn check_streamed(recording: &Recording) {
-    let events = events(&recording.body);
-    let expected = &recording.case["expected"];
+    let events = recording.events(Framing::ServerSentEvents);
+    let expected = recording.expected();
     let data: Vec<Value> = events
         .iter()
         .filter_map(|event| serde_json::from_slice(&event.data).ok())
@@ -199,7 +249,7 @@ fn check_streamed(recording: &Recording) {
         .collect();
     let end = &of_kind("message-end").next().expect("a recorded stream ends")["delta"];
     for at_once in [1, 3, events.len()] {
-        let (chunks, outcome) = run(&events, at_once);
+        let (chunks, outcome) = run::<Stream>(&events, at_once);
         if end["finish_reason"] == "ERROR" {
             let failure = outcome.expect_err("an error inside a stream is a failure");
             assert_eq!(failure.kind, Kind::Upstream, "{}", recording.id);
@@ -219,14 +269,9 @@ fn check_streamed(recording: &Recording) {
 }
 
 fn check_error(recording: &Recording) {
-    let headers: Vec<(String, String)> = recording.case["response"]["headers"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.to_ascii_lowercase(), string(value)))
-        .collect();
-    let failure = Cohere::explain(recording.status, &headers, recording.body.as_bytes());
-    let given: Value = serde_json::from_str(&recording.body).expect("a recorded error is JSON");
+    let headers = recording.headers();
+    let failure = Cohere::explain(recording.status, &headers, &recording.body);
+    let given: Value = serde_json::from_slice(&recording.body).expect("a recorded error is JSON");
     assert_eq!(
         failure.code.as_deref(),
         given["error_type"].as_str(),
@@ -235,7 +280,7 @@ fn check_error(recording: &Recording) {
     );
     assert_eq!(
         failure.message,
-        string(&recording.case["expected"]["error"]["message"]),
+        string(&recording.expected()["error"]["message"]),
         "{}",
         recording.id
     );
@@ -251,7 +296,7 @@ fn check_error(recording: &Recording) {
 }
 
 fn compare(recording: &Recording, view: &View, plan: &str, given: &Value, citations: usize) {
-    let (id, expected) = (&recording.id, &recording.case["expected"]);
+    let (id, expected) = (&recording.id, recording.expected());
     assert_eq!(view.text, plan.to_owned() + &string(&expected["text"]), "{id}: text");
     assert_eq!(view.reasoning, string(&expected["reasoning"]), "{id}: reasoning");
     assert_eq!(view.finish.as_deref(), expected["finish"].as_str(), "{id}: finish");
@@ -335,35 +380,6 @@ fn assemble(id: &str, chunks: &[Chunk]) -> View {
     view
 }
 
-fn run(events: &[Event], at_once: usize) -> (Vec<Chunk>, Result<(), Failure>) {
-    let mut stream = Stream::begin(Operation::Chat, &target("command")).expect("a stream begins");
-    let mut chunks = Vec::new();
-    for read in events.chunks(at_once) {
-        match stream.push(read) {
-            Ok(more) => chunks.extend(more),
-            Err(failure) => return (chunks, Err(failure)),
-        }
-    }
-    let end = stream.finish().map(|more| chunks.extend(more));
-    (chunks, end)
-}
-
-fn events(body: &str) -> Vec<Event> {
-    let mut events = Vec::new();
-    let mut name = None;
-    for line in body.lines() {
-        if let Some(value) = line.strip_prefix("event:") {
-            name = Some(value.trim().to_owned());
-        } else if let Some(data) = line.strip_prefix("data:") {
-            events.push(Event {
-                name: name.take(),
-                data: data.trim().as_bytes().to_vec(),
-            });
-        }
-    }
-    events
-}
-
 /// The two members that have another word in the canonical form; the others have the same, or are the provider's own.
 fn canonical(request: &Value) -> Value {
     let mut canonical = request.clone();
@@ -394,45 +410,6 @@ fn turns(messages: &Value) -> Vec<(String, Vec<Value>, Value, Value)> {
         )
     };
     messages.as_array().into_iter().flatten().map(turn).collect()
-}
-
-fn recordings_of(wire: &str) -> Option<Vec<Recording>> {
-    let root = shared()?.join("wire/fixtures");
-    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let index: Value = serde_json::from_str(&read("index.json")).expect("the index is JSON");
-    let entries = index["cases"].as_array().expect("the index lists cases");
-    let wanted = entries.iter().filter(|entry| entry["wire"] == wire);
-    let recording = |entry: &Value| Recording {
-        id: string(&entry["id"]),
-        is_streamed: entry["streamed"] == true,
-        status: entry["status"].as_u64().expect("an entry has a status") as u16,
-        case: serde_json::from_str(&read(&string(&entry["case"]))).expect("a case is JSON"),
-        body: read(&string(&entry["body"])),
-    };
-    Some(wanted.map(recording).collect())
-}
-
-fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("POINTSMAN_SHARED").map_or(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!(
-        "NOT TESTED: there are no recordings at {}; set POINTSMAN_SHARED",
-        folder.display()
-    );
-    None
-}
-
-fn target(model: &str) -> Target {
-    Target {
-        model: model.to_owned(),
-        settings: "{}".to_owned(),
-        max_output_tokens: None,
-        request_id: "request".to_owned(),
-        now_ms: 1_750_000_000_000,
-    }
 }
 
 fn string(value: &Value) -> String {

@@ -1,12 +1,13 @@
-//! Speaks to Google's Gemini API (`generateContent`): OpenAI's chat completions in, OpenAI's answers out.
+//! Speaks to Google's Gemini API (`generateContent`): OpenAI's chat completions and embeddings in, OpenAI's answers out.
 //!
-//! The request goes through `request.rs`, a whole answer through `response.rs`, a streamed one through `stream.rs`, an
+//! Texts for vectors go through `embedding.rs`. The request of a conversation goes through `request.rs`, a whole answer through `response.rs`, a streamed one through `stream.rs`, an
 //! error through `errors.rs`. `settings.rs` has what the configuration may say. What has no counterpart here is left out
 //! and named or, where the settings say `on_unsupported = "refuse"`, refused. The whole table is in `docs/adapters/gemini.md`.
 
 mod calls;
 mod content;
 mod conversation;
+mod embedding;
 mod errors;
 mod logprobs;
 mod own;
@@ -44,7 +45,7 @@ impl Adapter for Gemini {
 
     fn describe() -> Profile {
         Profile {
-            operations: vec![Operation::Chat, Operation::CountTokens],
+            operations: vec![Operation::Chat, Operation::CountTokens, Operation::Embedding],
             framing: Framing::ServerSentEvents,
             authentication: Authentication::Header("x-goog-api-key".to_owned()),
             speaks: Dialects::GEMINI_GENERATE,
@@ -58,12 +59,16 @@ impl Adapter for Gemini {
     }
 
     fn encode(operation: Operation, target: &Target, is_stream: bool, body: &[u8]) -> Result<Outgoing, Failure> {
-        request::encode(operation, target, is_stream, body)
+        match operation {
+            Operation::Embedding => embedding::encode(target, body),
+            _ => request::encode(operation, target, is_stream, body),
+        }
     }
 
     fn decode(operation: Operation, target: &Target, body: &[u8]) -> Result<Answer, Failure> {
         match operation {
             Operation::CountTokens => count(body),
+            Operation::Embedding => embedding::decode(target, body),
             _ => response::decode(target, body),
         }
     }

@@ -3,7 +3,7 @@
 use crate::conversation::Conversation;
 use crate::own::{Own, OwnGeneration};
 use crate::schema;
-use crate::settings::{SchemaStyle, Settings};
+use crate::settings::{Place, SchemaStyle, Settings};
 use crate::thinking;
 use crate::tools;
 use crate::wire::{CountRequest, GenerationConfig, Modalities, Request, SafetySettings};
@@ -45,12 +45,15 @@ const TAKES: [&str; 19] = [
 pub(crate) fn encode(operation: Operation, target: &Target, is_stream: bool, body: &[u8]) -> Result<Outgoing, Failure> {
     if !matches!(operation, Operation::Chat | Operation::CountTokens) {
         return Err(refuse(
-            "this provider is asked for chat completions and counts of tokens only",
+            "this provider is asked for chat completions, counts of tokens and embeddings only",
         ));
     }
     let model = resource(&target.model)?;
     let settings = Settings::of(target)?;
     let request = translate(Chat::read(body)?, target, &settings)?;
+    if operation == Operation::CountTokens && settings.place == Place::Vertex {
+        return outgoing(&model, "countTokens", &request.counted(), &settings);
+    }
     if operation == Operation::CountTokens {
         let generate_content_request = Request {
             model: Some(model.clone()),
@@ -78,7 +81,7 @@ fn outgoing(model: &str, method: &str, request: &impl Serialize, settings: &Sett
 
 /// `models/NAME`, or the name as it is where it has a collection of its own: `tunedModels/mine`. It becomes a part of the
 /// path, so no letter of it may mean anything there.
-fn resource(model: &str) -> Result<String, Failure> {
+pub(crate) fn resource(model: &str) -> Result<String, Failure> {
     let mut path = String::with_capacity(model.len() + 7);
     if !model.contains('/') {
         path.push_str("models/");
@@ -122,6 +125,8 @@ fn translate<'a>(mut chat: Chat<'a>, target: &Target, settings: &Settings) -> Re
         generation_config,
         cached_content: own.cached_content.map(|name| name.0),
         service_tier: match chat.service_tier.as_ref().map(|tier| tier.0.as_ref()) {
+            // There it is a header's matter.
+            _ if settings.place == Place::Vertex => None,
             Some("default") => Some("standard"),
             Some("flex") => Some("flex"),
             Some("priority") => Some("priority"),

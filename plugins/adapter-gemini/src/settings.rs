@@ -34,6 +34,17 @@ pub(crate) enum SchemaStyle {
     Subset,
 }
 
+/// Who serves the models: both have the same words for conversations, and others for what is around them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Place {
+    /// The Gemini API.
+    #[default]
+    Gemini,
+    /// Google Cloud.
+    Vertex,
+}
+
 /// One of the provider's filters, in its own words.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +66,7 @@ struct Given {
     /// For requests that bring none.
     safety_settings: Vec<SafetySetting>,
     on_unsupported: OnUnsupported,
+    place: Place,
 }
 
 /// The settings with every default filled in.
@@ -67,6 +79,7 @@ pub(crate) struct Settings {
     pub(crate) include_thoughts: bool,
     pub(crate) schema: SchemaStyle,
     pub(crate) safety_settings: Vec<SafetySetting>,
+    pub(crate) place: Place,
     /// What the request loses on its way.
     pub(crate) losses: Losses,
 }
@@ -83,6 +96,7 @@ impl Settings {
             include_thoughts: given.include_thoughts,
             schema: given.schema.unwrap_or_else(|| generation.schema()),
             safety_settings: given.safety_settings,
+            place: given.place,
             losses: Losses::of(crate::PROVIDER, given.on_unsupported),
         })
     }

@@ -31,6 +31,19 @@ pub(crate) struct Request<'a> {
     pub(crate) service_tier: Option<&'static str>,
 }
 
+impl Request<'_> {
+    /// What of it counts, which is the body of `countTokens` on Google Cloud.
+    pub(crate) fn counted(self) -> Self {
+        Request {
+            tool_config: None,
+            safety_settings: SafetySettings::Configured(Vec::new()),
+            cached_content: None,
+            service_tier: None,
+            ..self
+        }
+    }
+}
+
 /// The body of `countTokens`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -2,15 +2,13 @@
 //! independently: text, reasoning, calls, finish, usage, errors. The recordings are not part of this repository: they are
 //! looked for where `POINTSMAN_SHARED` says, and without them these tests say so and pass.
 
-#[path = "rules/recordings.rs"]
-mod recordings;
 #[path = "rules/validity.rs"]
 mod validity;
 
 use adapter_gemini::{Gemini, Stream};
-use pointsman_plugin::{Adapter, AdapterStream, Chunk, Event, Failure, Kind, Operation, Usage};
-use recordings::{Recording, recordings_of, string, target};
-use serde_json::Value;
+use pointsman_plugin::testing::{Recording, run, target};
+use pointsman_plugin::{Adapter, Answer, Chunk, Failure, Framing, Kind, Operation, Usage};
+use serde_json::{Value, json};
 
 /// The last event of this stream tells no count of the text that came before it. The view adds the earlier count to the
 /// parts, as is done here, but not to the total.
@@ -40,73 +38,142 @@ struct View {
 
 #[test]
 fn every_recorded_answer_decodes_to_its_view() {
-    let Some(recordings) = recordings_of("gemini-generate") else {
+    let Some(recordings) = Recording::of("gemini-generate", 116) else {
         return;
     };
     for recording in &recordings {
-        match (recording.status, recording.case["expected"]["finish"].as_str()) {
+        match (recording.status, recording.expected()["finish"].as_str()) {
             (200, Some("error")) => check_broken(recording),
             (200, _) if is_stream(recording) => check_streamed(recording),
             (200, _) => check_whole(recording),
             _ => check_error(recording),
         }
     }
-    assert_eq!(
-        recordings.len(),
-        116,
-        "the index has other recordings than this test knows of"
-    );
 }
 
 #[test]
 fn every_recorded_count_of_tokens_is_told_to_the_client() {
-    let Some(recordings) = recordings_of("gemini-count-tokens") else {
+    let Some(recordings) = Recording::of("gemini-count-tokens", 2) else {
         return;
     };
     for recording in &recordings {
-        let told: Value = serde_json::from_str(&recording.body).expect("a body is JSON");
-        let answer = Gemini::decode(Operation::CountTokens, &target("gemini"), recording.body.as_bytes());
+        let told: Value = serde_json::from_slice(&recording.body).expect("a body is JSON");
+        let answer = Gemini::decode(Operation::CountTokens, &target("gemini"), &recording.body);
         let body = answer
             .unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id))
             .body;
         let body: Value = serde_json::from_slice(&body).expect("an answer is JSON");
         assert_eq!(body["input_tokens"], told["totalTokens"], "{}", recording.id);
     }
-    assert_eq!(recordings.len(), 2);
 }
 
 #[test]
-fn every_recorded_stream_that_is_cut_fails() {
-    let Some(recordings) = recordings_of("gemini-generate") else {
+fn every_recorded_vector_decodes_to_its_view() {
+    let Some(recordings) = Recording::of("gemini-embeddings", 2) else {
+        return;
+    };
+    for recording in &recordings {
+        let request = recording.request();
+        let texts: Vec<&Value> = (request["requests"].as_array().into_iter().flatten())
+            .map(|one| &one["content"]["parts"][0]["text"])
+            .collect();
+        let ask = json!({ "input": texts, "dimensions": request["requests"][0]["outputDimensionality"] });
+        let model = string(&request["requests"][0]["model"]);
+        let outgoing = Gemini::encode(Operation::Embedding, &target(&model), false, ask.to_string().as_bytes());
+        let outgoing = outgoing.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
+        let sent: Value = serde_json::from_slice(&outgoing.body).expect("a body is JSON");
+        assert_eq!(
+            (outgoing.path, &sent),
+            (format!("/{model}:batchEmbedContents"), request),
+            "{}",
+            recording.id
+        );
+        check_vectors(
+            recording,
+            Gemini::decode(Operation::Embedding, &target(&model), &recording.body),
+        );
+    }
+}
+
+/// A list with as many vectors as the view has, of the same sizes, whose first numbers are the same.
+fn check_vectors(recording: &Recording, answer: Result<Answer, Failure>) {
+    let (id, expected) = (&recording.id, recording.expected());
+    let answer = answer.unwrap_or_else(|failure| panic!("{id}: {failure:?}"));
+    let list: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
+    let vectors = list["data"].as_array().expect("a list has data");
+    assert_eq!(vectors.len() as u64, expected["count"], "{id}");
+    for (at, vector) in vectors.iter().enumerate() {
+        let numbers = vector["embedding"].as_array().expect("a vector is a list");
+        assert_eq!(
+            (vector["index"].as_u64(), numbers.len() as u64),
+            (Some(at as u64), expected["dims"][at].as_u64().expect("a size")),
+            "{id}"
+        );
+        let head = expected["head"][at].as_array().into_iter().flatten();
+        assert!(head.zip(numbers).all(|(one, other)| one == other), "{id}: vector {at}");
+    }
+    // The view does not read them.
+    let body: Value = serde_json::from_slice(&recording.body).expect("a body is JSON");
+    let told = body["usageMetadata"]["promptTokenCount"].as_u64();
+    assert_eq!(answer.usage.map(|usage| usage.input), told, "{id}");
+}
+
+/// By the name that it is listed with, whole.
+#[test]
+fn every_model_that_the_provider_lists_can_be_asked() {
+    let Some(recordings) = Recording::of("gemini-models", 1) else {
+        return;
+    };
+    let mut seen = 0;
+    for recording in &recordings {
+        let list: Value = serde_json::from_slice(&recording.body).expect("a body is JSON");
+        for model in list["models"].as_array().expect("a list of models") {
+            let name = string(&model["name"]);
+            for (operation, method, body) in [
+                (
+                    Operation::Chat,
+                    "generateContent",
+                    json!({ "messages": [{ "role": "user", "content": "Go." }] }),
+                ),
+                (
+                    Operation::CountTokens,
+                    "countTokens",
+                    json!({ "messages": [{ "role": "user", "content": "Go." }] }),
+                ),
+                (Operation::Embedding, "batchEmbedContents", json!({ "input": "Go." })),
+            ] {
+                let outgoing = Gemini::encode(operation, &target(&name), false, body.to_string().as_bytes());
+                let path = outgoing.unwrap_or_else(|failure| panic!("{name}: {failure:?}")).path;
+                assert_eq!(path, format!("/{name}:{method}"));
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "only {seen} models");
+}
+
+#[test]
+fn every_recorded_stream_that_is_cut_at_any_byte_fails_and_tells_nothing_else() {
+    let Some(recordings) = Recording::of("gemini-generate", 116) else {
         return;
     };
     for recording in recordings.iter().filter(|recording| is_stream(recording)) {
-        let events = events(&recording.body);
-        let is_last = |event: &Event| {
+        recording.check_every_cut::<Stream>(framing(recording), |event| {
             let event: Value = serde_json::from_slice(&event.data).expect("an event is JSON");
             event["candidates"][0]["finishReason"].is_string()
-        };
-        let last = events.iter().position(is_last).unwrap_or(events.len());
-        for cut in 0..=last {
-            let (_, end) = run(&events[..cut], 1);
-            assert!(
-                end.is_err(),
-                "{}: cut after {cut} events, and nobody noticed",
-                recording.id
-            );
-        }
+        });
     }
 }
 
 /// What clients sent to other providers in the canonical form has to be valid here too, or be refused by name.
 #[test]
 fn every_recorded_canonical_request_becomes_a_valid_one_or_is_refused_by_name() {
-    let Some(recordings) = recordings_of("openai-chat") else {
+    let Some(recordings) = Recording::of("openai-chat", 346) else {
         return;
     };
     let (mut translated, mut refused) = (0, Vec::new());
     for recording in &recordings {
-        let request = &recording.case["request"]["body"];
+        let request = recording.request();
         if request["messages"].as_array().is_none_or(Vec::is_empty) {
             continue;
         }
@@ -144,12 +211,20 @@ fn every_recorded_canonical_request_becomes_a_valid_one_or_is_refused_by_name() 
 }
 
 /// Some streams were asked for as a list of answers; as events they are the same.
+/// Without `alt=sse` a stream is a list.
+fn framing(recording: &Recording) -> Framing {
+    match recording.body.trim_ascii_start().starts_with(b"[") {
+        true => Framing::JsonArray,
+        false => Framing::ServerSentEvents,
+    }
+}
+
 fn is_stream(recording: &Recording) -> bool {
-    recording.is_streamed || recording.body.trim_start().starts_with('[')
+    recording.is_streamed || framing(recording) == Framing::JsonArray
 }
 
 fn check_whole(recording: &Recording) {
-    let answer = Gemini::decode(Operation::Chat, &target("gemini"), recording.body.as_bytes())
+    let answer = Gemini::decode(Operation::Chat, &target("gemini"), &recording.body)
         .unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
     let body: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
     let message = &body["choices"][0]["message"];
@@ -169,12 +244,12 @@ fn check_whole(recording: &Recording) {
             string(&function["arguments"]),
         ));
     }
-    compare(&recording.id, &view, &recording.case["expected"]);
+    compare(&recording.id, &view, recording.expected());
     check_logprobs(recording, &body["choices"][0]["logprobs"]);
 }
 
 fn check_logprobs(recording: &Recording, logprobs: &Value) {
-    let told: Value = serde_json::from_str(&recording.body).expect("a body is JSON");
+    let told: Value = serde_json::from_slice(&recording.body).expect("a body is JSON");
     let tokens = told["candidates"][0]["logprobsResult"]["chosenCandidates"].as_array();
     assert_eq!(
         logprobs["content"].as_array().map(Vec::len),
@@ -185,10 +260,10 @@ fn check_logprobs(recording: &Recording, logprobs: &Value) {
 }
 
 fn check_streamed(recording: &Recording) {
-    let events = events(&recording.body);
-    let expected = &recording.case["expected"];
+    let events = recording.events(framing(recording));
+    let expected = recording.expected();
     for at_once in [1, 3, events.len().max(1)] {
-        let (chunks, end) = run(&events, at_once);
+        let (chunks, end) = run::<Stream>(&events, at_once);
         if expected["error"].is_null() {
             end.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
             compare(&recording.id, &assemble(&recording.id, &chunks), expected);
@@ -216,22 +291,17 @@ fn check_streamed(recording: &Recording) {
 
 /// An answer that the provider itself calls unusable.
 fn check_broken(recording: &Recording) {
-    let failure = Gemini::decode(Operation::Chat, &target("gemini"), recording.body.as_bytes())
+    let failure = Gemini::decode(Operation::Chat, &target("gemini"), &recording.body)
         .expect_err("an unusable answer is a failure");
-    let expected = &recording.case["expected"]["native_finish"];
+    let expected = &recording.expected()["native_finish"];
     assert_eq!(failure.kind, Kind::Upstream, "{}", recording.id);
     assert_eq!(failure.code.as_deref(), expected.as_str(), "{}", recording.id);
 }
 
 fn check_error(recording: &Recording) {
-    let headers: Vec<(String, String)> = recording.case["response"]["headers"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.to_ascii_lowercase(), string(value)))
-        .collect();
-    let failure = Gemini::explain(recording.status, &headers, recording.body.as_bytes());
-    let expected = &recording.case["expected"]["error"];
+    let headers = recording.headers();
+    let failure = Gemini::explain(recording.status, &headers, &recording.body);
+    let expected = &recording.expected()["error"];
     assert_eq!(failure.code.as_deref(), expected["type"].as_str(), "{}", recording.id);
     assert_eq!(failure.message, string(&expected["message"]), "{}", recording.id);
     let kind = match recording.status {
@@ -342,23 +412,6 @@ fn assemble(id: &str, chunks: &[Chunk]) -> View {
     view
 }
 
-fn run(events: &[Event], at_once: usize) -> (Vec<Chunk>, Result<(), Failure>) {
-    let mut stream = Stream::begin(Operation::Chat, &target("gemini")).expect("a stream begins");
-    let mut chunks = Vec::new();
-    for read in events.chunks(at_once) {
-        match stream.push(read) {
-            Ok(more) => chunks.extend(more),
-            Err(failure) => return (chunks, Err(failure)),
-        }
-    }
-    let end = stream.finish().map(|more| chunks.extend(more));
-    (chunks, end)
-}
-
-fn events(body: &str) -> Vec<Event> {
-    if let Ok(list) = serde_json::from_str::<Vec<Value>>(body) {
-        return list.iter().map(|event| Event::new(event.to_string())).collect();
-    }
-    let data = body.lines().filter_map(|line| line.strip_prefix("data:"));
-    data.map(|data| Event::new(data.trim())).collect()
+fn string(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }

@@ -3,9 +3,9 @@
 //! for where `POINTSMAN_SHARED` says, and without them these tests say so and pass.
 
 use adapter_ollama::{Ollama, Stream};
-use pointsman_plugin::{Adapter, AdapterStream, Chunk, Event, Failure, Kind, Operation, Target, Usage};
+use pointsman_plugin::testing::{Recording, run, target};
+use pointsman_plugin::{Adapter, Chunk, Event, Failure, Framing, Kind, Operation, Usage};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
 
 /// Why a canonical request may be refused.
 const REFUSED: [&str; 9] = [
@@ -20,14 +20,6 @@ const REFUSED: [&str; 9] = [
     "cannot be asked of Ollama",
 ];
 
-struct Recording {
-    id: String,
-    is_streamed: bool,
-    status: u16,
-    case: Value,
-    body: Vec<u8>,
-}
-
 /// What an answer comes to, whole or streamed.
 #[derive(Default, Debug)]
 struct View {
@@ -41,7 +33,7 @@ struct View {
 
 #[test]
 fn every_recorded_answer_decodes_to_its_view() {
-    let Some(recordings) = recordings_of("ollama-chat") else {
+    let Some(recordings) = Recording::of("ollama-chat", 8) else {
         return;
     };
     for recording in &recordings {
@@ -51,48 +43,53 @@ fn every_recorded_answer_decodes_to_its_view() {
             _ => check_error(recording),
         }
     }
-    assert_eq!(
-        recordings.len(),
-        8,
-        "the index has other recordings than this test knows of"
-    );
 }
 
-/// Whatever byte a stream is cut at, what came of it is never taken for a whole answer.
+/// The older endpoint, which is not asked, gives one vector by another name.
 #[test]
-fn every_recorded_stream_that_is_cut_at_any_byte_fails() {
-    let Some(recordings) = recordings_of("ollama-chat") else {
+fn every_recorded_vector_is_of_an_endpoint_that_is_not_asked() {
+    let Some(recordings) = Recording::of("ollama-embeddings", 1) else {
+        return;
+    };
+    for recording in &recordings {
+        let failure =
+            Ollama::decode(Operation::Embedding, &target("a-model"), &recording.body).expect_err("no vectors");
+        assert_eq!(
+            failure.message, "the provider's answer has no embeddings",
+            "{}",
+            recording.id
+        );
+    }
+}
+
+#[test]
+fn every_recorded_stream_that_is_cut_at_any_byte_fails_and_tells_nothing_else() {
+    let Some(recordings) = Recording::of("ollama-chat", 8) else {
         return;
     };
     for recording in recordings.iter().filter(|recording| recording.is_streamed) {
-        let whole = events(&recording.body);
-        let Some(end) = whole.iter().position(is_end) else {
-            continue;
-        };
-        let before = whole[..end].len();
-        let step = (recording.body.len() / 400).max(1);
-        for cut in (0..recording.body.len()).step_by(step) {
-            let events = events(&recording.body[..cut]);
-            if events.len() <= before {
-                assert!(run(&events, 1).1.is_err(), "{}: cut after {cut} bytes", recording.id);
-            }
-        }
+        recording.check_every_cut::<Stream>(Framing::JsonLines, is_end);
     }
 }
 
 /// What clients sent to other providers in the canonical form has to be translated here too, or be refused by name.
 #[test]
 fn every_recorded_canonical_request_is_translated_or_refused_by_name() {
-    let Some(recordings) = recordings_of("openai-chat") else {
+    let Some(recordings) = Recording::of("openai-chat", 346) else {
         return;
     };
     let (mut translated, mut refused, mut unknown) = (0, 0, Vec::new());
     for recording in &recordings {
-        let request = &recording.case["request"]["body"];
+        let request = recording.request();
         if request["messages"].as_array().is_none_or(Vec::is_empty) {
             continue;
         }
-        match Ollama::encode(Operation::Chat, &target(), true, request.to_string().as_bytes()) {
+        match Ollama::encode(
+            Operation::Chat,
+            &target("a-model"),
+            true,
+            request.to_string().as_bytes(),
+        ) {
             Ok(outgoing) => {
                 translated += 1;
                 let body: Value = serde_json::from_slice(&outgoing.body).expect("a body is JSON");
@@ -133,7 +130,7 @@ fn has_null(value: &Value, path: &mut Vec<String>) -> bool {
 }
 
 fn check_whole(recording: &Recording) {
-    let answer = Ollama::decode(Operation::Chat, &target(), &recording.body)
+    let answer = Ollama::decode(Operation::Chat, &target("a-model"), &recording.body)
         .unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
     let body: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
     let message = &body["choices"][0]["message"];
@@ -159,15 +156,15 @@ fn check_whole(recording: &Recording) {
 }
 
 fn check_streamed(recording: &Recording) {
-    let events = events(&recording.body);
+    let events = recording.events(Framing::JsonLines);
     for at_once in [1, 3, events.len()] {
-        let (chunks, outcome) = run(&events, at_once);
-        if recording.case["expected"]["error"].is_null() {
+        let (chunks, outcome) = run::<Stream>(&events, at_once);
+        if recording.expected()["error"].is_null() {
             outcome.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
             compare(recording, &assemble(&recording.id, &chunks));
         } else {
             let failure = outcome.expect_err("an error inside a stream is a failure");
-            let expected = &recording.case["expected"];
+            let expected = recording.expected();
             assert_eq!(
                 failure.message,
                 string(&expected["error"]["message"]),
@@ -183,14 +180,9 @@ fn check_streamed(recording: &Recording) {
 }
 
 fn check_error(recording: &Recording) {
-    let headers: Vec<(String, String)> = recording.case["response"]["headers"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.to_ascii_lowercase(), string(value)))
-        .collect();
+    let headers = recording.headers();
     let failure = Ollama::explain(recording.status, &headers, &recording.body);
-    let message = string(&recording.case["expected"]["error"]["message"]);
+    let message = string(&recording.expected()["error"]["message"]);
     assert_eq!(failure.message, message, "{}", recording.id);
     let kind = match recording.status {
         400 if message.contains("identifier is invalid") => Kind::NotFound,
@@ -207,7 +199,7 @@ fn check_error(recording: &Recording) {
 }
 
 fn compare(recording: &Recording, view: &View) {
-    let (id, expected) = (&recording.id, &recording.case["expected"]);
+    let (id, expected) = (&recording.id, recording.expected());
     assert_eq!(view.text, string(&expected["text"]), "{id}: text");
     assert_eq!(view.reasoning, string(&expected["reasoning"]), "{id}: reasoning");
     assert_eq!(view.finish.as_deref(), expected["finish"].as_str(), "{id}: finish");
@@ -292,66 +284,8 @@ fn assemble(id: &str, chunks: &[Chunk]) -> View {
     view
 }
 
-fn run(events: &[Event], at_once: usize) -> (Vec<Chunk>, Result<(), Failure>) {
-    let mut stream = Stream::begin(Operation::Chat, &target()).expect("a stream begins");
-    let mut chunks = Vec::new();
-    for read in events.chunks(at_once.max(1)) {
-        match stream.push(read) {
-            Ok(more) => chunks.extend(more),
-            Err(failure) => return (chunks, Err(failure)),
-        }
-    }
-    let end = stream.finish().map(|more| chunks.extend(more));
-    (chunks, end)
-}
-
 fn is_end(event: &Event) -> bool {
     serde_json::from_slice::<Value>(&event.data).is_ok_and(|line| line["done"] == true)
-}
-
-/// As the gateway cuts them: a line without its end is one.
-fn events(body: &[u8]) -> Vec<Event> {
-    let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    lines.filter(|line| !line.is_empty()).map(Event::new).collect()
-}
-
-fn recordings_of(wire: &str) -> Option<Vec<Recording>> {
-    let root = shared()?.join("wire/fixtures");
-    let bytes = |path: &str| std::fs::read(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let index: Value = serde_json::from_slice(&bytes("index.json")).expect("the index is JSON");
-    let entries = index["cases"].as_array().expect("the index lists cases");
-    let wanted = entries.iter().filter(|entry| entry["wire"] == wire);
-    let recording = |entry: &Value| Recording {
-        id: string(&entry["id"]),
-        is_streamed: entry["streamed"] == true,
-        status: entry["status"].as_u64().expect("an entry has a status") as u16,
-        case: serde_json::from_slice(&bytes(&string(&entry["case"]))).expect("a case is JSON"),
-        body: bytes(&string(&entry["body"])),
-    };
-    Some(wanted.map(recording).collect())
-}
-
-fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("POINTSMAN_SHARED").map_or(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!(
-        "NOT TESTED: there are no recordings at {}; set POINTSMAN_SHARED",
-        folder.display()
-    );
-    None
-}
-
-fn target() -> Target {
-    Target {
-        model: "a-model".to_owned(),
-        settings: "{}".to_owned(),
-        max_output_tokens: None,
-        request_id: "request".to_owned(),
-        now_ms: 1_750_000_000_000,
-    }
 }
 
 fn string(value: &Value) -> String {

@@ -2,7 +2,7 @@
 
 use crate::settings::{CallIds, ReasoningField, Settings};
 use pointsman_plugin::Failure;
-use pointsman_plugin::translate::{Losses, Members, Raw, Text, digest, read};
+use pointsman_plugin::translate::{Losses, Members, Raw, Text, digest, read, refuse};
 use serde_json::{Value, json};
 
 pub(crate) fn translate(raw: Raw, settings: &Settings, losses: &Losses) -> Result<String, Failure> {
@@ -36,6 +36,9 @@ fn one(mut message: Members, settings: &Settings, losses: &Losses) -> Result<Str
             losses.name(format!("messages[].{name}"));
         }
     }
+    if let Some(known) = &settings.parts {
+        check_parts(known, &message)?;
+    }
     if let Some(place) = settings.reasoning_field
         && role == "assistant"
     {
@@ -45,6 +48,21 @@ fn one(mut message: Members, settings: &Settings, losses: &Losses) -> Result<Str
         rewrite_ids(&mut message)?;
     }
     Ok(message.into_json())
+}
+
+/// A part that the provider does not take cannot be left out: it is what the message speaks of.
+fn check_parts(known: &[String], message: &Members) -> Result<(), Failure> {
+    let Some(raw) = message.get("content").filter(|raw| raw.get().starts_with('[')) else {
+        return Ok(());
+    };
+    let parts: Vec<Value> = read(raw.get(), "messages[].content")?;
+    let mut kinds = parts.iter().map(|part| part["type"].as_str().unwrap_or_default());
+    match kinds.find(|kind| !known.iter().any(|known| known == kind)) {
+        Some(kind) => Err(refuse(format!(
+            "messages[].content[] is of type `{kind}`, which this provider does not take"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// A conversation that ends with the assistant is one whose last message is to be gone on with; without a word of it the provider

@@ -48,6 +48,9 @@ pub(crate) fn encode(
     keep_choice(settings, &mut members, &losses)?;
     keep_format(settings, &mut members, &losses)?;
     keep_ranges(settings, &mut members, &losses)?;
+    if settings.parameters {
+        fill_parameters(&mut members)?;
+    }
     for (name, other) in &settings.rename {
         members.rename(name, other);
     }
@@ -108,12 +111,34 @@ fn keep_choice(settings: &Settings, members: &mut Members, losses: &Losses) -> R
     let (Some(known), Some(raw)) = (&settings.tool_choice, members.get("tool_choice")) else {
         return Ok(());
     };
-    let word = raw.get().trim_matches('"');
-    if raw.get() == "null" || known.iter().any(|known| known == word) {
+    let choice: Value = read(raw.get(), "tool_choice")?;
+    let word = choice["type"].as_str().or(choice.as_str()).unwrap_or_default();
+    if choice.is_null() || known.iter().any(|known| known == word) {
         return Ok(());
     }
     members.remove("tool_choice");
     losses.leave_out("tool_choice")
+}
+
+/// A function without parameters takes none.
+fn fill_parameters(members: &mut Members) -> Result<(), Failure> {
+    let Some(raw) = members.get("tools").filter(|raw| raw.get().starts_with('[')) else {
+        return Ok(());
+    };
+    let mut tools: Vec<Members> = read(raw.get(), "tools")?;
+    for tool in &mut tools {
+        let Some(raw) = tool.get("function").filter(|raw| raw.get().starts_with('{')) else {
+            continue;
+        };
+        let mut function: Members = read(raw.get(), "tools[].function")?;
+        if function.get("parameters").is_none_or(|raw| raw.get() == "null") {
+            function.set("parameters", r#"{"type":"object","properties":{}}"#.to_owned());
+            tool.set("function", function.into_json());
+        }
+    }
+    let tools: Vec<String> = tools.into_iter().map(Members::into_json).collect();
+    members.set("tools", format!("[{}]", tools.join(",")));
+    Ok(())
 }
 
 fn keep_format(settings: &Settings, members: &mut Members, losses: &Losses) -> Result<(), Failure> {

@@ -28,8 +28,12 @@ pub(crate) struct Settings {
     pub(crate) call_ids: Option<CallIds>,
     /// The member by which an assistant's last message is one to go on with.
     pub(crate) prefill: Option<String>,
-    /// The words that it knows for `tool_choice`; all of them, and functions, where absent.
+    /// The words that it knows for `tool_choice`, `function` for a choice of one; all of them where absent.
     pub(crate) tool_choice: Option<Vec<String>>,
+    /// The types of parts that it takes in messages; all of them where absent.
+    pub(crate) parts: Option<Vec<String>>,
+    /// Whether every tool has to have parameters: empty ones, where a client gives none.
+    pub(crate) parameters: bool,
     /// Whether answers can be held to a schema; else they are held to JSON.
     pub(crate) json_schema: Option<bool>,
     /// Whether it knows `stream_options`, without which others tell no usage.
@@ -110,6 +114,7 @@ impl Settings {
             || self.reasoning_field.is_some()
             || self.call_ids.is_some()
             || self.prefill.is_some()
+            || self.parts.is_some()
     }
 }
 

@@ -58,6 +58,15 @@ fn encoded(provider: &Provider, is_stream: bool) -> Value {
         let members = request.as_object_mut().expect("the request is an object");
         members.remove(refused.as_str().expect("a member has a name"));
     }
+    if let Some(known) = provider.settings["parts"].as_array() {
+        let messages = request["messages"].as_array_mut().expect("messages are a list");
+        for parts in messages
+            .iter_mut()
+            .filter_map(|message| message["content"].as_array_mut())
+        {
+            parts.retain(|part| known.contains(&part["type"]));
+        }
+    }
     let body = request.to_string();
     let outgoing = OpenAi::encode(Operation::Chat, &target(&provider.settings), is_stream, body.as_bytes())
         .unwrap_or_else(|failure| panic!("{}: {failure:?}", provider.name));

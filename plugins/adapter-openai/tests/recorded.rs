@@ -5,30 +5,21 @@
 //! tests say so and pass.
 
 use adapter_openai::{OpenAi, Stream};
-use pointsman_plugin::{Adapter, AdapterStream, Chunk, Event, Failure, Kind, Operation, Target, Usage};
+use pointsman_plugin::testing::{Recording, run, target};
+use pointsman_plugin::{Adapter, Event, Framing, Kind, Operation, Usage};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
-struct Recording {
-    id: String,
-    provider: String,
-    is_streamed: bool,
-    status: u16,
-    case: Value,
-    body: String,
-}
-
-impl Recording {
-    /// Azure's, which some are, have a chunk before the answer.
-    fn is_openais(&self) -> bool {
-        self.provider == "openai" && !self.id.contains("azure")
-    }
+/// Azure's, which some are, have a chunk before the answer.
+fn is_openais(recording: &Recording) -> bool {
+    recording.provider == "openai" && !recording.id.contains("azure")
 }
 
 #[test]
 fn every_recorded_answer_says_what_it_said_in_openais_words() {
-    let Some(recordings) = recordings() else { return };
+    let Some(recordings) = Recording::of("openai-chat", 346) else {
+        return;
+    };
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for recording in &recordings {
         *seen.entry(&recording.provider).or_default() += 1;
@@ -47,39 +38,38 @@ fn every_recorded_answer_says_what_it_said_in_openais_words() {
 }
 
 #[test]
-fn every_recorded_stream_that_is_cut_before_its_finish_fails() {
-    let Some(recordings) = recordings() else { return };
+fn every_recorded_stream_that_is_cut_at_any_byte_fails_and_tells_nothing_else() {
+    let Some(recordings) = Recording::of("openai-chat", 346) else {
+        return;
+    };
     for recording in recordings.iter().filter(|recording| recording.is_streamed) {
-        let events = events(&recording.body);
-        let is_finish = |event: &Event| {
+        recording.check_every_cut::<Stream>(Framing::ServerSentEvents, |event| {
             let chunk: Value = serde_json::from_slice(&event.data).unwrap_or_default();
-            chunk["choices"]
-                .as_array()
-                .is_some_and(|choices| choices.iter().any(|choice| choice["finish_reason"].is_string()))
-        };
-        let finish = events.iter().position(is_finish).unwrap_or(events.len());
-        for cut in 0..finish {
-            assert!(
-                run(&events[..cut], 1).1.is_err(),
-                "{}: cut after {cut} events, and nobody noticed",
-                recording.id
-            );
-        }
+            let mut choices = chunk["choices"].as_array().into_iter().flatten();
+            choices.any(|choice| choice["finish_reason"].is_string())
+        });
     }
 }
 
 #[test]
 fn every_recorded_request_keeps_everything_but_the_model() {
-    let Some(recordings) = recordings() else { return };
+    let Some(recordings) = Recording::of("openai-chat", 346) else {
+        return;
+    };
     let mut seen = 0;
     for recording in &recordings {
-        let request = &recording.case["request"]["body"];
+        let request = recording.request();
         if !request.is_object() {
             continue;
         }
         seen += 1;
-        let outgoing = OpenAi::encode(Operation::Chat, &target(), false, request.to_string().as_bytes())
-            .unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
+        let outgoing = OpenAi::encode(
+            Operation::Chat,
+            &target("upstream-model"),
+            false,
+            request.to_string().as_bytes(),
+        )
+        .unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
         let mut expected = request.clone();
         expected["model"] = "upstream-model".into();
         let body: Value = serde_json::from_slice(&outgoing.body).expect("a body is JSON");
@@ -94,31 +84,31 @@ fn every_recorded_request_keeps_everything_but_the_model() {
 }
 
 fn check_whole(recording: &Recording) {
-    let answer = OpenAi::decode(Operation::Chat, &target(), recording.body.as_bytes())
+    let answer = OpenAi::decode(Operation::Chat, &target("upstream-model"), &recording.body)
         .unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
     let decoded: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
     compare(recording, View::of_message(&decoded["choices"][0]));
-    if recording.is_openais() {
-        assert_eq!(answer.body, recording.body.as_bytes(), "{}", recording.id);
+    if is_openais(recording) {
+        assert_eq!(answer.body, recording.body, "{}", recording.id);
     }
     compare_usage(recording, answer.usage.as_ref());
 }
 
 fn check_streamed(recording: &Recording) {
-    let events = events(&recording.body);
+    let events = recording.events(Framing::ServerSentEvents);
     let is_chunk = |event: &&Event| event.data != b"[DONE]";
     let sent: Vec<&[u8]> = events
         .iter()
         .filter(is_chunk)
         .map(|event| event.data.as_slice())
         .collect();
-    let expected = &recording.case["expected"];
+    let expected = recording.expected();
     for at_once in [1, 3, events.len()] {
-        let (chunks, end) = run(&events, at_once);
+        let (chunks, end) = run::<Stream>(&events, at_once);
         if expected["finish"].is_string() {
             end.unwrap_or_else(|failure| panic!("{}: {failure:?}", recording.id));
             let got: Vec<&[u8]> = chunks.iter().map(|chunk| chunk.data.as_slice()).collect();
-            if recording.is_openais() {
+            if is_openais(recording) {
                 assert!(got == sent, "{}: bytes have changed", recording.id);
             }
             compare(recording, View::of_chunks(&got));
@@ -221,7 +211,7 @@ fn compare(recording: &Recording, got: View) {
     if recording.id.contains("function-calls-with-events") {
         return;
     }
-    let expected = &recording.case["expected"];
+    let expected = recording.expected();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let calls = expected["tool_calls"].as_array().into_iter().flatten();
     let names: Vec<(String, Value)> = calls
@@ -244,19 +234,12 @@ fn compare(recording: &Recording, got: View) {
 }
 
 fn check_error(recording: &Recording) {
-    let headers: Vec<(String, String)> = recording.case["response"]["headers"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str().unwrap_or_default().to_owned()))
-        .collect();
-    let failure = OpenAi::explain(recording.status, &headers, recording.body.as_bytes());
+    let headers = recording.headers();
+    let failure = OpenAi::explain(recording.status, &headers, &recording.body);
     let (kind, retry_after_ms) = expected_of(recording);
     assert_eq!(failure.kind, kind, "{}: {failure:?}", recording.id);
     assert_eq!(failure.retry_after_ms, retry_after_ms, "{}: {failure:?}", recording.id);
-    let expected = recording.case["expected"]["error"]["message"]
-        .as_str()
-        .unwrap_or_default();
+    let expected = &recording.expected()["error"]["message"].as_str().unwrap_or_default();
     if expected.starts_with('<') {
         assert_eq!(
             failure.message,
@@ -314,7 +297,7 @@ fn expected_of(recording: &Recording) -> (Kind, Option<u32>) {
 /// Azure's Grok claims more cached tokens than the prompt has; we count no more than the whole prompt, since nobody is billed
 /// for tokens that were not there. xAI leaves reasoning out of the completion's tokens, as its total shows, and bills it.
 fn compare_usage(recording: &Recording, usage: Option<&Usage>) {
-    let expected = &recording.case["expected"]["usage"];
+    let expected = &recording.expected()["usage"];
     let id = &recording.id;
     if expected["prompt"].is_null() {
         assert_eq!(usage, None, "{id}: usage");
@@ -349,63 +332,4 @@ fn compare_usage(recording: &Recording, usage: Option<&Usage>) {
         (input, cached, count("cache_write"), output, count("reasoning")),
         "{id}: {expected}"
     );
-}
-
-fn run(events: &[Event], at_once: usize) -> (Vec<Chunk>, Result<(), Failure>) {
-    let mut stream = Stream::begin(Operation::Chat, &target()).expect("a stream begins");
-    let mut chunks = Vec::new();
-    for read in events.chunks(at_once.max(1)) {
-        match stream.push(read) {
-            Ok(more) => chunks.extend(more),
-            Err(failure) => return (chunks, Err(failure)),
-        }
-    }
-    let end = stream.finish().map(|more| chunks.extend(more));
-    (chunks, end)
-}
-
-fn events(body: &str) -> Vec<Event> {
-    let data = body.lines().filter_map(|line| line.strip_prefix("data:"));
-    data.map(|data| Event::new(data.trim().as_bytes())).collect()
-}
-
-fn recordings() -> Option<Vec<Recording>> {
-    let root = shared()?.join("wire/fixtures");
-    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let index: Value = serde_json::from_str(&read("index.json")).expect("the index is JSON");
-    let entries = index["cases"].as_array().expect("the index lists cases");
-    let string = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let wanted = entries.iter().filter(|entry| entry["wire"] == "openai-chat");
-    let recording = |entry: &Value| Recording {
-        id: string(&entry["id"]),
-        provider: string(&entry["provider"]),
-        is_streamed: entry["streamed"] == true,
-        status: entry["status"].as_u64().expect("an entry has a status") as u16,
-        case: serde_json::from_str(&read(&string(&entry["case"]))).expect("a case is JSON"),
-        body: read(&string(&entry["body"])),
-    };
-    Some(wanted.map(recording).collect())
-}
-
-fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("POINTSMAN_SHARED").map_or(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!(
-        "NOT TESTED: there are no recordings at {}; set POINTSMAN_SHARED",
-        folder.display()
-    );
-    None
-}
-
-fn target() -> Target {
-    Target {
-        model: "upstream-model".to_owned(),
-        settings: "{}".to_owned(),
-        max_output_tokens: None,
-        request_id: "request".to_owned(),
-        now_ms: 1_750_000_000_000,
-    }
 }

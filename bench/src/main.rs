@@ -14,6 +14,7 @@ mod machine;
 mod measure;
 mod mock;
 mod nginx;
+mod overload;
 mod pacer;
 mod plugins;
 mod process;
@@ -92,6 +93,12 @@ enum Role {
     Plugins,
     /// Measure only one policy in every language.
     Languages,
+    /// Measure only what is left of the gateway at three times what it can do.
+    Overload {
+        /// How long each part takes.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
     /// Measure only reports on a ledger of many lines.
     LedgerReport {
         /// How many lines, all in one month.
@@ -126,6 +133,11 @@ async fn main() -> Result<()> {
                 "{}",
                 languages::section(&languages::measure(PLUGIN_CALLS, &gateway::program()?)?)
             );
+            Ok(())
+        }
+        Some(Role::Overload { seconds }) => {
+            let span = Duration::from_secs(seconds);
+            print!("{}", overload::measure(span, &output_folder()?).await?);
             Ok(())
         }
         Some(Role::LedgerReport {

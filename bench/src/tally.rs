@@ -92,7 +92,7 @@ impl Durations {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(share) as f64 / 1000.0)
     }
 
-    fn record(&mut self, duration: Duration) {
+    pub(crate) fn record(&mut self, duration: Duration) {
         self.0
             .saturating_record(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::cache::{Cache, Room};
 use crate::documents::Documents;
 use crate::generation::Generation;
+use crate::handover::Books;
 use crate::idempotency::Idempotency;
 use crate::keys::{Keys, Vault};
 use crate::ledger::Ledger;
@@ -41,7 +42,7 @@ pub struct App {
     /// Answers that were kept.
     pub cache: Arc<Cache>,
     /// Where money is reserved and booked.
-    pub ledger: Ledger,
+    pub ledger: Books,
     /// How much is done at one time, in a process that serves.
     pub gate: OnceLock<Arc<Gate>>,
     /// What else the store keeps.
@@ -62,6 +63,7 @@ pub struct App {
 impl App {
     /// An app without a generation: nothing is served before the first one is there.
     pub fn new(engine: Engine, meter: Meter, ledger: Ledger) -> Arc<Self> {
+        let ledger = Books::from(ledger);
         let documents = Documents::new(ledger.clone());
         Arc::new(Self {
             idempotency: Idempotency::new(documents.clone()),

@@ -3,23 +3,22 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::handover;
-use crate::ledger::Ledger;
+use crate::handover::{self, Books};
 use crate::store::{Document, Store, StoreError};
 
 /// A handle to the documents; cheap to clone.
 #[derive(Clone)]
 pub struct Documents {
-    ledger: Ledger,
+    ledger: Books,
     /// Opened when something is asked for first, and again after it failed.
     door: Arc<Mutex<Option<Box<dyn Store>>>>,
 }
 
 impl Documents {
     /// Of this ledger's store.
-    pub fn new(ledger: Ledger) -> Self {
+    pub fn new(ledger: impl Into<Books>) -> Self {
         Self {
-            ledger,
+            ledger: ledger.into(),
             door: Arc::default(),
         }
     }

@@ -35,9 +35,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::cache::Cache;
 use crate::error::ApiError;
 use crate::generation::{Generation, Route};
+use crate::handover::Books;
 use crate::json::Document;
 use crate::keys::Caller;
-use crate::ledger::Ledger;
 use crate::plugins::Models;
 use crate::surfaces::Wording;
 use crate::surfaces::chat::Ask;
@@ -86,7 +86,7 @@ pub struct Means<'a> {
     /// Answers that were kept.
     pub cache: &'a Arc<Cache>,
     /// Where money is reserved and booked.
-    pub ledger: &'a Ledger,
+    pub ledger: &'a Books,
 }
 
 impl Call {

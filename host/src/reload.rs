@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use crate::app::App;
 use crate::audit::{Audit, Entry};
 use crate::config::{Config, Source};
+use crate::ledger::Ledger;
 use crate::plugins::Digest;
 use crate::reports::{Handle, Problem, Report, Trigger, Triggers};
 use build::Built;
@@ -95,7 +96,7 @@ impl Reloader {
     /// Puts the first generation in service, or says why that is not possible. A plugin's file that cannot be used is
     /// replaced by the version that was last in service, where there is one.
     pub fn first(app: Arc<App>, named: Option<PathBuf>, config: Config) -> Result<Self, Vec<Problem>> {
-        let last_good = LastGood::open(app.ledger.clone());
+        let last_good = LastGood::open(Ledger::clone(&app.ledger));
         let (handle, triggers) = Handle::channel();
         let text = Source::find(named.as_deref()).ok();
         let mut reloader = Self {

@@ -60,6 +60,14 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Requests at one time on a connection over HTTP/2.
 pub const STREAMS: u32 = 100;
+/// What is kept of an answer for a client that does not read; its last piece may go beyond. The longest head fits in as well.
+const BUFFER_BYTES: usize = 80 << 10;
+/// What a client over HTTP/2 may send of one body before it is read, and of all on its connection.
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Streams over HTTP/2 that a client may reset before they are looked at, and those that it may do wrong, before it is sent away.
+const RESETS: usize = 20;
+const MISTAKES: usize = 100;
 /// An answer that is made while it is sent is given up by itself, and says why. This is for all others, and comes later.
 const UNREAD: u32 = 2;
 /// After an error of the listener itself, such as no file descriptor left.
@@ -144,12 +152,21 @@ async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) {
 
 fn builder(idle: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(idle);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(idle)
+        .max_buf_size(BUFFER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(HEAD_BYTES)
         .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(BUFFER_BYTES)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(MISTAKES)
         .keep_alive_interval(Duration::from_secs(30));
     builder
 }

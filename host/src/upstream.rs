@@ -15,6 +15,7 @@ pub mod limits;
 mod link;
 pub mod prefixes;
 pub mod queue;
+mod reach;
 pub mod retries;
 mod shared;
 pub mod sigv4;
@@ -168,7 +169,7 @@ impl Upstream {
             match shared.send(&self.endpoint, request).await {
                 Ok(response) => return Ok(response),
                 Err((error, None)) => return Err(self.broken(error)),
-                // The provider is closing the connection and has taken nothing of it: another one will do.
+                // The provider has taken nothing of it, and may be closing the connection: another one will do.
                 Err((_, Some(unsent))) => request = *unsent,
             }
             self.shared.forget(&shared);
@@ -181,15 +182,24 @@ impl Upstream {
                 Err((_, Some(unsent))) => request = unsent,
             }
         }
-        match connect::connect(&self.endpoint, self.tls.as_ref(), connect_timeout).await? {
-            connect::Connection::Http1(stream) => {
-                let link = Link::new(stream).await.map_err(|error| self.broken(error))?;
-                link.send(request, self).await.map_err(|(error, _)| self.broken(error))
-            }
-            connect::Connection::Http2(shared) => {
-                self.shared.put(&shared);
-                let sent = shared.send(&self.endpoint, request).await;
-                sent.map_err(|(error, _)| self.broken(error))
+        let mut is_again = false;
+        loop {
+            match connect::connect(&self.endpoint, self.tls.as_ref(), connect_timeout).await? {
+                connect::Connection::Http1(stream) => {
+                    let link = Link::new(stream).await.map_err(|error| self.broken(error))?;
+                    return link.send(request, self).await.map_err(|(error, _)| self.broken(error));
+                }
+                connect::Connection::Http2(shared) => {
+                    self.shared.put(&shared);
+                    match shared.send(&self.endpoint, request).await {
+                        Ok(response) => return Ok(response),
+                        // One that is refused on a connection of its own is tried on one more, and no more.
+                        Err((_, Some(unsent))) if !is_again => request = *unsent,
+                        Err((error, _)) => return Err(self.broken(error)),
+                    }
+                    self.shared.forget(&shared);
+                    is_again = true;
+                }
             }
         }
     }

@@ -58,7 +58,7 @@ impl Webhook {
     pub fn start(config: &WebhookConfig, meter: WebhookMeter) -> Result<Self, String> {
         let scheme = config.url.scheme_str().unwrap_or_default();
         let authority = config.url.authority().map_or("", |authority| authority.as_str());
-        let endpoint = Endpoint::parse(&format!("{scheme}://{authority}"))?;
+        let endpoint = Endpoint::parse(&format!("{scheme}://{authority}"))?.allowing_private(true);
         let roots = TlsRoots::new(config.ca_file.as_deref())?;
         let (queue, messages) = mpsc::channel(WAITING);
         let post = Post {

@@ -4,6 +4,7 @@
 
 mod chance;
 mod clock;
+mod crowd;
 mod day;
 mod faults;
 mod flips;
@@ -89,6 +90,33 @@ enum Trial {
         #[arg(long, default_value_t = 200)]
         streams: usize,
     },
+    /// U2: all providers are limited, and clients come again as SDKs do
+    Limited {
+        /// How many at one time.
+        #[arg(long, default_value_t = 200)]
+        clients: usize,
+        /// For how long nobody has room.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// U4: streams that are read at 1 KiB/s, and streams that are not
+    Slow {
+        /// How many, half of each.
+        #[arg(long, default_value_t = 500)]
+        streams: usize,
+        /// How long each part takes.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
+    /// O1: streams on which nothing happens, beside good traffic
+    Idle {
+        /// How many; ten thousand need root.
+        #[arg(long, default_value_t = 10_000)]
+        streams: usize,
+        /// How long each part takes.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
     /// SQLite and redb under kills, full disks, failing disks, losses of power and flipped bytes
     Store {
         /// Kills, and flips times a hundred, of each.
@@ -114,6 +142,9 @@ fn main() -> Result<()> {
         Trial::Day { calls, kills } => day::run(calls, kills),
         Trial::Story { seconds, rate } => story::run(seconds, rate),
         Trial::Swap { swaps, rate, streams } => swap::run(swaps, rate, streams),
+        Trial::Limited { clients, seconds } => crowd::limited(clients, seconds),
+        Trial::Slow { streams, seconds } => crowd::slow(streams, seconds),
+        Trial::Idle { streams, seconds } => crowd::idle(streams, seconds),
         Trial::Store { cycles } => store::run(cycles),
         Trial::Worker(options) => worker::run(&options),
         Trial::DayWorker(options) => day::work(&options),

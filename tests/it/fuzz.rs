@@ -5,6 +5,8 @@
 mod adapter;
 #[path = "../../fuzz/checks/config.rs"]
 mod config;
+#[path = "../../fuzz/checks/eventstream.rs"]
+mod eventstream;
 #[path = "../../fuzz/checks/json.rs"]
 mod json;
 #[path = "../../fuzz/checks/prices.rs"]
@@ -20,9 +22,10 @@ use xtask::workspace;
 /// What must hold of any bytes.
 type Check = fn(&[u8]);
 
-const TARGETS: [(&str, Check); 5] = [
+const TARGETS: [(&str, Check); 6] = [
     ("adapter", adapter::check),
     ("config", config::check),
+    ("eventstream", eventstream::check),
     ("json", json::check),
     ("prices", prices::check),
     ("sse", sse::check),

@@ -1,6 +1,7 @@
 //! What a failure means for the requests after it: who is left alone and for how long, who is asked once more, and how many
 //! attempts there are in all. What it means for its own request is in `failover.rs`.
 
+mod floods;
 mod resume;
 mod weather;
 

@@ -1,7 +1,8 @@
 //! Bytes that two readers could understand differently, clients that are slow, and headers that are meant for the next
 //! server only: what a provider gets is what the client meant, and nobody holds a connection up.
 
-mod frames;
+mod floods;
+pub(crate) mod frames;
 mod patience;
 
 use std::collections::BTreeMap;

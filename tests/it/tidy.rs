@@ -71,6 +71,20 @@ fn imports_in_the_host_point_one_way() {
     none(wrong);
 }
 
+/// Only what builds plugins for their authors runs other programs: a gateway that serves has nothing to run.
+#[test]
+fn no_process_is_started_but_to_build_plugins() {
+    let source = workspace().join("host/src");
+    let mut wrong = Vec::new();
+    for file in files_under(&source, &["rs"]) {
+        let starts = ["process::Command", "Command::new(", "exec("].map(|call| code(&file).contains(call));
+        if starts.contains(&true) && !file.starts_with(source.join("cli/plugin")) {
+            wrong.push(format!("{} starts a process", name(&file)));
+        }
+    }
+    none(wrong);
+}
+
 #[test]
 fn every_plugin_has_golden_files() {
     let plugins = plugins::find().unwrap();

@@ -1,6 +1,8 @@
 //! TLS towards providers: whom the gateway believes, and which version of HTTP it then speaks. Certificates come from an
 //! authority of the test's own, named by `ca_file`.
 
+mod unprocessed;
+
 use std::sync::Arc;
 
 use serde_json::json;
@@ -202,4 +204,25 @@ async fn a_file_without_certificates_is_found_at_the_start() {
         assert_eq!(output.status.code(), Some(1), "{name}: {said}");
         assert!(said.contains("ca.pem") && said.contains("one"), "{name}: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_name_that_leads_inside_is_not_connected_to_unless_that_is_meant() {
+    let provider = FakeProvider::start().await;
+    provider.on(CHAT, [Answer::chat("hi")]);
+    let port = provider.address().port();
+    // Numbers that the system's resolver takes for 127.0.0.1, as it takes a name that somebody else may hold.
+    for host in ["2130706433", "127.1", "0x7f000001"] {
+        let config = openai("one", &format!("http://{host}:{port}"));
+        let gateway = Gateway::start(&config).await;
+        let message = gateway.data().chat(&hello()).await.refused(502, "upstream_error");
+        assert!(!message.contains("127.0.0.1"), "{message}");
+        gateway
+            .logged(&["an attempt failed", "127.0.0.1, which is not public", "allow_private"])
+            .await;
+    }
+    assert!(provider.journal().is_empty());
+    let meant = openai("one", &format!("http://2130706433:{port}")).replace("api_key", "allow_private = true\napi_key");
+    let gateway = Gateway::start(&meant).await;
+    assert_eq!(gateway.data().chat(&hello()).await.status, 200);
 }

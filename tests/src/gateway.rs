@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use xtask::workspace;
 
 use crate::client::{Client, Reply};
+use crate::secrets::Secrets;
 
 /// A debug build on a busy machine compiles its plugins in this time many times over.
 const START: Duration = Duration::from_secs(120);
@@ -33,6 +34,7 @@ pub struct Gateway {
     admin: SocketAddr,
     token: Option<String>,
     log: Log,
+    secrets: Secrets,
 }
 
 /// The folder that a gateway lives in; it outlives the process, so that a test can start another one on the same state.
@@ -252,6 +254,15 @@ impl Gateway {
         })
     }
 
+    /// What of the secrets of its configuration is in a text.
+    pub fn secret_in(&self, text: &str) -> Option<String> {
+        let mut secrets = Secrets::default();
+        secrets.learn(&self.home);
+        secrets
+            .within(text.as_bytes())
+            .or_else(|| self.secrets.within(text.as_bytes()))
+    }
+
     /// Everything that the gateway has printed so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -308,8 +319,27 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// Whatever a test did: no secret has left the gateway, nothing in it has panicked, and nothing that somebody sent can pass
+    /// for lines of its log or move a terminal's cursor.
+    fn check_what_it_said(&mut self) {
+        self.secrets.learn(&self.home);
+        let admin = self.is_running().then_some(self.admin).filter(|admin| admin.port() > 0);
+        let log = self.log();
+        self.secrets.check(&log, admin, self.token.as_deref(), &self.home);
+        for line in log.lines() {
+            assert!(!line.contains("panicked at"), "{line}");
+            let control = line.chars().find(|c| c.is_control() && *c != '\t');
+            assert_eq!(control, None, "in a line of the log: {line:?}");
+        }
+    }
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
+        if !thread::panicking() {
+            self.check_what_it_said();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
@@ -343,6 +373,8 @@ pub(crate) fn binary() -> PathBuf {
 }
 
 fn launch(home: Home, mut command: Command) -> Gateway {
+    let mut secrets = Secrets::of_environment(&command);
+    secrets.learn(&home);
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -362,6 +394,7 @@ fn launch(home: Home, mut command: Command) -> Gateway {
                 admin,
                 token: None,
                 log,
+                secrets,
             };
         }
         match announced.recv_timeout(START) {

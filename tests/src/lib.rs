@@ -17,6 +17,7 @@ pub mod languages;
 pub mod provider;
 pub mod proxies;
 pub mod sdk;
+mod secrets;
 pub mod tls;
 
 pub use absent::not_tested;

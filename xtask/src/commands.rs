@@ -9,7 +9,7 @@ use xtask::plugins::{self, Selection};
 use xtask::{nested, packages, providers, reference, toolchains, workspace};
 
 /// The plugins in the box are built for the first; guests that users write, and some in the tests, for the second.
-const FUZZED: [&str; 5] = ["json", "sse", "adapter", "config", "prices"];
+const FUZZED: [&str; 6] = ["json", "sse", "eventstream", "adapter", "config", "prices"];
 
 const TARGETS: &[&str] = &[plugins::TARGET, "wasm32-wasip2"];
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,7 +22,7 @@ use crate::reports::{Problem, Trigger};
 use crate::server::{self, Inherited, Times, Tls, data::Data};
 use crate::telemetry::Meter;
 
-use super::take_over::{self, Predecessor};
+use super::take_over::{self, Begin, Leaving, Predecessor};
 
 /// Operators' requests are short.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
@@ -29,26 +30,41 @@ const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 /// For streams to say that they end here.
 const FAREWELL: Duration = Duration::from_millis(200);
 
+/// How it ended.
+enum Ended {
+    /// With a ledger to be closed.
+    Stopped(Ledger),
+    /// Another process was to take over, and has ended before it served.
+    Back(Box<(Config, Begin)>),
+}
+
 /// Serves until it is told to stop, or another process takes over; gives the ledger to be closed.
 pub(super) async fn run(named: Option<&Path>, take_over: bool) -> Result<Ledger, String> {
     let source = Source::find(named).map_err(|error| error.to_string())?;
-    let config = source.load().map_err(|error| error.to_string())?;
-    let predecessor = match take_over {
-        true => Some(Predecessor::of(&config).await?),
-        false => None,
+    let mut config = source.load().map_err(|error| error.to_string())?;
+    let mut begin = match take_over {
+        true => Begin::after(Predecessor::of(&config).await?, &config)?,
+        false => Begin::alone(&config)?,
     };
+    loop {
+        match serve(&source, config, begin).await? {
+            Ended::Stopped(ledger) => return Ok(ledger),
+            Ended::Back(again) => (config, begin) = *again,
+        }
+    }
+}
+
+async fn serve(source: &Source, config: Config, begin: Begin) -> Result<Ended, String> {
     let engine =
         Engine::new(&config.plugins.engine(&config.store)).map_err(|error| format!("the plugin engine: {error:#}"))?;
     let meter = Meter::default();
-    let lock = super::ledger::lock_to_serve(&config.store)?;
-    let (listeners, open) = match predecessor {
-        Some(predecessor) => predecessor
-            .left(&config.store)
-            .map(|(listeners, open)| (Some(listeners), Some(open)))?,
-        None => (None, None),
-    };
+    let Begin {
+        lock,
+        listeners,
+        open,
+        leaving,
+    } = begin;
     let ledger = super::ledger::open(&config, &meter)?;
-    let following = open.map(|open| take_over::follow(open, ledger.clone())).transpose()?;
     let app = App::new(engine, meter, ledger);
     app::kept::restore(&app.state, &app.ledger, crate::store::now_ms())
         .map_err(|error| format!("the store in {}: {error}", config.store.display()))?;
@@ -58,7 +74,7 @@ pub(super) async fn run(named: Option<&Path>, take_over: bool) -> Result<Ledger,
         .map_err(|error| format!("the keys of the store: {error}"))?;
     let _ = app.vault.set(vault.clone());
     let (server_config, admin_config) = (config.server.clone(), config.admin.clone());
-    let (store, sweep) = (config.store.clone(), config.reload.sweep);
+    let (store, sweep, last) = (config.store.clone(), config.reload.sweep, config.clone());
     let [data_tls, admin_tls] = encryption(&config)?;
     let gate = Gate::new(&server_config.load, app.meter.load.clone());
     let _ = app.gate.set(gate.clone());
@@ -81,7 +97,11 @@ pub(super) async fn run(named: Option<&Path>, take_over: bool) -> Result<Ledger,
     // Before anybody can know that the process is up, and send it one.
     let mut signals = Signals::listen()?;
     let urls = (data.url(data_tls.is_some())?, admin.url(admin_tls.is_some())?);
-    announce(&app, &source, &urls.0, &urls.1)?;
+    announce(&app, source, &urls.0, &urls.1)?;
+    // Nothing can go wrong any more that would leave nobody to serve.
+    let following = open
+        .map(|open| take_over::follow(open, app.ledger.clone()))
+        .transpose()?;
     let is_local = admin.is_local();
     if !is_local && !app.keys.operators().is_required() {
         tracing::warn!(
@@ -102,7 +122,7 @@ pub(super) async fn run(named: Option<&Path>, take_over: bool) -> Result<Ledger,
     let [data, admin] = [data, admin].map(Arc::new);
     let successor = take_over::successor(&store, &data, &admin);
     tokio::spawn(gate.clone().watch());
-    tokio::spawn(app::kept::write_on(app.state.clone(), app.ledger.clone()));
+    tokio::spawn(app::kept::write_on(app.state.clone(), Ledger::clone(&app.ledger)));
     let clients = Arc::new(Data { app: app.clone() });
     let serving = tokio::spawn(server::serve(
         data,
@@ -118,46 +138,82 @@ pub(super) async fn run(named: Option<&Path>, take_over: bool) -> Result<Ledger,
         audit: Audit::of(&store),
     });
     let admin = tokio::spawn(server::serve(admin, admin_tls, None, operators, admin_stopped, times));
-    let link = tokio::select! {
+    let asked = tokio::select! {
         () = signals.end(&app) => None,
-        link = successor => Some(link),
+        asked = successor => Some(asked),
     };
     app.begin_drain();
-    let mut is_left = false;
-    let ledger = match link {
+    let is_left = asked.is_some();
+    let mut is_cut = false;
+    match asked {
         None => {
             tracing::info!("stopping: requests under way may end");
             let _ = stop.send(Some(server_config.drain));
             // The store is this process's own to its end.
             std::mem::forget(lock);
-            app.ledger.clone()
         }
-        Some(link) => {
+        Some((link, listeners)) => {
             tracing::info!("another process takes over: requests under way may end");
             let _ = stop.send(Some(take_over::DRAIN));
             let _ = admin_stop.send(Some(ADMIN_DRAIN));
-            take_over::leave(&app, &gate, lock, link).await;
-            is_left = true;
-            Ledger::off()
+            let kept = take_over::leave(&app, &gate, (lock, link, listeners), &store).await;
+            let is_served = tokio::select! {
+                is_served = app.ledger.confirmed() => is_served,
+                () = signals.end(&app) => {
+                    is_cut = true;
+                    true
+                }
+            };
+            if !is_served {
+                tracing::error!("the process that was to take over has ended before it served; this one goes on");
+                let mut leaving = leaving;
+                leaving.push(Leaving::of(app.clone(), async move {
+                    let _ = tokio::join!(serving, admin);
+                    ended(following).await;
+                }));
+                let config = app.generation().map_or(last, |generation| generation.config.clone());
+                let again = take_over::take_back(&app, &config, kept, leaving).await?;
+                return Ok(Ended::Back(Box::new((config, again))));
+            }
         }
     };
-    tokio::select! {
-        _ = serving => {}
-        () = signals.end(&app) => {
-            tracing::warn!("stopping at once");
-            let _ = app.cut.send_replace(true);
-            tokio::time::sleep(FAREWELL).await;
+    let cut = async {
+        if !is_cut {
+            signals.end(&app).await;
         }
-    }
+        tracing::warn!("stopping at once");
+        let _ = app.cut.send_replace(true);
+        tokio::time::sleep(FAREWELL).await;
+    };
+    let is_cut = tokio::select! {
+        _ = serving => false,
+        () = cut => true,
+    };
     // Last, so that it can be asked about the draining.
     let _ = admin_stop.send(Some(ADMIN_DRAIN));
     let _ = admin.await;
-    if let (true, Some(following)) = (is_left, following) {
-        // The process before this one knows no other way to the ledger than through it.
-        let _ = tokio::task::spawn_blocking(move || following.join()).await;
+    let has_left_before = !leaving.is_empty();
+    if !is_left || is_cut {
+        for leaving in leaving {
+            leaving.cut(FAREWELL).await;
+        }
+    }
+    if is_left || has_left_before {
+        // What came before knows no other way to the ledger than through this process.
+        ended(following).await;
     }
     app::kept::write(&app.state, &app.ledger);
-    Ok(ledger)
+    Ok(Ended::Stopped(match is_left {
+        true => Ledger::off(),
+        false => Ledger::clone(&app.ledger),
+    }))
+}
+
+/// Waits until a thread has ended.
+async fn ended(thread: Option<JoinHandle<()>>) {
+    if let Some(thread) = thread {
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
 }
 
 /// What the listeners are encrypted with: that of clients, and that of operators.

@@ -42,6 +42,8 @@ pub struct ProviderConfig {
     pub queue: usize,
     /// Sent with every call.
     pub headers: Vec<(String, Secret)>,
+    /// Whether its name may lead to an address that is not public.
+    pub allow_private: bool,
     /// Whether `provider/any-name` may be asked for.
     pub allow_any_model: bool,
     /// Whether it speaks OpenAI's Responses as they are; OpenAI does.
@@ -183,6 +185,7 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
         key_limits: limits(section.section("key_limits")),
         queue: section.number("queue", 0..=100_000).unwrap_or(100) as usize,
         headers: headers.collect(),
+        allow_private: section.flag("allow_private", false),
         allow_any_model: section.flag("allow_any_model", false),
         responses: section.flag("responses", is_openai),
         completions: section.flag("completions", !is_openai),

@@ -4,7 +4,6 @@ use std::io::{self, BufRead, BufReader, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -48,10 +47,11 @@ impl Offer {
     }
 
     /// Until a successor has the listeners and says that it is ready. One that is not changes nothing.
-    pub async fn asked(self, sockets: impl Sockets + Clone) -> Link {
+    /// The listeners once more are for this process, should it need them again.
+    pub async fn asked(self, sockets: impl Sockets + Clone) -> (Link, [OwnedFd; 2]) {
         loop {
             match self.hand_over(sockets.clone()).await {
-                Ok(link) => return link,
+                Ok(handed) => return handed,
                 Err(error) => {
                     tracing::warn!(%error, "another process asked for the listeners, and they were not handed over");
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -60,7 +60,7 @@ impl Offer {
         }
     }
 
-    async fn hand_over(&self, sockets: impl Sockets) -> io::Result<Link> {
+    async fn hand_over(&self, sockets: impl Sockets) -> io::Result<(Link, [OwnedFd; 2])> {
         let (stream, _) = self.listener.accept().await?;
         let stream = stream.into_std()?;
         let handing = tokio::task::spawn_blocking(move || give(stream, &sockets));
@@ -74,7 +74,7 @@ impl Drop for Offer {
     }
 }
 
-fn give(stream: UnixStream, sockets: &impl Sockets) -> io::Result<Link> {
+fn give(stream: UnixStream, sockets: &impl Sockets) -> io::Result<(Link, [OwnedFd; 2])> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(SAYING))?;
@@ -96,7 +96,7 @@ fn give(stream: UnixStream, sockets: &impl Sockets) -> io::Result<Link> {
     let mut answer = String::new();
     BufReader::new(&stream).read_line(&mut answer)?;
     match answer == BEGIN {
-        true => Ok(Link(Mutex::new(stream))),
+        true => Ok((Link::new(stream), duplicates)),
         false => Err(io::Error::other("it could not do with them")),
     }
 }

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use super::SOCKET;
-use super::words::{BEGIN, Held, VERSION, Word};
-use crate::ledger::Ledger;
+use super::words::{BEGIN, Held, SERVING, VERSION, Word};
+use super::{Books, SOCKET};
 use crate::store::{Hold, Line, Store, StoreError};
 
 /// For requests that are being begun, and for what has been booked to be on disk.
@@ -34,6 +33,7 @@ pub struct Said {
     words: Receiver<Word>,
     /// Before the store was free.
     early: Vec<Word>,
+    to: UnixStream,
 }
 
 /// Attempts that began in the process before this one, and what it says that they came to.
@@ -80,11 +80,25 @@ impl Taken {
     pub fn begin(mut self) -> io::Result<Said> {
         self.stream.write_all(BEGIN.as_bytes())?;
         self.stream.set_read_timeout(None)?;
+        let mut said = Said::of(self.stream)?;
+        loop {
+            match said.words.recv_timeout(PATIENCE) {
+                Ok(Word::Released) => return Ok(said),
+                Ok(word) => said.early.push(word),
+                Err(_) => return Err(io::Error::other("it ended before its store was free")),
+            }
+        }
+    }
+}
+
+impl Said {
+    /// Read all the time: the one that says something does not wait.
+    pub(super) fn of(stream: UnixStream) -> io::Result<Self> {
+        let to = stream.try_clone()?;
         let (say, words) = sync_channel(SAID);
-        // Read all the time: the one that says something does not wait.
         let reading = std::thread::Builder::new().name("pointsman-handover".to_owned());
         reading.spawn(move || {
-            for line in BufReader::new(self.stream).lines().map_while(Result::ok) {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
                 let said = serde_json::from_str::<Word>(&line).inspect_err(
                     |error| tracing::warn!(%error, "the gateway that was taken over says what nobody understands"),
                 );
@@ -93,14 +107,11 @@ impl Taken {
                 }
             }
         })?;
-        let mut early = Vec::new();
-        loop {
-            match words.recv_timeout(PATIENCE) {
-                Ok(Word::Released) => return Ok(Said { words, early }),
-                Ok(word) => early.push(word),
-                Err(_) => return Err(io::Error::other("it ended before its store was free")),
-            }
-        }
+        Ok(Self {
+            words,
+            early: Vec::new(),
+            to,
+        })
     }
 }
 
@@ -111,8 +122,19 @@ impl Open {
         Ok(Self { said, holds })
     }
 
+    /// The same, of a process that has taken its store back: what it had left open, whoever has booked it since.
+    pub fn again(said: Said, holds: Vec<Hold>) -> Self {
+        Self { said, holds }
+    }
+
+    /// Says that this process serves.
+    pub fn confirm(&mut self) {
+        // Whoever has ended meanwhile need not know.
+        let _ = self.said.to.write_all(SERVING.as_bytes());
+    }
+
     /// Books what is said, until the process before this one has ended.
-    pub fn follow(self, ledger: &Ledger) {
+    pub fn follow(self, ledger: &Books) {
         let Self { said, mut holds } = self;
         for word in said.early.into_iter().chain(said.words) {
             match word {
@@ -132,7 +154,7 @@ impl Open {
 
 /// The line of a hold stands at the most that it can cost; the difference is a correction. By now this process may itself
 /// have been taken over: then its successor hears of it.
-fn book(holds: &mut Vec<Hold>, ledger: &Ledger, held: Held, said: Line) {
+fn book(holds: &mut Vec<Hold>, ledger: &Books, held: Held, said: Line) {
     let is_its = |hold: &Hold| {
         let tags = (&hold.tags.provider, &hold.tags.model);
         hold.request == said.request && tags == (&said.tags.provider, &said.tags.model) && hold.ceiling == said.ceiling

@@ -10,9 +10,11 @@ use crate::money::{Nanodollars, Usage};
 use crate::store::{Correction, Document, Line, Tags};
 
 /// Said first. A process that speaks another one is not handed anything.
-pub(super) const VERSION: &str = "pointsman-handover 1\n";
+pub(super) const VERSION: &str = "pointsman-handover 2\n";
 /// The successor's answer: it has what it needs, and the one that serves may stop accepting.
 pub(super) const BEGIN: &str = "begin\n";
+/// And what it says when it serves: the one before it may forget everything.
+pub(super) const SERVING: &str = "serving\n";
 
 /// Kinds of documents that requests write.
 const KINDS: [&str; 3] = ["answer", "decision", "idempotency"];

@@ -9,9 +9,9 @@ use super::attempt::Failure;
 use super::decide::Step;
 use crate::budget::Scoped;
 use crate::generation::{Generation, Model, Route};
-use crate::handover::{self, Claim};
+use crate::handover::{self, Books, Claim};
 use crate::json::{Document, Edit, Limits};
-use crate::ledger::{Ledger, Settlement, Wish};
+use crate::ledger::{Settlement, Wish};
 use crate::money::{Nanodollars, Usage};
 use crate::store::{self, Line, Tags};
 use crate::surfaces::chat::Ask;
@@ -29,7 +29,7 @@ const LIMITS: Limits = Limits { depth: 512 };
 /// One request's.
 #[derive(Debug)]
 pub(super) struct Purse {
-    ledger: Ledger,
+    ledger: Books,
     generation: Arc<Generation>,
     route: Arc<Route>,
     call: Arc<Call>,
@@ -68,7 +68,7 @@ pub(super) enum Place {
 }
 
 impl Purse {
-    pub(super) fn new(ledger: Ledger, generation: Arc<Generation>, route: Arc<Route>, call: Arc<Call>) -> Arc<Self> {
+    pub(super) fn new(ledger: Books, generation: Arc<Generation>, route: Arc<Route>, call: Arc<Call>) -> Arc<Self> {
         Arc::new(Self {
             ledger,
             generation,

@@ -140,7 +140,7 @@ fn proof(config: &ProviderConfig, authentication: &Authentication) -> Result<Opt
             let missing = "needs `google = { service_account }`, or an `api_key` that is an access token";
             let account = config.google.as_ref().ok_or(missing)?;
             let roots = TlsRoots::new(config.ca_file.as_deref())?;
-            let tokens = Tokens::new(account, scope, &roots, Timeouts::CONNECT)?;
+            let tokens = Tokens::new(account, scope, config.allow_private, &roots, Timeouts::CONNECT)?;
             Ok(Some(Proof::Google(tokens)))
         }
         _ => Ok(None),

@@ -257,6 +257,7 @@ impl Builder<'_> {
         let base = base.ok_or_else(|| wrong(format!("[providers.{name}] needs a base_url")))?;
         let base = placed(&base, config).map_err(|reason| wrong(format!("[providers.{name}] {reason}")))?;
         let endpoint = Endpoint::parse(&base).map_err(|reason| wrong(format!("base_url: {reason}")))?;
+        let endpoint = endpoint.allowing_private(config.allow_private);
         let authentication = config.authentication.as_ref().unwrap_or(&profile.authentication);
         let keys = config.api_keys.iter().map(Some);
         let keys = keys.chain(config.api_keys.is_empty().then_some(None));

@@ -1,20 +1,19 @@
-//! From a base URL to a connection: names, TCP, TLS and the choice of the HTTP version.
+//! From a base URL to a connection: TCP, TLS and the choice of the HTTP version.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 
 use super::UpstreamError;
+use super::reach::reach;
 use super::shared::Shared;
 
 /// Scheme, host, port and path prefix of a provider: what its key is bound to.
@@ -27,6 +26,8 @@ pub struct Endpoint {
     /// Without a slash at its end.
     prefix: String,
     authority: String,
+    /// Whether a public name may lead to an address that is not.
+    may_be_private: bool,
 }
 
 impl Endpoint {
@@ -58,7 +59,13 @@ impl Endpoint {
             port,
             prefix,
             authority: authority.as_str().to_owned(),
+            may_be_private: false,
         })
+    }
+
+    /// The same, wherever its name leads to.
+    pub fn allowing_private(self, may_be_private: bool) -> Self {
+        Self { may_be_private, ..self }
     }
 
     /// The value of the Host header.
@@ -176,27 +183,8 @@ pub(super) async fn connect(
         .map_err(failed)
 }
 
-/// Tries one address of a host after the other. Each has its share of the time that is left, so that one that does not answer
-/// does not hide the next.
-async fn reach(endpoint: &Endpoint, within: Duration) -> Result<TcpStream, String> {
-    let deadline = Instant::now() + within;
-    let found = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await;
-    let addresses: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
-    let mut last = "the name has no address".to_owned();
-    for (index, address) in addresses.iter().enumerate() {
-        let left = (addresses.len() - index) as u32;
-        let share = deadline.saturating_duration_since(Instant::now()) / left;
-        match tokio::time::timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = format!("{address}: {error}"),
-            Err(_) => last = format!("{address} did not answer"),
-        }
-    }
-    Err(last)
-}
-
 async fn open(endpoint: &Endpoint, tls: Option<&TlsConnector>, within: Duration) -> Result<Connection, String> {
-    let tcp = reach(endpoint, within).await?;
+    let tcp = reach(&endpoint.host, endpoint.port, endpoint.may_be_private, within).await?;
     // A request is written whole; waiting to fill a packet only delays it.
     tcp.set_nodelay(true).map_err(|error| error.to_string())?;
     let Some(connector) = tls else {

@@ -101,7 +101,13 @@ impl fmt::Debug for Tokens {
 
 impl Tokens {
     /// Prepares the way; asks nobody yet. The error says what is wrong with the account.
-    pub fn new(account: &ServiceAccount, scope: &str, roots: &TlsRoots, within: Duration) -> Result<Arc<Self>, String> {
+    pub fn new(
+        account: &ServiceAccount,
+        scope: &str,
+        may_be_private: bool,
+        roots: &TlsRoots,
+        within: Duration,
+    ) -> Result<Arc<Self>, String> {
         let key = PrivateKeyDer::from_pem_slice(account.private_key.reveal().as_bytes());
         let key = key.map_err(|_| "the service account's private_key is no key in PEM".to_owned())?;
         let key =
@@ -110,6 +116,7 @@ impl Tokens {
             return Err("the service account's private_key is no RSA key".to_owned());
         }
         let endpoint = Endpoint::parse(&account.token_uri).map_err(|reason| format!("token_uri: {reason}"))?;
+        let endpoint = endpoint.allowing_private(may_be_private);
         Ok(Arc::new(Self {
             account: account.clone(),
             scope: scope.to_owned(),

@@ -42,7 +42,8 @@ impl fmt::Debug for Link {
 
 impl Link {
     pub(super) async fn new(stream: Io) -> hyper::Result<Self> {
-        let (sender, connection) = http1::handshake(stream).await?;
+        let handshake = http1::Builder::new().max_buf_size(BUFFER_BYTES).handshake(stream);
+        let (sender, connection) = handshake.await?;
         Ok(Self {
             sender,
             connection: Some(Box::pin(connection)),
@@ -114,8 +115,10 @@ pub struct UpstreamBody {
 /// How long the end of a body's framing may lag behind its last bytes.
 const FRAMING_TIME: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// How much of what is ready is taken at once.
-const AT_ONCE: usize = 64 << 10;
+/// How much of what is ready is taken at once; a last piece may go beyond, by [`BUFFER_BYTES`] at most.
+const AT_ONCE: usize = 32 << 10;
+/// How much is read of a connection before anybody asks for it. A head has to fit in.
+const BUFFER_BYTES: usize = 64 << 10;
 
 impl UpstreamBody {
     pub(super) fn shared(incoming: Incoming, shared: Arc<Shared>) -> Self {

@@ -1,6 +1,7 @@
 //! HTTP/2 connections to one provider, each shared by as many requests as it takes at a time. Requests that have no room
 //! on any get one more connection; beyond what the provider takes they would wait for one another instead.
 
+use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,9 @@ use super::{IDLE_TIME, Outgoing, lock};
 /// The most requests on one connection at a time, where the provider would take more: what they leave unread is then bounded.
 const STREAMS: usize = 100;
 /// How much of an answer that nobody reads is taken, so what an idle reader costs in memory.
-const STREAM_WINDOW: u32 = 256 << 10;
+const STREAM_WINDOW: u32 = 128 << 10;
+/// The longest head of an answer.
+const HEAD_BYTES: u32 = 64 << 10;
 /// Room for all of them, so that answers that nobody reads never hold up the others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
 
@@ -48,6 +51,7 @@ impl Shared {
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEAD_BYTES)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_while_idle(false);
         let (sender, driver) = builder.handshake(TokioIo::new(stream)).await?;
@@ -68,7 +72,7 @@ impl Shared {
         lock(&self.driver).current_max_send_streams().clamp(1, STREAMS)
     }
 
-    /// An error with the request, where the connection took nothing of it.
+    /// An error with the request, where the provider took nothing of it.
     pub(super) async fn send(
         self: &Arc<Self>,
         endpoint: &Endpoint,
@@ -88,11 +92,20 @@ impl Shared {
         match sender.try_send_request(request).await {
             Ok(response) => Ok(response.map(|body| UpstreamBody::shared(body, self.clone()))),
             Err(mut error) => {
-                let is_unsent = error.take_message().is_some();
+                let is_unsent = error.take_message().is_some() || is_unprocessed(error.error());
                 Err((error.error().to_string(), is_unsent.then(|| Box::new(unsent))))
             }
         }
     }
+}
+
+/// Whether the provider says that it has done nothing with the request: it refused the stream, or went away before it.
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let said = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    said.is_some_and(|said| {
+        let is_refused = said.is_reset() && said.reason() == Some(h2::Reason::REFUSED_STREAM);
+        said.is_remote() && (is_refused || said.is_go_away() && said.reason() == Some(h2::Reason::NO_ERROR))
+    })
 }
 
 /// The connections, and when each was last taken.

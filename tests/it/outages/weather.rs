@@ -1,6 +1,8 @@
 //! Connections to providers in bad weather, made by a proxy in between: until the first byte has gone out, whatever becomes of one
 //! costs the client time; after it, the client is told.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -9,7 +11,10 @@ use tests::config::{openai, route};
 use tests::sdk::sdks;
 use tests::{Answer, Chaos, Cut, Ending, FakeProvider, Gate, Gateway, Outcome, Weather};
 
-use super::ask;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{ask, shown};
 
 /// Bytes of the provider's that are enough for a head and a first event, and not for the end.
 const MIDDLE: usize = 600;
@@ -249,4 +254,67 @@ async fn an_application_does_not_notice_that_its_provider_dies_has_no_room_hangs
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_even_refuse_connections_costs_no_more_than_the_time_for_one() {
+    // What nobody accepts fills the system's queue, and then it answers no more: as behind a network that loses everything.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let silent = socket.listen(1).unwrap();
+    let address = silent.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(connected) = tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(address)).await {
+        waiting.push(connected.unwrap());
+        assert!(waiting.len() < 100, "the system takes connections that nobody accepts");
+    }
+    let backup = FakeProvider::chatting([Answer::chat("served")]).await;
+    let lost = openai("p1", &format!("http://{address}")).replace("api_key", "connect_timeout_ms = 300\napi_key");
+    let config = lost + &openai("p2", &backup.url()) + &route("auto", &["p1", "p2"], "");
+    let gateway = Gateway::start(&config).await;
+    let reply = gateway.data().chat(&ask("auto")).await;
+    assert_eq!(shown(&reply), (200, Some("p2/model"), Some("2")));
+    gateway
+        .data()
+        .chat(&ask("p1/model"))
+        .await
+        .refused(504, "upstream_timeout");
+    assert_eq!(backup.journal().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_a_provider_closes_as_they_are_used_again_cost_no_request() {
+    // It says that it keeps them, and closes each a moment after its answer: before, at, or behind the next request.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    tokio::spawn(async move {
+        let body = r#"{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}"#;
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (counted, answer) = (counted.clone(), answer.clone());
+            tokio::spawn(async move {
+                let mut head = [0; 16 << 10];
+                if matches!(stream.read(&mut head).await, Ok(1..)) {
+                    let number = counted.fetch_add(1, Ordering::Relaxed);
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                    tokio::time::sleep(Duration::from_micros(50 * (number as u64 % 40))).await;
+                }
+            });
+        }
+    });
+    let backup = FakeProvider::chatting([Answer::chat("served")]).await;
+    let providers = openai("p1", &format!("http://{address}")) + &openai("p2", &backup.url());
+    let gateway = Gateway::start(&(providers + &route("auto", &["p1", "p2"], ""))).await;
+    for _ in 0..400 {
+        assert_eq!(gateway.data().chat(&ask("auto")).await.status, 200);
+    }
+    // What met a connection that was closed behind it was read by nobody, and went to the next candidate: each was done once.
+    let (first, second) = (asked.load(Ordering::Relaxed), backup.journal().len());
+    assert_eq!(first + second, 400, "{first} and {second}");
+    assert!(first > 0);
 }

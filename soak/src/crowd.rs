@@ -1,0 +1,356 @@
+//! Many clients at once, and what they cost: streams that are idle, streams that are hardly read, clients that come again while nobody has room.
+//! Beside them goes good traffic, which is timed. The gateway is a process of its own; what it holds is asked of the system.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures_util::StreamExt;
+use serde_json::json;
+use tests::config::{openai, route};
+use tests::gateway::complete;
+use tests::{Answer, Client, End, FakeProvider};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::process::{self, Process};
+
+/// The most memory that an idle stream may take.
+const IDLE_BYTES: u64 = 50 << 10;
+/// The most that is buffered of a stream that nobody reads, with what an idle one takes.
+const UNREAD_BYTES: u64 = (256 << 10) + IDLE_BYTES;
+/// Good traffic.
+const RATE: u64 = 100;
+
+/// A gateway with this configuration, and where its clients ask.
+struct Gateway {
+    process: Process,
+    address: SocketAddr,
+}
+
+fn start(home: &Path, config: &str) -> Result<Gateway> {
+    fs::write(home.join("pointsman.toml"), complete(config)).context("writing the configuration")?;
+    let began = Instant::now();
+    let mut command = Command::new(process::gateway()?);
+    command.args(["serve", "--config", "pointsman.toml"]);
+    command.current_dir(home).env("POINTSMAN_LOG", "off");
+    let process = Process::start(&mut command)?;
+    let ready = process::ready(&process, began)?.context("the gateway ended")?;
+    Ok(Gateway {
+        process,
+        address: ready.data,
+    })
+}
+
+impl Gateway {
+    /// Bytes of memory that it has.
+    fn memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes: u64 = line
+            .and_then(|line| line.split_whitespace().next())
+            .context("no VmRSS")?
+            .parse()?;
+        Ok(kibibytes << 10)
+    }
+}
+
+/// Room for so many connections at both ends of the gateway, for this process and those that it starts.
+fn open_files(wanted: u64) -> Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limits = getrlimit(Resource::Nofile);
+    let maximum = limits.maximum.map_or(wanted, |most| most.max(wanted));
+    let wider = Rlimit {
+        current: Some(wanted),
+        maximum: Some(maximum),
+    };
+    setrlimit(Resource::Nofile, wider).with_context(|| {
+        format!("{wanted} open files are needed, which only root may allow itself; fewer streams need fewer")
+    })
+}
+
+fn body(model: &str, is_stream: bool) -> serde_json::Value {
+    json!({ "model": model, "stream": is_stream, "messages": [{ "role": "user", "content": "hello" }] })
+}
+
+/// Whole answers at a steady pace; how long each took, sorted, and how many failed.
+async fn good_traffic(address: SocketAddr, span: Duration) -> (Vec<Duration>, usize) {
+    let (mut clients, began) = (JoinSet::new(), Instant::now());
+    for number in 0..span.as_secs() * RATE {
+        let due = Duration::from_nanos(1_000_000_000 / RATE) * u32::try_from(number).unwrap_or(u32::MAX);
+        tokio::time::sleep_until((began + due).into()).await;
+        clients.spawn(async move {
+            let sent = Instant::now();
+            let reply = Client::new(address).chat(&body("good/model", false)).await;
+            (reply.status == 200).then(|| sent.elapsed())
+        });
+    }
+    let (mut took, mut failed) = (Vec::new(), 0);
+    while let Some(ended) = clients.join_next().await {
+        match ended {
+            Ok(Some(time)) => took.push(time),
+            _ => failed += 1,
+        }
+    }
+    took.sort();
+    (took, failed)
+}
+
+fn p99(sorted: &[Duration]) -> f64 {
+    let at = (sorted.len() * 99 / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
+}
+
+/// A stream that has begun, of which nothing more is read here.
+async fn begun(address: SocketAddr, model: &str) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    let body = body(model, true).to_string();
+    let length = body.len();
+    let request =
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await?;
+    let mut seen = Vec::new();
+    let mut space = [0; 1 << 10];
+    while !seen.windows(6).any(|window| window == b"data: ") {
+        let count = stream.read(&mut space).await?;
+        ensure!(count > 0, "a stream ended: {}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&space[..count]);
+    }
+    Ok(stream)
+}
+
+/// So many streams, a hundred at a time.
+async fn begin(address: SocketAddr, model: &'static str, count: usize) -> Result<Vec<TcpStream>> {
+    let beginning = futures_util::stream::iter(0..count).map(|_| begun(address, model));
+    let streams: Vec<_> = beginning.buffer_unordered(100).collect().await;
+    streams.into_iter().collect()
+}
+
+/// O1: streams on which nothing happens.
+pub(crate) fn idle(streams: usize, seconds: u64) -> Result<()> {
+    open_files(4 * streams as u64 + 2_000)?;
+    tokio::runtime::Runtime::new()?.block_on(sit(streams, Duration::from_secs(seconds)))
+}
+
+async fn sit(count: usize, span: Duration) -> Result<()> {
+    let home = tempfile::tempdir()?;
+    let (silent, good) = (FakeProvider::start().await, FakeProvider::start().await);
+    silent.on(
+        "/v1/chat/completions",
+        [Answer::chat_stream(["one"]).cut_after_pieces(1, End::Hang)],
+    );
+    good.on("/v1/chat/completions", [Answer::chat("hello")]);
+    let config = openai("silent", &silent.url()).replace(
+        "api_key",
+        "gap_timeout_ms = 3_600_000\nfirst_token_timeout_ms = 600_000\napi_key",
+    ) + &openai("good", &good.url())
+        + "[server]\nheartbeat_ms = 5_000\n";
+    let gateway = start(home.path(), &config)?;
+    let (before, _) = good_traffic(gateway.address, span).await;
+    let empty = gateway.memory()?;
+    let streams = begin(gateway.address, "silent/model", count).await?;
+    let (during, failed) = good_traffic(gateway.address, span).await;
+    let each = gateway.memory()?.saturating_sub(empty) / count as u64;
+    // All have been silent for longer than between two heartbeats.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let mut space = [0; 4 << 10];
+    let has_beat = |stream: &TcpStream, space: &mut [u8]| {
+        let count = stream.try_read(space).unwrap_or_default();
+        String::from_utf8_lossy(&space[..count]).contains(": still here")
+    };
+    let beats = streams.iter().filter(|stream| has_beat(stream, &mut space)).count();
+    println!(
+        "{count} idle streams: {:.1} KiB each; heartbeats on {beats}; good traffic's p99 {:.1} ms beside them, {:.1} ms without; failed {failed}",
+        each as f64 / 1024.0,
+        p99(&during),
+        p99(&before)
+    );
+    ensure!(
+        each <= IDLE_BYTES,
+        "{each} bytes for a stream are more than {IDLE_BYTES}"
+    );
+    ensure!(beats == count, "{} streams got no heartbeat", count - beats);
+    ensure!(failed == 0, "{failed} of the good requests failed");
+    Ok(())
+}
+
+/// U4: streams that are hardly read, and streams that are not.
+pub(crate) fn slow(streams: usize, seconds: u64) -> Result<()> {
+    open_files(4 * streams as u64 + 2_000)?;
+    tokio::runtime::Runtime::new()?.block_on(crawl(streams, Duration::from_secs(seconds)))
+}
+
+async fn crawl(count: usize, span: Duration) -> Result<()> {
+    let home = tempfile::tempdir()?;
+    let (large, good) = (FakeProvider::start().await, FakeProvider::start().await);
+    let event = json!({ "choices": [{ "delta": { "content": "x".repeat(32 << 10) } }] }).to_string();
+    // 50 MB for each of them.
+    large.on("/v1/chat/completions", [Answer::events(vec![event.as_str(); 1_600])]);
+    good.on("/v1/chat/completions", [Answer::chat("hello")]);
+    let config = openai("large", &large.url()) + &openai("good", &good.url()) + "[server]\nstall_ms = 10_000\n";
+    let gateway = start(home.path(), &config)?;
+    let (before, _) = good_traffic(gateway.address, span).await;
+    let empty = gateway.memory()?;
+    let mut streams = begin(gateway.address, "large/model", count).await?;
+    let stopped = streams.split_off(count / 2);
+    let most = Arc::new(AtomicUsize::new(0));
+    let mut reading = JoinSet::new();
+    let until = Instant::now() + span;
+    for mut stream in streams {
+        reading.spawn(async move {
+            // 1 KiB in each second.
+            while Instant::now() < until {
+                let read = stream.read(&mut [0; 1 << 10]).await;
+                if !matches!(read, Ok(1..)) {
+                    return false;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            true
+        });
+    }
+    let watching = async {
+        while Instant::now() < until {
+            most.fetch_max(gateway.memory().unwrap_or_default() as usize, Relaxed);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let ((during, failed), ()) = tokio::join!(good_traffic(gateway.address, span), watching);
+    let mut still_read = 0;
+    while let Some(ended) = reading.join_next().await {
+        still_read += usize::from(ended.is_ok_and(|is_open| is_open));
+    }
+    let mut given_up = 0;
+    for mut stream in stopped {
+        // To the end: what is left in between is short, and then it breaks.
+        let rest = async { while matches!(stream.read(&mut [0; 64 << 10]).await, Ok(1..)) {} };
+        given_up += usize::from(tokio::time::timeout(Duration::from_secs(5), rest).await.is_ok());
+    }
+    let each = (most.load(Relaxed) as u64).saturating_sub(empty) / count as u64;
+    println!(
+        "{count} slow readers: at most {:.0} KiB each; of {} that read nothing {given_up} were given up, of {} that read 1 KiB/s \
+         {still_read} went on; good traffic's p99 {:.1} ms beside them, {:.1} ms without; failed {failed}",
+        each as f64 / 1024.0,
+        count - count / 2,
+        count / 2,
+        p99(&during),
+        p99(&before)
+    );
+    ensure!(
+        each <= UNREAD_BYTES,
+        "{each} bytes for a stream are more than {UNREAD_BYTES}"
+    );
+    ensure!(
+        given_up == count - count / 2,
+        "streams that nobody reads are still open"
+    );
+    ensure!(failed == 0, "{failed} of the good requests failed");
+    Ok(())
+}
+
+/// U2: nobody has room, and clients come again as OpenAI's SDKs do.
+pub(crate) fn limited(clients: usize, seconds: u64) -> Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(storm(clients, Duration::from_secs(seconds)))
+}
+
+/// What clients were told.
+#[derive(Debug, Default)]
+struct Told {
+    asked: AtomicUsize,
+    served: AtomicUsize,
+    limited: AtomicUsize,
+    /// 429 without a time, or with one that is longer than any provider's.
+    dishonest: AtomicUsize,
+    other: AtomicUsize,
+}
+
+const STORM_RETRY_AFTER: u64 = 20;
+
+async fn storm(clients: usize, span: Duration) -> Result<()> {
+    let home = tempfile::tempdir()?;
+    let mut config = String::new();
+    let mut providers = Vec::new();
+    let limited = || Answer::error(429, "rate_limit_exceeded").header("retry-after", &STORM_RETRY_AFTER.to_string());
+    for name in ["one", "two", "three"] {
+        let provider = FakeProvider::start().await;
+        provider.on("/v1/chat/completions", [limited()]);
+        config += &openai(name, &provider.url());
+        providers.push(provider);
+    }
+    config += &route("auto", &["one", "two", "three"], "");
+    let gateway = start(home.path(), &config)?;
+    let (told, ends) = (Arc::new(Told::default()), Instant::now() + span);
+    let mut asking = JoinSet::new();
+    for _ in 0..clients {
+        let (told, address) = (told.clone(), gateway.address);
+        asking.spawn(async move {
+            while Instant::now() < ends {
+                ask_as_an_sdk(address, &told, ends).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+    while asking.join_next().await.is_some() {}
+    let (asked, attempts) = (
+        told.asked.load(Relaxed),
+        providers.iter().map(|one| one.journal().len()).sum::<usize>(),
+    );
+    for provider in &providers {
+        provider.on("/v1/chat/completions", [Answer::chat("hello")]);
+    }
+    // The providers' last word was at most so long ago; what they said then is kept to.
+    let over = Instant::now();
+    let recovered = loop {
+        if Client::new(gateway.address).chat(&body("auto", false)).await.status == 200 {
+            break over.elapsed();
+        }
+        ensure!(
+            over.elapsed() < Duration::from_secs(STORM_RETRY_AFTER + 5),
+            "it does not recover"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let [limited, dishonest, other] = [&told.limited, &told.dishonest, &told.other].map(|count| count.load(Relaxed));
+    println!(
+        "{clients} clients, {} s: asked {asked} times, {limited} times 429 with an honest time, {dishonest} without, {other} others; attempts \
+         at the providers {attempts}, {:.3} for each request; served again after {:.1} s, of which the providers had asked for up to {STORM_RETRY_AFTER}",
+        span.as_secs(),
+        attempts as f64 / asked as f64,
+        recovered.as_secs_f64()
+    );
+    ensure!(
+        dishonest + other == 0,
+        "{dishonest} answers had no honest time, {other} were something else"
+    );
+    ensure!(attempts * 10 <= asked * 12, "{attempts} attempts for {asked} requests");
+    Ok(())
+}
+
+/// A request, and two more where it may be tried again, after half a second and after one.
+async fn ask_as_an_sdk(address: SocketAddr, told: &Told, ends: Instant) {
+    for pause in [500, 1_000, 0] {
+        if Instant::now() >= ends {
+            return;
+        }
+        told.asked.fetch_add(1, Relaxed);
+        let reply = Client::new(address).chat(&body("auto", false)).await;
+        let after: Option<u64> = reply.header("retry-after").and_then(|after| after.parse().ok());
+        let counted = match (reply.status, after) {
+            (200, _) => &told.served,
+            (429, Some(1..=STORM_RETRY_AFTER)) => &told.limited,
+            (429, _) => &told.dishonest,
+            _ => &told.other,
+        };
+        counted.fetch_add(1, Relaxed);
+        if reply.status == 200 || reply.header("x-should-retry") == Some("false") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+}

@@ -45,7 +45,7 @@ pub use providers::{ComponentRef, ProviderConfig, SimulatedConfig};
 use reader::{Mistake, Reader, Section};
 pub use responses::ResponsesConfig;
 pub use routes::{Hedge, RouteCandidate, RouteConfig};
-pub use server::{LoadConfig, ServerConfig};
+pub use server::{Extensions, LoadConfig, ServerConfig};
 pub use store::{DecisionsConfig, LedgerConfig};
 use thiserror::Error;
 pub use timeouts::Timeouts;

@@ -30,6 +30,8 @@ pub struct ApiError {
     pub is_replay: bool,
     /// The method that the path is for.
     pub allow: Option<&'static str>,
+    /// Whether another model that the caller names could do better.
+    pub may_go_on: bool,
     /// Where the request was going, as metrics call it; empty where it did not get so far.
     pub route: String,
 }
@@ -63,6 +65,7 @@ impl ApiError {
             should_retry: None,
             route: String::new(),
             is_replay: false,
+            may_go_on: false,
             allow: None,
         }
     }
@@ -96,6 +99,16 @@ impl ApiError {
             message,
         )
         .with_param("model")
+    }
+
+    /// None of the models may or can serve the request: 400.
+    pub fn no_candidate(message: impl Into<String>) -> Self {
+        Self {
+            may_go_on: true,
+            ..Self::invalid("no_candidate", message)
+        }
+        .with_param("model")
+        .final_answer()
     }
 
     /// The request has no key that is accepted here: 401.

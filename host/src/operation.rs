@@ -60,4 +60,6 @@ pub enum Dialect {
     Responses,
     /// OpenAI's first one.
     Completions,
+    /// Google's, of Gemini.
+    Gemini,
 }

@@ -13,6 +13,9 @@ pub mod candidates;
 pub mod decide;
 mod facts;
 mod hold;
+mod mock;
+mod narrow;
+mod onward;
 mod order;
 mod prefix;
 mod purse;
@@ -50,7 +53,7 @@ use purse::Purse;
 use resume::Resume;
 
 /// A request as the pipeline takes it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Call {
     /// As in `x-pointsman-request-id`.
     pub id: Arc<str>,
@@ -98,10 +101,16 @@ impl Call {
 
 /// Serves a call: which models may, which shall, and the first of those that does.
 pub async fn run(generation: Arc<Generation>, call: Arc<Call>, means: Means<'_>) -> Result<Answer, ApiError> {
-    call.caller.check_name(&call.ask.model)?;
-    let route = generation
-        .resolve(&call.ask.model)
-        .ok_or_else(|| ApiError::unknown_model(&call.ask.model))?;
+    onward::run(generation, call, means).await
+}
+
+/// Serves a call by one route.
+async fn route_served(
+    generation: Arc<Generation>,
+    route: Arc<Route>,
+    call: Arc<Call>,
+    means: Means<'_>,
+) -> Result<Answer, ApiError> {
     let label = route.label.clone();
     let permit = (route.config.outlives_client && !call.ask.is_stream).then(|| OUTLIVING.try_acquire().ok());
     let served = match permit.flatten() {
@@ -160,7 +169,12 @@ async fn serve(
     let decided = decide::chain(&route, &call, offer, models).await;
     let asking = asking.as_deref();
     account.waited(asking.map_or(Duration::ZERO, Asking::waited));
-    let decision = account.decided(decided)?;
+    let wishes = &call.wording.wishes;
+    let decision = narrow::limited(account.decided(decided)?, wishes);
+    if let Some(text) = &wishes.mock {
+        let served = mock::served(text, &decision, &call)?;
+        return Ok(answer::of(served, &decision, account, None, None, None));
+    }
     let (word, recorder) = match cached::look(cache, wish, &generation, &call, &route, &decision, &mut account).await {
         Looked::Hit(entry) => return Ok(answer::again(&entry, &decision, account)),
         Looked::Not { word, recorder } => (word, recorder),

@@ -2,9 +2,12 @@
 //! chat completions and their sisters, and writes answers, events and errors in its client's words. It is chosen once, by the
 //! path; what lies between reading and writing knows one form only.
 
+mod address;
 pub mod chat;
 mod completions;
 pub mod form;
+mod framing;
+pub mod gemini;
 mod inputs;
 pub mod media;
 mod messages;
@@ -12,16 +15,22 @@ pub mod models;
 pub mod plain;
 pub mod responses;
 mod telling;
+mod wishes;
 
+use std::borrow::Cow;
+
+pub use address::Address;
 use bytes::Bytes;
 use chat::Ask;
 use form::Form;
+pub use framing::Framing;
 use hyper::HeaderMap;
 use responses::Turn;
 pub use telling::{Heard, Hearing, Telling};
+pub use wishes::{Sort, Suffix, Wishes};
 
 use crate::error::ApiError;
-use crate::json::{Document, Limits};
+use crate::json::{Document, Edit, Limits};
 use crate::money::Usage;
 use crate::operation::{Dialect, Operation};
 
@@ -42,6 +51,9 @@ pub enum Surface {
     Speech,
     Transcriptions,
     Translations,
+    GenerateContent,
+    StreamGenerateContent,
+    CountContentTokens,
 }
 
 /// A request as its surface has read it.
@@ -70,6 +82,12 @@ pub struct Wording {
     pub form: Option<Form>,
     /// Of a conversation that is kept: where in it the request stands.
     pub turn: Option<Turn>,
+    /// Whether the events of a stream are wanted as one array.
+    pub is_array: bool,
+    /// What the client asks of this gateway beside.
+    pub wishes: Wishes,
+    /// Whether the end of a model's name may be a wish.
+    pub knows_suffixes: bool,
 }
 
 impl Wording {
@@ -82,6 +100,9 @@ impl Wording {
             needs: None,
             form: None,
             turn: None,
+            is_array: false,
+            wishes: Wishes::default(),
+            knows_suffixes: false,
         }
     }
 
@@ -91,6 +112,8 @@ impl Wording {
             Surface::Messages => messages::whole(answer, usage),
             Surface::Completions => completions::whole(answer),
             Surface::Responses => responses::whole(answer, usage, &self.echo()),
+            Surface::GenerateContent => gemini::whole(answer, usage, self.shows_thoughts()),
+            Surface::CountContentTokens => gemini::count(answer),
             _ => answer,
         }
     }
@@ -100,18 +123,60 @@ impl Wording {
         responses::Echo::of(self.own.as_ref(), self.turn.as_ref())
     }
 
-    /// A streamed answer that is still to be told; `is_own` where it already comes in the client's words.
-    pub fn telling(&self, is_own: bool) -> Telling {
+    /// A streamed answer that is still to be told; `is_own` where it already comes in the client's words. Where those begin with
+    /// the tokens of input, which nobody knows by then, they are taken to be so many.
+    pub fn telling(&self, is_own: bool, input_tokens: u32) -> Telling {
         match self.surface {
             // It ends as the canonical form does.
             Surface::Completions if is_own => Telling::Canonical,
             Surface::Completions => Telling::translated(completions::Events),
             _ if is_own => Telling::Own,
-            Surface::Messages => Telling::translated(messages::Events::default()),
+            Surface::Messages => Telling::translated(messages::Events::of(input_tokens)),
             Surface::Responses => Telling::translated(responses::Events::new(self.echo())),
+            Surface::StreamGenerateContent => Telling::translated(gemini::Events::new(self.shows_thoughts())),
             _ => Telling::Canonical,
         }
     }
+
+    /// How the events of a stream reach the client.
+    pub fn framing(&self) -> Framing {
+        match self.is_array {
+            true => Framing::Array(framing::Array::default()),
+            false => Framing::Events,
+        }
+    }
+
+    /// Where a request has come in, with what of it stands nowhere but there, for digests.
+    pub fn place(&self, model: &str) -> Cow<'static, str> {
+        let name = self.surface.name();
+        if !self.wishes.written.is_empty() {
+            return format!("{name} with {}", self.wishes.written).into();
+        }
+        match (self.surface.has_model_in_path(), self.is_array) {
+            (false, _) => name.into(),
+            (true, is_array) => format!("{name} of {model}, {}", if is_array { "an array" } else { "events" }).into(),
+        }
+    }
+
+    fn shows_thoughts(&self) -> bool {
+        let own = self.own.as_ref();
+        own.is_some_and(|own| gemini::shows_thoughts(own.root()))
+    }
+}
+
+/// As deep as anything is read.
+const LIMITS: Limits = Limits { depth: 520 };
+
+/// A request for another model than it names, with its wording.
+pub fn renamed(document: &Document, wording: &Wording, model: &str) -> Result<(Document, Wording), ApiError> {
+    let is_named = |own: &&Document| own.root().get("model").is_some();
+    let own = wording.own.as_ref().filter(is_named);
+    let own = own.map(|own| address::named(own, model, LIMITS)).transpose()?;
+    let wording = Wording {
+        own: own.or_else(|| wording.own.clone()),
+        ..wording.clone()
+    };
+    Ok((address::named(document, model, LIMITS)?, wording))
 }
 
 /// What says that a stream is still there, where clients know comments.
@@ -134,8 +199,8 @@ impl Surface {
         ("/v1/audio/translations", Self::Translations),
     ];
 
-    /// The surface at a path.
-    pub fn at(path: &str) -> Option<Self> {
+    /// The surface at a path that has nothing else in it.
+    fn at(path: &str) -> Option<Self> {
         let found = Self::PATHS.iter().find(|(known, _)| *known == path);
         found.map(|(_, surface)| *surface)
     }
@@ -146,6 +211,9 @@ impl Surface {
             Self::Messages => "messages",
             Self::Responses => "responses",
             Self::Completions => "completions",
+            Self::GenerateContent => "generate-content",
+            Self::StreamGenerateContent => "stream-generate-content",
+            Self::CountContentTokens => "count-content-tokens",
             surface => surface.operation().name(),
         }
     }
@@ -154,7 +222,8 @@ impl Surface {
     pub fn operation(self) -> Operation {
         match self {
             Self::ChatCompletions | Self::Messages | Self::Responses | Self::Completions => Operation::Chat,
-            Self::CountTokens => Operation::CountTokens,
+            Self::GenerateContent | Self::StreamGenerateContent => Operation::Chat,
+            Self::CountTokens | Self::CountContentTokens => Operation::CountTokens,
             Self::Embeddings => Operation::Embedding,
             Self::Moderations => Operation::Moderation,
             Self::Rerank => Operation::Rerank,
@@ -172,6 +241,7 @@ impl Surface {
             Self::Messages | Self::CountTokens => Some(Dialect::Messages),
             Self::Responses => Some(Dialect::Responses),
             Self::Completions => Some(Dialect::Completions),
+            Self::GenerateContent | Self::StreamGenerateContent | Self::CountContentTokens => Some(Dialect::Gemini),
             _ => None,
         }
     }
@@ -190,8 +260,18 @@ impl Surface {
         }
     }
 
-    /// Reads a request; the error names the field that is wrong.
-    pub fn read(self, document: Document, limits: Limits) -> Result<Request, ApiError> {
+    /// Whether its words are OpenAI's, which other gateways add to.
+    fn is_openais(self) -> bool {
+        !matches!(self.dialect(), Some(Dialect::Messages | Dialect::Gemini))
+    }
+
+    /// Whether its clients name the model in the path and nowhere else.
+    fn has_model_in_path(self) -> bool {
+        self.dialect() == Some(Dialect::Gemini)
+    }
+
+    /// Reads a request for the model in the path, where its clients put it there; the error names the field that is wrong.
+    fn read(self, document: Document, model: Option<&str>, limits: Limits) -> Result<Request, ApiError> {
         chat::check_object(&document)?;
         let Some(dialect) = self.dialect() else {
             let ask = Ask::read(&document, self.operation())?;
@@ -206,6 +286,14 @@ impl Surface {
             Dialect::Messages => messages::canonical(document.root(), self == Self::CountTokens)?,
             Dialect::Responses => responses::canonical(document.root())?,
             Dialect::Completions => completions::canonical(document.root())?,
+            Dialect::Gemini => {
+                let method = match self {
+                    Self::StreamGenerateContent => gemini::Method::Stream,
+                    Self::CountContentTokens => gemini::Method::Count,
+                    _ => gemini::Method::Generate,
+                };
+                gemini::canonical(document.root(), model.unwrap_or_default(), method)?
+            }
         };
         // What was read becomes a little deeper where a call stands in a list of calls.
         let deeper = Limits {
@@ -229,8 +317,29 @@ impl Surface {
             needs,
             form: None,
             turn: None,
+            is_array: false,
+            wishes: Wishes::default(),
+            knows_suffixes: false,
         };
         Ok(Request { document, ask, wording })
+    }
+
+    /// A request in its own words for a provider that speaks them and calls the model so: where it goes, from the usual path,
+    /// and the body.
+    pub fn addressed(self, own: &Document, path: &str, model: &str, ask: &Ask) -> Result<(String, Bytes), String> {
+        if self.dialect() == Some(Dialect::Gemini) {
+            let path = gemini::path(model, ask.operation, ask.is_stream);
+            let path = path.ok_or_else(|| format!("`{model}` cannot be the name of a model of Gemini"))?;
+            let body = gemini::renamed(own, model).map_err(|error| error.to_string())?;
+            return Ok((path, body.into()));
+        }
+        let model = serde_json::Value::from(model).to_string();
+        let renamed = own.with(&[Edit {
+            pointer: "/model",
+            value: Some(&model),
+        }]);
+        let body = renamed.map_err(|error| error.to_string())?;
+        Ok((path.to_owned(), body.into()))
     }
 
     /// Headers of the client's that belong to its words, for providers that speak them too.
@@ -250,6 +359,7 @@ impl Surface {
     pub fn error(self, error: &ApiError, id: &str) -> Vec<u8> {
         match self.dialect() {
             Some(Dialect::Messages) => messages::error(error, id),
+            Some(Dialect::Gemini) => gemini::error(error, id),
             _ => error.to_json(id),
         }
     }
@@ -259,7 +369,7 @@ impl Surface {
         let name: &[u8] = match self.dialect() {
             Some(Dialect::Messages) => b"event: error\n",
             Some(Dialect::Responses) => return responses::error_event(error, id, None).into(),
-            Some(Dialect::Completions) | None => b"",
+            Some(Dialect::Completions | Dialect::Gemini) | None => b"",
         };
         [name, b"data: ", &self.error(error, id), b"\n\n"].concat().into()
     }
@@ -318,4 +428,5 @@ pub fn is_filtered(answer: &Document) -> bool {
         || at("/delta/stop_reason", "refusal")
         || at("/incomplete_details/reason", "content_filter")
         || at("/response/incomplete_details/reason", "content_filter")
+        || gemini::is_filtered(answer.root())
 }

@@ -78,3 +78,9 @@ async fn what_anthropics_specification_allows_and_what_not_is_never_a_servers_er
 async fn what_the_specification_of_responses_allows_and_what_not_is_never_a_servers_error() {
     holds("openai/openapi.responses.yaml", "/v1", "^/responses$", "openai").await;
 }
+
+#[tokio::test]
+async fn what_geminis_specification_allows_and_what_not_is_never_a_servers_error() {
+    let paths = "^/models(/[^:]*(:countTokens|:generateContent|:streamGenerateContent)?)?$";
+    holds("gemini/openapi.generate-content.yaml", "/v1beta", paths, "google").await;
+}

@@ -1,6 +1,6 @@
 // Does with OpenAI's and Anthropic's SDKs for Node what the test says, and prints what an application would see.
 //
-// Standard input: {"base_url": …, "steps": [{"do": …, "with": {…}}]}; standard output: one object for each step.
+// Standard input: {"base_url": …, "steps": [{"do": …, "with": {…}, "on": "azure"}]}; standard output: one object for each step.
 // What is expected stands in tests/it/sdk.rs, which runs driver.py with the same steps.
 
 import { createRequire } from "node:module";
@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 
 // The SDKs are installed where the test starts this, not beside it.
 const installed = createRequire(`${process.cwd()}/`);
-const { OpenAI, OpenAIError, toFile } = installed("openai");
+const { AzureOpenAI, OpenAI, OpenAIError, toFile } = installed("openai");
 const { Anthropic, AnthropicError } = installed("@anthropic-ai/sdk");
 
 const acts = {
@@ -165,7 +165,7 @@ async function take(clients, step) {
   // have a place of their own in both.
   const { extra_body, extra_headers, ...args } = step.with ?? {};
   try {
-    const [client, act] = step.do in acts ? [clients.openai, acts[step.do]] : [clients.claude, claudes[step.do]];
+    const [client, act] = step.do in acts ? [clients[step.on ?? "openai"], acts[step.do]] : [clients.claude, claudes[step.do]];
     return await act(client, { ...args, ...extra_body }, { headers: extra_headers });
   } catch (error) {
     return { error: explained(error) };
@@ -176,6 +176,7 @@ const order = JSON.parse(readFileSync(0, "utf8"));
 const apiKey = order.api_key ?? "none-needed";
 const openai = new OpenAI({ baseURL: order.base_url, apiKey });
 const claude = new Anthropic({ baseURL: order.base_url.replace(/\/v1$/, ""), apiKey });
+const azure = new AzureOpenAI({ endpoint: order.base_url.replace(/\/v1$/, ""), apiKey, apiVersion: "2024-10-21" });
 const results = [];
-for (const step of order.steps) results.push(await take({ openai, claude }, step));
+for (const step of order.steps) results.push(await take({ openai, claude, azure }, step));
 process.stdout.write(JSON.stringify(results));

@@ -1,6 +1,6 @@
 """Does with OpenAI's and Anthropic's SDKs for Python what the test says, and prints what an application would see.
 
-Standard input: {"base_url": …, "api_key": …, "steps": [{"do": …, "with": {…}}]}; standard output: one object for each step.
+Standard input: {"base_url": …, "api_key": …, "steps": [{"do": …, "with": {…}, "on": "azure"}]}; standard output: one object for each step.
 What is expected stands in tests/it/sdk.rs, which runs driver.mjs with the same steps.
 """
 
@@ -161,12 +161,14 @@ def explained(error):
     }
 
 
-def take(client, claude, step):
+def take(client, claude, azure, step):
     acts = {"chat": chat, "stream": stream, "accumulate": accumulate, "models": models, "model": model,
             "embed": embed, "moderate": moderate, "complete": complete, "respond": respond, "respond_stream": respond_stream,
             "kept": kept, "forget": forget, "image": image, "image_events": image_events, "edit": edit, "speak": speak, "hear": hear, "hear_events": hear_events,
             "translate": translate, "message": message, "message_stream": message_stream, "count": count}
     is_claude = step["do"] in ("message", "message_stream", "count")
+    if step.get("on") == "azure":
+        client = azure
     try:
         return acts[step["do"]](claude if is_claude else client, step.get("with", {}))
     except (openai.OpenAIError, anthropic.AnthropicError) as error:
@@ -175,5 +177,6 @@ def take(client, claude, step):
 
 order = json.load(sys.stdin)
 client = openai.OpenAI(base_url=order["base_url"], api_key=order.get("api_key", "none-needed"))
+azure = openai.AzureOpenAI(azure_endpoint=order["base_url"].removesuffix("/v1"), api_key=client.api_key, api_version="2024-10-21")
 claude = anthropic.Anthropic(base_url=order["base_url"].removesuffix("/v1"), api_key=order.get("api_key", "none-needed"))
-json.dump([take(client, claude, step) for step in order["steps"]], sys.stdout)
+json.dump([take(client, claude, azure, step) for step in order["steps"]], sys.stdout)

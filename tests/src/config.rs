@@ -11,6 +11,11 @@ pub fn anthropic(name: &str, url: &str) -> String {
     provider(name, "anthropic", url)
 }
 
+/// The same in Gemini's dialect.
+pub fn gemini(name: &str, url: &str) -> String {
+    provider(name, "gemini", &format!("{url}/v1beta"))
+}
+
 fn provider(name: &str, adapter: &str, base_url: &str) -> String {
     format!(
         r#"

@@ -1,4 +1,4 @@
-//! OpenAI's and Anthropic's own SDKs and the frameworks that stand on them, each in a process of its own with the driver in `tests/sdk/`: what
+//! OpenAI's, Anthropic's and Google's own SDKs and the frameworks that stand on them, each in a process of its own with the driver in `tests/sdk/`: what
 //! applications are written with has the last word on whether an answer is one. Where one is not installed its tests say so and
 //! pass, but not in CI.
 
@@ -37,7 +37,7 @@ struct Kind {
     probe: [&'static str; 2],
 }
 
-const FRAMEWORKS: [Kind; 6] = [
+const FRAMEWORKS: [Kind; 8] = [
     Kind {
         name: "LangChain's Anthropic",
         program: "frameworks/bin/python",
@@ -45,6 +45,22 @@ const FRAMEWORKS: [Kind; 6] = [
         folder: "frameworks",
         driver: "frameworks/langchain_claude.py",
         probe: ["-c", "import langchain_anthropic"],
+    },
+    Kind {
+        name: "Google's SDK for Python",
+        program: "python/bin/python",
+        system: "python3",
+        folder: "python",
+        driver: "google/client.py",
+        probe: ["-c", "from google import genai"],
+    },
+    Kind {
+        name: "Google's SDK for Node",
+        program: "node/bin/node",
+        system: "node",
+        folder: "node",
+        driver: "google/client.mjs",
+        probe: ["-e", "require('@google/genai')"],
     },
     Kind {
         name: "LangChain",
@@ -88,7 +104,7 @@ const FRAMEWORKS: [Kind; 6] = [
     },
 ];
 
-/// A framework by its name, where it is there.
+/// A framework, or an SDK with a driver of its own, by its name, where it is there.
 pub fn framework(name: &str) -> Option<Sdk> {
     let kind = FRAMEWORKS.iter().find(|kind| kind.name == name);
     find(kind.expect("no framework that the tests know"))

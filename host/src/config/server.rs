@@ -44,8 +44,37 @@ pub struct ServerConfig {
     pub load: LoadConfig,
     /// One log line for every request.
     pub access_log: bool,
+    /// Whose additions to OpenAI's words requests may make.
+    pub extensions: Extensions,
     /// Headers of other gateways that say what an answer cost, beside Pointsman's own.
     pub cost_headers: Vec<&'static str>,
+}
+
+/// Other gateways whose additions to OpenAI's words requests may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extensions {
+    /// `models`, `provider`, and ends of models' names.
+    pub openrouter: bool,
+    /// `fallbacks`, `num_retries`, `timeout`, `metadata.tags`, `mock_response`.
+    pub litellm: bool,
+}
+
+fn extensions(section: &Section<'_>) -> Extensions {
+    let named = section.strings("extensions");
+    for (name, span) in &named {
+        if !matches!(name.as_str(), "openrouter" | "litellm") {
+            section.note(
+                span.clone(),
+                format!("no extensions `{name}`; there are openrouter and litellm"),
+            );
+        }
+    }
+    let is_stated = section.any("extensions").is_some();
+    let has = |wanted| !is_stated || named.iter().any(|(name, _)| name == wanted);
+    Extensions {
+        openrouter: has("openrouter"),
+        litellm: has("litellm"),
+    }
 }
 
 /// How much is done at one time. What is not said follows from what the machine allows.
@@ -104,6 +133,7 @@ pub(super) fn read(section: Section<'_>, base: &Path) -> (ServerConfig, Option<S
         drain: Duration::from_millis(section.number("drain_ms", 0..=3_600_000).unwrap_or(30_000)),
         load: load(&section),
         access_log: section.flag("access_log", false),
+        extensions: extensions(&section),
         cost_headers: cost_headers(&section),
     };
     let pepper = pepper(&section, base);

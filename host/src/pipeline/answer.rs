@@ -13,6 +13,7 @@ use super::walk::Served;
 use super::{receipt, relay};
 use crate::body::Body;
 use crate::cache::Entry;
+use crate::surfaces::Framing;
 
 /// Headers and body of a success.
 #[derive(Debug)]
@@ -74,8 +75,9 @@ pub(super) fn again(entry: &Entry, decision: &Decision, mut account: Account) ->
     headers.insert(AGE, HeaderValue::from(entry.age().as_secs()));
     put_cost(&mut headers, &account);
     let body = if account.call().ask.is_stream {
-        put_stream(&mut headers);
-        entry.body.clone()
+        let framing = account.call().wording.framing();
+        put_stream(&mut headers, &framing);
+        framing.whole(entry.body.clone())
     } else {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         with_receipt(entry.body.clone(), &account)
@@ -127,7 +129,7 @@ fn stream(
 ) -> Answer {
     match beginning.source.content_type() {
         Some(kind) => _ = headers.insert(CONTENT_TYPE, kind.clone()),
-        None => put_stream(&mut headers),
+        None => put_stream(&mut headers, &account.call().wording.framing()),
     }
     Answer {
         headers,
@@ -135,8 +137,8 @@ fn stream(
     }
 }
 
-fn put_stream(headers: &mut HeaderMap) {
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+fn put_stream(headers: &mut HeaderMap, framing: &Framing) {
+    headers.insert(CONTENT_TYPE, framing.content_type());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Tells nginx, should it stand in front, to pass events on as they come.
     headers.insert(

@@ -20,6 +20,7 @@ use bytes::{Bytes, BytesMut};
 pub use failure::{After, Failure};
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Response};
+pub use simulate::told;
 
 use super::Call;
 use super::bill::Bill;

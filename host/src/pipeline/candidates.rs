@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Call;
+use super::{Call, narrow};
 use crate::error::ApiError;
 use crate::generation::{Model, Route};
 use crate::operation::Operation;
@@ -25,6 +25,8 @@ pub fn offer(route: &Route, call: &Call) -> Result<Vec<(Arc<Model>, u32)>, ApiEr
     if allowed.is_empty() {
         return Err(caller.no_model(&route.name));
     }
+    let wishes = &call.wording.wishes;
+    let allowed = narrow::narrowed(allowed, wishes, route)?;
     // Who cannot count tokens is counted for.
     let serves = |(model, _): &&(Arc<Model>, u32)| {
         ask.operation == Operation::CountTokens || model.provider.serves(ask.operation)
@@ -37,7 +39,7 @@ pub fn offer(route: &Route, call: &Call) -> Result<Vec<(Arc<Model>, u32)>, ApiEr
     match &*allowed {
         [] => return Err(none_serves(route, ask.operation)),
         // There is nothing to choose, and the provider knows its own limits best.
-        [only] => return Ok(vec![only.clone()]),
+        [only] if !wishes.needs_all => return Ok(vec![only.clone()]),
         _ => {}
     }
     let able: Vec<(Arc<Model>, u32)> = allowed
@@ -95,9 +97,7 @@ fn none_serves(route: &Route, operation: Operation) -> ApiError {
         operation.name(),
         providers.join(", ")
     );
-    ApiError::invalid("no_candidate", message)
-        .with_param("model")
-        .final_answer()
+    ApiError::no_candidate(message)
 }
 
 fn none_is_able(route: &Route, allowed: &[(Arc<Model>, u32)], ask: &Ask) -> ApiError {
@@ -110,7 +110,5 @@ fn none_is_able(route: &Route, allowed: &[(Arc<Model>, u32)], ask: &Ask) -> ApiE
         route.name,
         reasons.join(", ")
     );
-    ApiError::invalid("no_candidate", message)
-        .with_param("model")
-        .final_answer()
+    ApiError::no_candidate(message)
 }

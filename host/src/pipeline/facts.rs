@@ -51,6 +51,9 @@ pub(super) fn summary(call: &Call, route: &Route) -> words::Summary {
             Surface::Messages | Surface::CountTokens => words::Surface::Messages,
             Surface::Responses => words::Surface::Responses,
             Surface::Completions => words::Surface::Completions,
+            Surface::GenerateContent | Surface::StreamGenerateContent | Surface::CountContentTokens => {
+                words::Surface::Other
+            }
             Surface::Embeddings => words::Surface::Embeddings,
             Surface::Moderations => words::Surface::Moderation,
             Surface::Rerank => words::Surface::Rerank,

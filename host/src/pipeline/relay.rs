@@ -85,9 +85,13 @@ pub(super) fn stream(
     recorder: Option<Recorder>,
     resume: Option<Resume>,
 ) -> Body {
+    let call = account.call();
     let telling = match beginning.source.content_type() {
         Some(_) => Telling::Sound,
-        None => account.call().wording.telling(beginning.is_own),
+        None => {
+            let input = call.ask.estimated_input_tokens();
+            call.wording.telling(beginning.is_own, input)
+        }
     };
     let course = Course {
         watched: Watched::new(beginning.source, step),
@@ -111,6 +115,7 @@ async fn relay(
         mut has_more,
         next: mut resume,
     } = course;
+    let mut framing = account.call().wording.framing();
     loop {
         account.used(watched.source.usage(), watched.source.progress());
         resume = resume.and_then(|resume| resume.unless_shown(&out));
@@ -126,9 +131,11 @@ async fn relay(
                 recorder.stream(&account);
             }
             account.call().is_told.store(true, Ordering::Relaxed);
+            framing.end(&mut out);
             outlet.send(out.freeze()).await?;
             return Ok(());
         }
+        framing.frame(&mut out);
         if !out.is_empty()
             && let Err(Stalled(limit)) = outlet.send(out.split().freeze()).await
         {
@@ -166,6 +173,7 @@ async fn relay(
                 telling.tell(&mut out);
                 let call = account.call();
                 telling.fail(call.wording.surface, &error, &call.id, &mut out);
+                framing.frame(&mut out);
                 outlet.send(out.freeze()).await?;
                 tokio::time::sleep(HEAD_START).await;
                 return Err(Broken);

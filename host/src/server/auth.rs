@@ -1,13 +1,18 @@
-//! Whose request it is: the key in one of the headers that SDKs send keys in, looked up.
+//! Whose request it is: the key in one of the headers that SDKs send keys in, or in an address of Gemini's, looked up.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderName};
+use hyper::http::request::Parts;
+use percent_encoding::percent_decode_str;
 
 use super::now_ms;
 use crate::error::ApiError;
 use crate::keys::{Caller, Denied, Keyring, Malformed, Presented};
+use crate::operation::Dialect;
+use crate::surfaces::Surface;
 
 /// OpenAI's, Anthropic's, Azure's and Google's SDKs, in this order.
 static HEADERS: [HeaderName; 4] = [
@@ -17,42 +22,55 @@ static HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("x-goog-api-key"),
 ];
 
-/// Who calls. Where no key is required, whatever stands in the headers is not looked at.
-pub(super) fn caller(ring: &Keyring, headers: &HeaderMap) -> Result<Arc<Caller>, ApiError> {
+/// Who calls. Where no key is required, whatever stands in the request is not looked at.
+pub(super) fn caller(ring: &Keyring, head: &Parts, surface: Surface) -> Result<Arc<Caller>, ApiError> {
     if !ring.is_required() {
         return Ok(ring.anonymous().clone());
     }
-    let key = Presented::parse(presented(headers)?).map_err(malformed)?;
+    // Google's own API takes keys from its addresses, too.
+    let query = head.uri.query().filter(|_| surface.dialect() == Some(Dialect::Gemini));
+    let key = presented(&head.headers, query)?;
+    let key = Presented::parse(&key).map_err(malformed)?;
     ring.find(&key, now_ms()).map_err(denied)
 }
 
-/// The one key in the headers. Two that differ could be taken for each other's.
-fn presented(headers: &HeaderMap) -> Result<&[u8], ApiError> {
-    let mut found: Option<(&HeaderName, &[u8])> = None;
+/// The one key of a request. Two that differ could be taken for each other's.
+fn presented<'h>(headers: &'h HeaderMap, query: Option<&'h str>) -> Result<Cow<'h, [u8]>, ApiError> {
+    // None where it stands in the address.
+    let mut found: Vec<(Option<&HeaderName>, Cow<'h, [u8]>)> = Vec::new();
     for name in &HEADERS {
         for value in headers.get_all(name) {
             let key = match name {
                 &AUTHORIZATION => bearer(value.as_bytes())?,
                 _ => value.as_bytes().trim_ascii(),
             };
-            match found {
-                _ if key.is_empty() => {}
-                Some((other, known)) if known != key => {
-                    let places = if other == name {
-                        format!("twice in `{name}`")
-                    } else {
-                        format!("in `{other}` and in `{name}`")
-                    };
-                    let message = format!("the request has different keys, {places}; send one");
-                    return Err(ApiError::unauthenticated(message));
-                }
-                _ => found = Some((name, key)),
-            }
+            found.push((Some(name), key.into()));
         }
     }
-    found.map(|(_, key)| key).ok_or_else(|| {
-        ApiError::unauthenticated("this gateway needs a key; send it as `Authorization: Bearer sk-pm-…`")
-    })
+    let options = query.unwrap_or_default().split('&');
+    let keys = options.filter_map(|option| option.strip_prefix("key="));
+    found.extend(keys.map(|key| (None, percent_decode_str(key).into())));
+    let mut found = found.into_iter().filter(|(_, key)| !key.is_empty());
+    let Some((place, key)) = found.next() else {
+        let message = "this gateway needs a key; send it as `Authorization: Bearer sk-pm-…`";
+        return Err(ApiError::unauthenticated(message));
+    };
+    match found.find(|(_, other)| *other != key) {
+        None => Ok(key),
+        Some((other, _)) => {
+            let shown = |place: Option<&HeaderName>| match place {
+                Some(header) => format!("`{header}`"),
+                None => "`key` of the address".to_owned(),
+            };
+            let places = if other == place {
+                format!("twice in {}", shown(place))
+            } else {
+                format!("in {} and in {}", shown(place), shown(other))
+            };
+            let message = format!("the request has different keys, {places}; send one");
+            Err(ApiError::unauthenticated(message))
+        }
+    }
 }
 
 fn bearer(value: &[u8]) -> Result<&[u8], ApiError> {
@@ -94,7 +112,18 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_bytes(value).unwrap());
         }
-        presented(&map).map(<[u8]>::to_vec).map_err(|error| error.message)
+        presented(&map, None)
+            .map(Cow::into_owned)
+            .map_err(|error| error.message)
+    }
+
+    #[test]
+    fn a_key_in_an_address_is_taken_where_it_may_be() {
+        let of = |query| presented(&HeaderMap::new(), Some(query)).map(Cow::into_owned);
+        assert_eq!(of("alt=sse&key=a%2Bb").unwrap(), b"a+b");
+        assert!(of("alt=sse&monkey=a").is_err());
+        let two = of("key=a&key=b").unwrap_err().message;
+        assert!(two.contains("twice in `key` of the address"), "{two}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::json::Limits;
 use crate::keys::Caller;
 use crate::load::Place;
 use crate::pipeline::{Answer, Call};
-use crate::surfaces::{Request as Asked, Surface, Wording, models};
+use crate::surfaces::{Address, Request as Asked, Surface, Wording, gemini, models};
 
 /// Answers clients.
 #[derive(Debug)]
@@ -43,8 +43,11 @@ impl Service for Data {
     async fn answer(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Body> {
         let received = Instant::now();
         let (head, body) = request.into_parts();
-        // What is at no path that is known is told in OpenAI's words.
-        let surface = Surface::at(head.uri.path()).unwrap_or(Surface::ChatCompletions);
+        let address = Address::of(&head.uri);
+        let surface = address.as_ref().map_or_else(
+            || Address::words(head.uri.path(), &head.headers),
+            |address| address.surface,
+        );
         let id = head::request_id(&head.headers);
         let Some(generation) = self.app.generation() else {
             return refuse(&ApiError::not_ready(), &id, &self.app, surface);
@@ -52,7 +55,7 @@ impl Service for Data {
         let has_access_log = generation.config.server.access_log;
         let heartbeat = generation.config.server.heartbeat;
         let line = has_access_log.then(|| format!("{} {}", head.method, head.uri.path()));
-        let route = route(&head.method, head.uri.path());
+        let route = route(&head.method, head.uri.path(), address, surface);
         let caller = self.caller(&route, &head, &generation);
         let version = head.version;
         // Whoever sends a head that is read in two ways may mean another request by what follows it.
@@ -95,17 +98,21 @@ impl Service for Data {
 
 /// What a path leads to.
 enum Endpoint {
-    Ask(Surface),
-    Models,
-    Model(String),
+    Ask(Address),
+    /// In the words of this surface.
+    Models(Surface),
+    Model(Surface, String),
     Response(String),
     /// Another method than this one is wanted.
     WrongMethod(&'static str),
     Unknown,
 }
 
-/// The table of endpoints.
-fn route(method: &Method, path: &str) -> Endpoint {
+/// Where models are listed.
+const MODELS: [&str; 4] = ["/v1/models", "/v1beta/models", "/openai/v1/models", "/openai/models"];
+
+/// The table of endpoints. What there is is told in the words of this surface.
+fn route(method: &Method, path: &str, address: Option<Address>, surface: Surface) -> Endpoint {
     let wants = |wanted: Method, name, endpoint| {
         if *method == wanted {
             endpoint
@@ -113,8 +120,8 @@ fn route(method: &Method, path: &str) -> Endpoint {
             Endpoint::WrongMethod(name)
         }
     };
-    if let Some(surface) = Surface::at(path) {
-        return wants(Method::POST, "POST", Endpoint::Ask(surface));
+    if let Some(address) = address {
+        return wants(Method::POST, "POST", Endpoint::Ask(address));
     }
     if let Some(id) = path
         .strip_prefix("/v1/responses/")
@@ -125,18 +132,22 @@ fn route(method: &Method, path: &str) -> Endpoint {
             _ => Endpoint::WrongMethod("GET, DELETE"),
         };
     }
-    match path {
-        "/v1/models" => wants(Method::GET, "GET", Endpoint::Models),
-        _ => match path.strip_prefix("/v1/models/") {
+    for models in MODELS {
+        let Some(below) = path.strip_prefix(models) else {
+            continue;
+        };
+        match below.strip_prefix('/') {
+            None if below.is_empty() => return wants(Method::GET, "GET", Endpoint::Models(surface)),
             Some(id) if !id.is_empty() => {
                 let id = percent_encoding::percent_decode_str(id)
                     .decode_utf8_lossy()
                     .into_owned();
-                wants(Method::GET, "GET", Endpoint::Model(id))
+                return wants(Method::GET, "GET", Endpoint::Model(surface, id));
             }
-            _ => Endpoint::Unknown,
-        },
+            _ => {}
+        }
     }
+    Endpoint::Unknown
 }
 
 impl Data {
@@ -149,7 +160,10 @@ impl Data {
         let ring = self.app.keys.ring();
         match endpoint {
             Endpoint::WrongMethod(_) | Endpoint::Unknown => Ok(ring.anonymous().clone()),
-            _ => auth::caller(&ring, &head.headers),
+            Endpoint::Ask(Address { surface, .. }) | Endpoint::Models(surface) | Endpoint::Model(surface, _) => {
+                auth::caller(&ring, head, *surface)
+            }
+            Endpoint::Response(_) => auth::caller(&ring, head, Surface::Responses),
         }
     }
 
@@ -188,14 +202,18 @@ impl Data {
         caller: Arc<Caller>,
     ) -> Result<Answer, ApiError> {
         match endpoint {
-            Endpoint::Ask(surface) => {
-                let call = read(&self.app, surface, head, body, id, received, &generation, caller).await?;
+            Endpoint::Ask(address) => {
+                let call = read(&self.app, address, head, body, id, received, &generation, caller).await?;
                 idempotent::serve(&self.app, generation, call).await
             }
-            Endpoint::Models => Ok(json(&models::list(&generation, &caller))),
-            Endpoint::Model(id) => models::one(&generation, &caller, &id)
-                .map(|model| json(&model))
-                .ok_or_else(|| ApiError::unknown_model(&id)),
+            Endpoint::Models(Surface::GenerateContent) => Ok(json(&gemini::list(&generation, &caller))),
+            Endpoint::Models(_) => Ok(json(&models::list(&generation, &caller))),
+            Endpoint::Model(surface, id) => match surface {
+                Surface::GenerateContent => gemini::one(&generation, &caller, &id),
+                _ => models::one(&generation, &caller, &id),
+            }
+            .map(|model| json(&model))
+            .ok_or_else(|| ApiError::unknown_model(&id)),
             Endpoint::Response(id) if head.method == Method::DELETE => kept::delete(&self.app, &caller, &id).await,
             Endpoint::Response(id) => kept::get(&self.app, &caller, &id).await,
             Endpoint::WrongMethod(wanted) => {
@@ -210,7 +228,7 @@ impl Data {
 #[expect(clippy::too_many_arguments, reason = "what a request is made of, taken apart once")]
 async fn read(
     app: &App,
-    surface: Surface,
+    address: Address,
     head: Parts,
     body: Incoming,
     id: Arc<str>,
@@ -220,14 +238,14 @@ async fn read(
 ) -> Result<Arc<Call>, ApiError> {
     let limits = &generation.config.server;
     head::check_body(&head.headers, limits)?;
-    let shape = surface.shape(&head.headers)?;
+    let shape = address.surface.shape(&head.headers)?;
     let text = intake::read(body, limits).await?;
     let json = Limits {
         depth: limits.json_depth,
     };
     let (document, form) = shape.document(text, json)?;
     let responses = generation.config.responses.as_ref();
-    let asked = kept::read(app, responses, surface, document, &caller, json).await?;
+    let asked = kept::read(app, responses, address, document, &caller, (json, limits.extensions)).await?;
     let Asked { document, ask, wording } = asked;
     let wording = Wording { form, ..wording };
     let policy_headers = limits.policy_headers.clone();

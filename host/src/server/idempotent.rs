@@ -71,10 +71,11 @@ fn digest(call: &Call) -> Key {
     let document = call.wording.own.as_ref().unwrap_or(&call.document);
     let mut request = String::with_capacity(document.text().len());
     document.root().write_canonical(&mut request);
+    let place = call.wording.place(&call.ask.model);
     // Files stand beside the fields.
     match &call.wording.form {
-        None => Key::of(&[call.wording.surface.name(), &request]),
-        Some(form) => Key::of(&[call.wording.surface.name(), &request, &form.digest()]),
+        None => Key::of(&[&place, &request]),
+        Some(form) => Key::of(&[&place, &request, &form.digest()]),
     }
 }
 

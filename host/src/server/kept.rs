@@ -11,14 +11,14 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use crate::app::App;
 use crate::body::{Body, Broken, Outlet};
 use crate::cache::Key;
-use crate::config::ResponsesConfig;
+use crate::config::{Extensions, ResponsesConfig};
 use crate::error::{ApiError, printable};
 use crate::json::{Document, Limits, Value};
 use crate::keys::Caller;
 use crate::pipeline::{Answer, Call};
 use crate::store::{self, now_ms};
 use crate::surfaces::responses::{KIND, Kept, Turn, with_turn};
-use crate::surfaces::{Request, Surface};
+use crate::surfaces::{Address, Request, Surface};
 use crate::upstream::sse::Splitter;
 
 /// As deep as an answer may be.
@@ -32,13 +32,14 @@ const ID_BYTES: usize = 256;
 pub(super) async fn read(
     app: &App,
     config: Option<&ResponsesConfig>,
-    surface: Surface,
+    address: Address,
     document: Document,
     caller: &Caller,
-    limits: Limits,
+    (limits, known): (Limits, Extensions),
 ) -> Result<Request, ApiError> {
-    if config.is_none() || surface != Surface::Responses {
-        return surface.read(document, limits);
+    let (document, wishes) = address.prepared(document, limits, known)?;
+    if config.is_none() || address.surface != Surface::Responses {
+        return Ok(wishes.on(address.read(document, limits)?));
     }
     let name = document
         .root()
@@ -50,10 +51,10 @@ pub(super) async fn read(
     };
     if kept.is_some() {
         // What is wrong with the request is told by its own places, not by those in the whole conversation.
-        surface.read(document.clone(), limits)?;
+        address.read(document.clone(), limits)?;
     }
     let (turn, whole) = Turn::of(document, kept.as_ref(), &unique()?)?;
-    let request = surface.read(whole.clone(), limits)?;
+    let request = wishes.on(address.read(whole.clone(), limits)?);
     with_turn(request, turn, &whole)
 }
 

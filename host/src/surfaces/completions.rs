@@ -154,7 +154,7 @@ mod tests {
 
     fn read(body: &Json) -> Result<(Json, Option<&'static str>), String> {
         let document = Document::parse(Bytes::from(body.to_string()), Limits::default()).unwrap();
-        let read = Surface::Completions.read(document, Limits::default());
+        let read = Surface::Completions.read(document, None, Limits::default());
         let request = read.map_err(|error| error.param.unwrap_or_default())?;
         Ok((
             serde_json::from_slice(request.document.text()).unwrap(),
@@ -201,7 +201,7 @@ mod tests {
         let expected = json!({ "id": "c", "object": "text_completion", "created": 1, "model": "m", "usage": { "prompt_tokens": 1 },
             "choices": [choice(0, "one", "stop"), choice(1, "two", "length")] });
         assert_eq!(told, expected);
-        let mut telling = wording.telling(false);
+        let mut telling = wording.telling(false, 0);
         let chunk =
             json!({ "id": "c", "choices": [{ "index": 0, "delta": { "content": "o" }, "finish_reason": null }] });
         let mut events = BytesMut::from(format!("data: {chunk}\n\n").as_str());

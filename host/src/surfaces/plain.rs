@@ -8,7 +8,7 @@ const LIMITS: Limits = Limits { depth: 520 };
 /// OpenAI takes no longer names of users.
 const LONGEST_USER: usize = 64;
 /// Members of a request that OpenAI does not know, and whether an answer may differ without them.
-const FOREIGN: [(&str, bool); 8] = [
+const FOREIGN: [(&str, bool); 11] = [
     ("top_k", true),
     ("thinking", false),
     ("metadata", false),
@@ -17,6 +17,9 @@ const FOREIGN: [(&str, bool); 8] = [
     ("context_management", true),
     ("container", true),
     ("inference_geo", true),
+    ("safety_settings", true),
+    ("generation_config", true),
+    ("thinking_config", false),
 ];
 
 /// What is known of who gets the request.
@@ -96,7 +99,9 @@ fn effort(thinking: Value<'_>) -> Option<&'static str> {
 fn tools(to: &mut Writer, tools: Value<'_>, has_functions: bool, lost: &mut Vec<String>) {
     let is_own = |tool: &Value<'_>| tool.field("function").is_none();
     for tool in tools.elements().filter(is_own) {
-        let kind = tool.get("type").and_then(|kind| kind.as_str()).unwrap_or_default();
+        let named = || tool.members().find_map(|(name, _)| name.as_str());
+        let kind = tool.get("type").and_then(|kind| kind.as_str());
+        let kind = kind.or_else(named).unwrap_or_default();
         lost.push(format!("tools of type {}", crate::error::printable(&kind, 60)));
     }
     if !has_functions {
@@ -122,7 +127,7 @@ fn messages(to: &mut Writer, messages: Value<'_>, reader: Reader<'_>) {
         for (name, value) in message.members() {
             let name = name.as_str().unwrap_or_default();
             match &*name {
-                "cache_control" | "thinking_blocks" => {}
+                "cache_control" | "thinking_blocks" | "extra_content" => {}
                 "reasoning_content" if !reader.keeps_reasoning => {}
                 "content" if value.kind() == Kind::Array => {
                     to.key("content");
@@ -133,7 +138,9 @@ fn messages(to: &mut Writer, messages: Value<'_>, reader: Reader<'_>) {
                 "tool_calls" => {
                     to.key("tool_calls");
                     to.open('[');
-                    value.elements().for_each(|call| without(to, call, &["cache_control"]));
+                    value
+                        .elements()
+                        .for_each(|call| without(to, call, &["cache_control", "extra_content"]));
                     to.close(']');
                 }
                 _ => {

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Surface, media, messages, responses};
+use super::{Surface, gemini, media, messages, responses};
 use crate::error::ApiError;
 use crate::json::{Document, Limits, Value};
 use crate::money::Usage;
@@ -106,6 +106,8 @@ pub enum Hearing {
     Responses(responses::Hearing),
     /// OpenAI's for images and sound.
     Media(media::Hearing),
+    /// Google's, of Gemini.
+    Gemini(gemini::Hearing),
 }
 
 impl Hearing {
@@ -114,6 +116,7 @@ impl Hearing {
         match dialect {
             Dialect::Messages => Some(Self::Messages(messages::Hearing::default())),
             Dialect::Responses => Some(Self::Responses(responses::Hearing::default())),
+            Dialect::Gemini => Some(Self::Gemini(gemini::Hearing::default())),
             Dialect::Completions => None,
         }
     }
@@ -124,6 +127,7 @@ impl Hearing {
             Self::Messages(hearing) => hearing.whole(answer),
             Self::Responses(hearing) => hearing.whole(answer),
             Self::Media(hearing) => hearing.whole(answer.text()),
+            Self::Gemini(hearing) => hearing.whole(answer),
         }
     }
 
@@ -133,6 +137,7 @@ impl Hearing {
             Self::Messages(hearing) => hearing.event(name, data),
             Self::Responses(hearing) => hearing.event(name, data),
             Self::Media(hearing) => hearing.event(data),
+            Self::Gemini(hearing) => hearing.event(data),
         }
     }
 
@@ -142,6 +147,7 @@ impl Hearing {
             Self::Messages(hearing) => hearing.usage(),
             Self::Responses(hearing) => hearing.usage(),
             Self::Media(hearing) => hearing.usage(),
+            Self::Gemini(hearing) => hearing.usage(),
         }
     }
 
@@ -149,6 +155,7 @@ impl Hearing {
     pub fn may_end(&self) -> bool {
         match self {
             Self::Media(hearing) => hearing.may_end(),
+            Self::Gemini(hearing) => hearing.is_whole(),
             _ => false,
         }
     }

@@ -332,6 +332,7 @@ impl Failure {
         if let Some(refusal) = self.refusal {
             return *refusal;
         }
+        let may_go_on = !matches!(self.after(), After::Nothing);
         let message = self.message;
         let too_many = StatusCode::TOO_MANY_REQUESTS;
         let error = match self.kind {
@@ -352,6 +353,7 @@ impl Failure {
             Kind::Upstream | Kind::Other(_) => ApiError::upstream(message),
         };
         let error = error.with_detail(self.detail).with_retry_after(self.retry_after);
+        let error = ApiError { may_go_on, ..error };
         // The gateway has tried more than once already: the caller's SDK must not multiply that.
         if attempts > 1 { error.final_answer() } else { error }
     }

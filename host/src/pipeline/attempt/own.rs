@@ -5,11 +5,10 @@
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use serde_json::Value as Json;
 
 use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Whole, send as call};
 use crate::generation::Remote;
-use crate::json::{Document, Edit, Limits};
+use crate::json::{Document, Limits};
 use crate::money::Usage;
 use crate::operation::Operation;
 use crate::surfaces::{Heard, Hearing};
@@ -29,12 +28,8 @@ pub(super) async fn send(
     let surface = attempt.call.wording.surface;
     let hearing = surface.dialect().and_then(Hearing::of);
     let mut hearing = hearing.ok_or_else(|| Failure::fault("nobody listens to the provider's words"))?;
-    let model = Json::from(attempt.step.model.upstream.as_str()).to_string();
-    let renamed = own.with(&[Edit {
-        pointer: "/model",
-        value: Some(&model),
-    }]);
-    let body = renamed.map_err(|error| Failure::fault(&error.to_string()))?;
+    let addressed = surface.addressed(own, path, &attempt.step.model.upstream, &attempt.call.ask);
+    let (path, body) = addressed.map_err(|reason| Failure::fault(&reason))?;
     let header = |name: &&str| {
         let values = attempt.call.headers.get_all(*name).iter();
         let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
@@ -43,7 +38,7 @@ pub(super) async fn send(
     let mut headers: Vec<(String, String)> = surface.own_headers().iter().filter_map(header).collect();
     headers.push(("content-type".to_owned(), "application/json".to_owned()));
     let sent = Instant::now();
-    let answer = call(attempt, remote, hyper::Method::POST, path, &headers, body.into()).await;
+    let answer = call(attempt, remote, hyper::Method::POST, &path, &headers, body).await;
     if attempt.call.ask.is_stream {
         let stream = Stream::new(answer?, hearing).begun().await?;
         *waited += sent.elapsed();

@@ -35,6 +35,13 @@ pub(super) fn own_paths(profile: &Profile, config: &ProviderConfig) -> Vec<(Dial
         let path = path(Operation::Completion, "/completions");
         own.push((Dialect::Completions, Operation::Chat, path));
     }
+    if profile.speaks.contains(Dialects::GEMINI_GENERATE) {
+        let operations = [Operation::Chat, Operation::CountTokens];
+        for operation in operations.into_iter().filter(|operation| serves(*operation)) {
+            // The path has the model's name in it, so there is none for all models.
+            own.push((Dialect::Gemini, operation, String::new()));
+        }
+    }
     if profile.speaks.contains(Dialects::ANTHROPIC_MESSAGES) {
         let usual = [
             (Operation::Chat, "/v1/messages"),

@@ -1,5 +1,6 @@
 //! A streamed canonical answer as Anthropic's events. Content blocks are opened where a kind of content begins and closed where
-//! another does; calls that a provider tells side by side stay open side by side. What was used is told at the end, where it is known.
+//! another does; calls that a provider tells side by side stay open side by side. What was used is told at the end, where it is known;
+//! at the beginning the input is an estimate.
 
 use bytes::{Bytes, BytesMut};
 
@@ -17,6 +18,8 @@ const LIMITS: Limits = Limits { depth: 512 };
 #[derive(Debug, Default)]
 pub(in super::super) struct Events {
     is_started: bool,
+    /// Tokens of input, estimated.
+    expected: u32,
     /// The number of the next block.
     next: u64,
     open: Vec<Open>,
@@ -40,7 +43,15 @@ enum Content {
 }
 
 impl Events {
-    fn start(&mut self, chunk: Value<'_>, out: &mut BytesMut) {
+    /// Of an answer to a request of about so many tokens.
+    pub(in super::super) fn of(input_tokens: u32) -> Self {
+        Self {
+            expected: input_tokens,
+            ..Self::default()
+        }
+    }
+
+    fn start(&self, chunk: Value<'_>, out: &mut BytesMut) {
         event(out, "message_start", |to| {
             to.key("message");
             to.open('{');
@@ -49,7 +60,11 @@ impl Events {
             to.member("stop_reason", "null");
             to.member("stop_sequence", "null");
             to.key("usage");
-            write_usage(to, None);
+            let expected = Usage {
+                input: self.expected.into(),
+                ..Usage::default()
+            };
+            write_usage(to, Some(&expected));
             to.close('}');
         });
     }

@@ -13,7 +13,7 @@ fn wording() -> Wording {
 
 fn read(body: &Json) -> Result<Request, String> {
     let document = Document::parse(Bytes::from(body.to_string()), Limits::default()).unwrap();
-    let read = Surface::Messages.read(document, Limits::default());
+    let read = Surface::Messages.read(document, None, Limits::default());
     read.map_err(|error| format!("{} [{}]", error.message, error.param.unwrap_or_default()))
 }
 
@@ -199,7 +199,7 @@ fn chunk(delta: Json, finish: Option<&str>) -> String {
 
 /// Names of events with what matters of each.
 fn told(pieces: &[&[u8]]) -> Vec<String> {
-    let mut telling = wording().telling(false);
+    let mut telling = wording().telling(false, 12);
     let mut all = BytesMut::new();
     for piece in pieces {
         let mut events = BytesMut::from(*piece);
@@ -222,7 +222,10 @@ fn told(pieces: &[&[u8]]) -> Vec<String> {
             }
             "content_block_stop" => format!("stop {index}"),
             "message_delta" => format!("message_delta {} {}", data["delta"]["stop_reason"], data["usage"]),
-            "message_start" => format!("message_start {}", data["message"]["model"]),
+            "message_start" => {
+                assert_eq!(data["message"]["usage"]["input_tokens"], 12);
+                format!("message_start {}", data["message"]["model"])
+            }
             name => name.to_owned(),
         }
     };
@@ -311,5 +314,5 @@ fn a_stream_without_a_word_is_still_a_message() {
     let found = told(&[b"data: {\"choices\":[]}\n\n"]);
     assert_eq!(found[0], "message_start \"\"");
     assert!(found[1].starts_with("message_delta \"end_turn\""), "{found:?}");
-    assert!(matches!(wording().telling(true), Telling::Own));
+    assert!(matches!(wording().telling(true, 0), Telling::Own));
 }

@@ -11,7 +11,7 @@ use crate::money::Usage;
 
 fn read(body: &Json) -> Result<Request, String> {
     let document = Document::parse(Bytes::from(body.to_string()), Limits::default()).unwrap();
-    let read = Surface::Responses.read(document, Limits::default());
+    let read = Surface::Responses.read(document, None, Limits::default());
     read.map_err(|error| format!("{} [{}]", error.message, error.param.unwrap_or_default()))
 }
 
@@ -198,7 +198,7 @@ fn chunk(delta: Json, finish: Option<&str>) -> String {
 }
 
 fn told(pieces: &[&[u8]]) -> Vec<Json> {
-    let mut telling = wording(&json!({ "model": "m", "input": "hi", "stream": true })).telling(false);
+    let mut telling = wording(&json!({ "model": "m", "input": "hi", "stream": true })).telling(false, 0);
     let mut all = BytesMut::new();
     for piece in pieces {
         let mut events = BytesMut::from(*piece);
@@ -290,7 +290,7 @@ fn a_stream_has_the_events_of_a_response_wherever_it_is_cut() {
 
 #[test]
 fn a_stream_that_breaks_says_so_with_its_number() {
-    let mut telling = wording(&json!({ "model": "m", "input": "hi" })).telling(false);
+    let mut telling = wording(&json!({ "model": "m", "input": "hi" })).telling(false, 0);
     let mut out = BytesMut::from(chunk(json!({ "content": "a" }), None).as_bytes());
     telling.tell(&mut out);
     out.clear();

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: Pointsman beside a bare hyper proxy and nginx, under the same load, in one run.
 //! Here are the arguments and the order of a run; what is measured is in `scenario.rs`, and how in `measure.rs`.
 
+mod adapters;
 mod boxed;
 mod chunked;
 mod connection;

@@ -10,25 +10,24 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use bytes::Bytes;
-use pointsman::plugins::words::{Abilities, Candidate, Event, Health, Operation, Price, Summary, Surface, Target};
+use pointsman::plugins::words::{Abilities, Candidate, Health, Price, Summary, Surface};
 use pointsman::plugins::{
-    Adapter, AdapterSpec, Call, Engine, EngineConfig, Grant, Instances, Limits, PluginSource, Policy, PolicySpec,
-    Prompt, StateStore,
+    Call, Engine, EngineConfig, Grant, Instances, Limits, PluginSource, Policy, PolicySpec, Prompt, StateStore,
 };
 use pointsman::reload::built_in;
 
+use crate::adapters;
 use crate::boxed::{Boxed, POLICIES, Quick};
 
 /// One figure and the most it may be.
 pub(crate) struct Row {
-    what: String,
-    p50: Duration,
-    p99: Duration,
-    goal: Option<Duration>,
+    pub what: String,
+    pub p50: Duration,
+    pub p99: Duration,
+    pub goal: Option<Duration>,
 }
 
-const MICRO: fn(u64) -> Duration = Duration::from_micros;
+pub(crate) const MICRO: fn(u64) -> Duration = Duration::from_micros;
 const WARM_UP: usize = 500;
 
 /// Instances that are kept as long as anybody measures.
@@ -82,7 +81,7 @@ fn all(calls: usize, folder: &Path) -> Result<Vec<Row>> {
             )?);
         }
     }
-    rows.extend(adapters(&engine, calls)?);
+    rows.extend(adapters::rows(&engine, calls)?);
     Ok(rows)
 }
 
@@ -132,58 +131,6 @@ fn loading(folder: &Path) -> Result<Vec<Row>> {
     ])
 }
 
-fn adapters(engine: &Engine, calls: usize) -> Result<Vec<Row>> {
-    let source = source("adapter", "anthropic")?;
-    let adapter = Adapter::load(
-        engine,
-        AdapterSpec {
-            source,
-            limits: Limits::adapter(),
-        },
-    )?;
-    let target = target();
-    let request = Bytes::from(request(2048));
-    let encode = || finish(adapter.encode(Operation::Chat, &target, false, &request)).map(drop);
-    let encoded = timed(
-        "anthropic: encode a request of 2 KB".to_owned(),
-        Some(MICRO(60)),
-        calls,
-        encode,
-    )?;
-    let answer = Bytes::from_static(ANSWER.as_bytes());
-    let decode = || finish(adapter.decode(Operation::Chat, &target, &answer)).map(drop);
-    let decoded = timed("anthropic: decode an answer".to_owned(), None, calls, decode)?;
-    let place = adapter.place()?;
-    let mut stream = finish(adapter.stream(place, Operation::Chat, &target))?;
-    for event in BEGINNING {
-        finish(stream.push(vec![text_event(event)]))?;
-    }
-    let delta = text_event(DELTA);
-    let one = timed("anthropic: one stream event, alone".to_owned(), None, calls, || {
-        finish(stream.push(vec![delta.clone()])).map(drop)
-    })?;
-    let mut many = timed(String::new(), None, calls / 10, || {
-        finish(stream.push(vec![delta.clone(); 50])).map(drop)
-    })?;
-    many.what = "anthropic: one stream event, of 50 that came together".to_owned();
-    (many.p50, many.p99, many.goal) = (many.p50 / 50, many.p99 / 50, Some(MICRO(2)));
-    Ok(vec![encoded, decoded, one, many])
-}
-
-const ANSWER: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Trains run every ten minutes, and the last one leaves at midnight."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":20,"output_tokens":15}}"#;
-const BEGINNING: [&str; 2] = [
-    r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":20,"output_tokens":1}}}"#,
-    r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
-];
-const DELTA: &str = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" midnight"}}"#;
-
-fn text_event(data: &str) -> Event {
-    Event {
-        name: None,
-        data: data.as_bytes().to_vec(),
-    }
-}
-
 pub(crate) fn engine(cache_dir: Option<&Path>) -> Result<Engine> {
     Engine::new(&EngineConfig {
         cache_dir: cache_dir.map(Path::to_owned),
@@ -225,7 +172,12 @@ pub(crate) fn source(kind: &str, name: &str) -> Result<PluginSource> {
     Ok(PluginSource::new(name, bytes))
 }
 
-fn timed(what: String, goal: Option<Duration>, calls: usize, one: impl FnMut() -> Result<()>) -> Result<Row> {
+pub(crate) fn timed(
+    what: String,
+    goal: Option<Duration>,
+    calls: usize,
+    one: impl FnMut() -> Result<()>,
+) -> Result<Row> {
     let (p50, p99) = times(calls, one)?;
     Ok(Row { what, goal, p50, p99 })
 }
@@ -253,23 +205,6 @@ pub(crate) fn finish<T, E: std::error::Error + Send + Sync + 'static>(
         Poll::Ready(result) => Ok(result?),
         Poll::Pending => bail!("the plugin was not called on this thread"),
     }
-}
-
-fn target() -> Target {
-    Target {
-        model: "claude-haiku-4-5".to_owned(),
-        settings: "{}".to_owned(),
-        max_output_tokens: Some(64_000),
-        request_id: "req-bench".to_owned(),
-        now_ms: 0,
-    }
-}
-
-fn request(bytes: usize) -> String {
-    let text = "When does the next train leave, and from which platform? ".repeat(bytes / 57);
-    serde_json::json!({"model": "auto", "max_tokens": 200, "messages": [
-        {"role": "system", "content": "You answer travellers."}, {"role": "user", "content": text}]})
-    .to_string()
 }
 
 /// The content of a request of 1 KB.

@@ -408,3 +408,74 @@ async fn the_providers_errors_have_openais_shape_and_lead_to_the_next_candidate(
     );
     assert_eq!(other.only().json()["messages"], ask["messages"]);
 }
+
+/// Mistral has other words for a seed and a limit, ids of nine letters, a mark on what it is to go on with, and parts in its answers;
+/// it refuses whatever it does not know, so that nothing else may reach it.
+#[tokio::test]
+async fn mistral_gets_what_it_takes_and_its_answers_are_everybodys() {
+    let provider = FakeProvider::start().await;
+    let text = |text: &str| json!({ "type": "text", "text": text });
+    let content = json!([
+        { "type": "thinking", "thinking": [text("Hm.")] },
+        text("Track "), { "type": "reference", "reference_ids": [1] }, text("7."),
+    ]);
+    let answered = json!({
+        "id": "1", "object": "chat.completion", "created": 1, "model": "upstream-model",
+        "choices": [{ "index": 0, "message": { "role": "assistant", "content": content }, "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5 },
+    });
+    provider.on("/v1/chat/completions", [Answer::json(200, &answered)]);
+    let gateway = Gateway::start(&format!(
+        "[providers.le]\nadapter = \"mistral\"\nbase_url = \"{}/v1\"\napi_key = \"k\"\n[models.\"le/model\"]\nprovider = \"le\"\n",
+        provider.url()
+    ))
+    .await;
+    let call =
+        json!({ "id": "call_0123456789", "type": "function", "function": { "name": "look", "arguments": "{}" } });
+    let ask = json!({
+        "model": "le/model", "max_completion_tokens": 50, "seed": 7, "user": "ida", "logprobs": true, "store": true,
+        "messages": [
+            { "role": "developer", "content": "Be brief." },
+            { "role": "user", "content": "Which track?" },
+            { "role": "assistant", "tool_calls": [call] },
+            { "role": "tool", "tool_call_id": "call_0123456789", "content": "7" },
+            { "role": "assistant", "content": "Track" },
+        ],
+    });
+    let reply = gateway.data().chat(&ask).await;
+    let sent = provider.only().json();
+    assert_eq!(
+        (&sent["max_tokens"], &sent["random_seed"]),
+        (&50.into(), &7.into()),
+        "{sent}"
+    );
+    for name in [
+        "max_completion_tokens",
+        "seed",
+        "user",
+        "logprobs",
+        "store",
+        "stream_options",
+    ] {
+        assert!(sent.get(name).is_none(), "{name} was sent: {sent}");
+    }
+    let messages = &sent["messages"];
+    assert_eq!(
+        (&messages[0]["role"], &messages[4]["prefix"]),
+        (&"system".into(), &true.into())
+    );
+    let id = messages[2]["tool_calls"][0]["id"].as_str().unwrap();
+    assert!(
+        id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        "{id}"
+    );
+    assert_eq!(messages[3]["tool_call_id"], id);
+    assert_eq!(reply.header("x-pointsman-dropped"), Some("user, logprobs, store"));
+    let message = &reply.json()["choices"][0]["message"];
+    assert_eq!(
+        (&message["content"], &message["reasoning_content"]),
+        (&"Track 7.".into(), &"Hm.".into()),
+        "{message}"
+    );
+    assert!(message["citations"].is_array(), "{message}");
+}

@@ -86,6 +86,23 @@ fn no_process_is_started_but_to_build_plugins() {
 }
 
 #[test]
+fn every_provider_that_is_data_has_a_golden_file_of_its_name() {
+    let plugins = plugins::find().unwrap();
+    let folders = plugins.iter().map(|plugin| &plugin.folder);
+    let without = folders.flat_map(|folder| {
+        let providers = files_under(&folder.join("providers"), &["toml"]);
+        providers.into_iter().filter(|file| {
+            let golden = folder
+                .join("golden")
+                .join(file.file_stem().unwrap())
+                .with_extension("json");
+            !file.with_extension("json").is_file() && !golden.is_file()
+        })
+    });
+    none(without.map(|file| name(&file)).collect());
+}
+
+#[test]
 fn every_plugin_has_golden_files() {
     let plugins = plugins::find().unwrap();
     assert!(!plugins.is_empty());

@@ -107,13 +107,27 @@ impl EventStream {
     /// Comments and blank lines between events are skipped, as the standard says.
     fn take_event(&mut self) -> Option<Event> {
         loop {
-            let end = self.unread.windows(2).position(|two| two == b"\n\n")?;
-            let block: Vec<u8> = self.unread.drain(..end + 2).collect();
+            let end = end_of_event(&self.unread)?;
+            let block: Vec<u8> = self.unread.drain(..end).collect();
             if let Some(event) = parse(std::str::from_utf8(&block).expect("an event that is not UTF-8")) {
                 return Some(event);
             }
         }
     }
+}
+
+/// Where the first event ends, its blank line with it: lines end with a line feed, or with a carriage return before it.
+fn end_of_event(unread: &[u8]) -> Option<usize> {
+    let feeds = unread.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    let mut feeds = feeds.map(|(at, _)| at);
+    feeds.find_map(|at| {
+        let rest = &unread[at + 1..];
+        match rest {
+            [b'\n', ..] => Some(at + 2),
+            [b'\r', b'\n', ..] => Some(at + 3),
+            _ => None,
+        }
+    })
 }
 
 fn parse(block: &str) -> Option<Event> {

@@ -7,7 +7,7 @@ mod wire;
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -24,6 +24,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::answer::Answer;
 use crate::client::patiently;
+use crate::specification::Specification;
 use body::ScriptedBody;
 use wire::{Breaker, Stream, Wire};
 
@@ -87,6 +88,9 @@ impl Received {
 struct Shared {
     script: Mutex<HashMap<String, VecDeque<Answer>>>,
     journal: watch::Sender<Vec<Received>>,
+    /// What requests are held to, and what was wrong with them.
+    specification: OnceLock<Specification>,
+    complaints: Mutex<Vec<String>>,
     /// How often all connections were to be closed.
     hang_ups: watch::Sender<usize>,
     /// Connections that are open.
@@ -136,6 +140,22 @@ impl FakeProvider {
     /// Answers requests for a path with these, in order; the last one again and again. Replaces what was scripted before.
     pub fn on(&self, path: &str, answers: impl IntoIterator<Item = Answer>) {
         self.shared.script().insert(path.into(), answers.into_iter().collect());
+    }
+
+    /// Answers a request that breaks this specification with what is wrong with it, and keeps that.
+    pub fn held_to(self, specification: Specification) -> FakeProvider {
+        let set = self.shared.specification.set(specification);
+        set.expect("a provider has one specification");
+        self
+    }
+
+    /// What was wrong with requests so far, each once.
+    pub fn complaints(&self) -> Vec<String> {
+        self.shared
+            .complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// `http://127.0.0.1:PORT`, or `https`
@@ -202,6 +222,17 @@ impl Shared {
                 .pop_front()
                 .unwrap_or_else(|| Answer::error(404, "not_scripted")),
         }
+    }
+
+    /// The answer to a request that breaks the specification, where there is one.
+    fn judge(&self, received: &Received) -> Option<Answer> {
+        let complaint = self.specification.get()?.complaint(received)?;
+        let answer = Answer::json(400, &json!({ "error": { "message": complaint } }));
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        if !complaints.contains(&complaint) {
+            complaints.push(complaint);
+        }
+        Some(answer)
     }
 
     fn record(&self, received: Received) -> usize {
@@ -275,8 +306,8 @@ async fn respond(
 ) -> Result<hyper::Response<ScriptedBody>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let answer = shared.answer(head.uri.path());
-    let index = shared.record(Received {
+    let scripted = shared.answer(head.uri.path());
+    let received = Received {
         method: head.method.to_string(),
         path: head.uri.to_string(),
         headers: head
@@ -289,7 +320,9 @@ async fn respond(
         is_http2: head.version == hyper::Version::HTTP_2,
         pieces: 0,
         outcome: Outcome::UnderWay,
-    });
+    };
+    let answer = shared.judge(&received).unwrap_or(scripted);
+    let index = shared.record(received);
     let witness = body::Witness::new(shared, index);
     body::take(&answer.before).await;
     let mut response = hyper::Response::builder().status(answer.status);
@@ -306,8 +339,6 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::answer::{End, Gate};
     use crate::client::Client;

@@ -73,7 +73,9 @@ impl<'a> Plan<'a> {
             Some(budget) if budget < LEAST_BUDGET => Some(Effort::Low),
             Some(_) => None,
         };
-        if let Some(effort) = effort.filter(|_| kind.0 == "enabled") {
+        // Whoever thinks as much as is needed has no budget.
+        let is_budgeted = kind.0 == "enabled" || kind.0 == "adaptive" && config.budget_tokens.is_some();
+        if let Some(effort) = effort.filter(|_| is_budgeted) {
             return Ok(match settings.thinking {
                 ThinkingStyle::Adaptive => Self::adaptive(effort, max_tokens, settings, around),
                 _ => Self::budgeted(effort, max_tokens, around),

@@ -47,7 +47,19 @@ fn one(mut message: Members, settings: &Settings, losses: &Losses) -> Result<Str
     if let Some(CallIds::Nine) = settings.call_ids {
         rewrite_ids(&mut message)?;
     }
+    if role == "assistant" {
+        say_nothing(&mut message);
+    }
     Ok(message.into_json())
+}
+
+/// An assistant that neither said nor called anything, but thought: providers want a content then.
+fn say_nothing(message: &mut Members) {
+    let is_silent = message.get("content").is_some_and(|content| content.get() == "null");
+    let others = ["tool_calls", "function_call", "refusal", "audio"];
+    if is_silent && others.iter().all(|name| message.get(name).is_none()) {
+        message.set("content", "\"\"".to_owned());
+    }
 }
 
 /// A part that the provider does not take cannot be left out: it is what the message speaks of.

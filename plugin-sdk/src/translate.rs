@@ -1,5 +1,5 @@
 //! What adapters that translate have in common: the canonical request read ([`Chat`]), the canonical answer written, whole
-//! ([`Completion`]) and in pieces ([`Telling`]), texts that become [`vectors`], what becomes of wishes that a provider has no word for ([`Losses`]), and how a
+//! ([`Completion`]) and in pieces ([`Telling`]), texts that become [`vectors`](fn@vectors), what becomes of wishes that a provider has no word for ([`Losses`]), and how a
 //! provider's errors are shown ([`redact`], [`retry`]). Nothing here knows a provider.
 //!
 //! Strings and nested JSON are borrowed from the body, so that a schema or a number inside tool arguments reaches the

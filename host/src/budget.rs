@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Unit, Zoned};
+use jiff::{SignedDuration, Timestamp, Zoned};
 
 use crate::money::Nanodollars;
 
@@ -175,6 +175,11 @@ impl Window {
             })
     }
 
+    /// Whether a moment lies in it.
+    pub fn holds(&self, at_ms: u64) -> bool {
+        self.start_ms <= at_ms && at_ms < self.end_ms
+    }
+
     /// When it ends, as people and programs read it; nothing for a window without an end.
     pub fn end(&self) -> Option<String> {
         let end = i64::try_from(self.end_ms).ok()?;
@@ -190,15 +195,7 @@ fn milliseconds(moment: &Zoned) -> u64 {
 fn bounds(now: &Zoned, period: Period) -> Result<(Zoned, Zoned), jiff::Error> {
     let today = now.with().time(Time::midnight()).build()?;
     let day = match period {
-        Period::Hour => {
-            let start = now.round(
-                jiff::ZonedRound::new()
-                    .smallest(Unit::Hour)
-                    .mode(jiff::RoundMode::Trunc),
-            )?;
-            let end = start.checked_add(jiff::SignedDuration::from_hours(1))?;
-            return Ok((start, end));
-        }
+        Period::Hour => return hour(now),
         Period::Day | Period::Total => today.date(),
         Period::Week => today
             .date()
@@ -219,6 +216,32 @@ fn bounds(now: &Zoned, period: Period) -> Result<(Zoned, Zoned), jiff::Error> {
     };
     let zone = now.time_zone();
     Ok((day.to_zoned(zone.clone())?, next.to_zoned(zone.clone())?))
+}
+
+/// The hour on the clocks there. Where they are put on or back by less than an hour, one ends and another begins at that moment, so
+/// that no two have a moment in common.
+fn hour(now: &Zoned) -> Result<(Zoned, Zoned), jiff::Error> {
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+    let (seconds, nanoseconds) = (
+        i64::from(now.minute()) * 60 + i64::from(now.second()),
+        now.subsec_nanosecond(),
+    );
+    let into = SignedDuration::new(seconds, nanoseconds);
+    let (zone, moment) = (now.time_zone(), now.timestamp());
+    let (mut start, mut end) = (moment.checked_sub(into)?, moment.checked_add(HOUR - into)?);
+    let instant = SignedDuration::from_nanos(1);
+    let before = zone.preceding(moment.checked_add(instant)?).next();
+    let after = zone.following(moment).next();
+    for change in [before, after].into_iter().flatten().map(|change| change.timestamp()) {
+        let by = zone.to_offset(change).seconds() - zone.to_offset(change.checked_sub(instant)?).seconds();
+        if by % 3600 != 0 {
+            match change <= moment {
+                true => start = start.max(change),
+                false => end = end.min(change),
+            }
+        }
+    }
+    Ok((start.to_zoned(zone.clone()), end.to_zoned(zone.clone())))
 }
 
 #[cfg(test)]
@@ -277,6 +300,21 @@ mod tests {
                 "2026-12-01T00:00:00Z",
                 "2027-01-01T00:00:00Z",
             ),
+            // Clocks go back by half an hour at 15:00, and on by as much half a year later at 15:30.
+            (
+                "2026-04-04T15:15:00Z",
+                Period::Hour,
+                "Australia/Lord_Howe",
+                "2026-04-04T15:00:00Z",
+                "2026-04-04T15:30:00Z",
+            ),
+            (
+                "2026-10-03T15:15:00Z",
+                Period::Hour,
+                "Australia/Lord_Howe",
+                "2026-10-03T14:30:00Z",
+                "2026-10-03T15:30:00Z",
+            ),
             // Clocks go back in that month, which has an hour more.
             (
                 "2026-10-25T00:30:00Z",
@@ -304,10 +342,16 @@ mod tests {
             "America/St_Johns",
             "Pacific/Apia",
             "Asia/Kathmandu",
+            "Australia/Lord_Howe",
         ] {
             let zone = Zone::named(zone).unwrap();
-            for (_, period) in &Period::ALL[..4] {
-                let mut at = 1_700_000_000_000;
+            // Windows of hours around changes of the clocks: the 25th of October and the 4th of April 2026, in the night there.
+            let cases = Period::ALL[..4].iter().flat_map(|(_, period)| {
+                let begins = [1_700_000_000_000, 1_792_850_400_000, 1_775_260_800_000];
+                begins.map(|begin| (period, begin))
+            });
+            for (period, begin) in cases {
+                let mut at = begin;
                 for _ in 0..200 {
                     let window = Window::around(at, *period, &zone);
                     assert!(

@@ -233,11 +233,11 @@ impl Claim {
         let Some(hold) = self.hold.take() else { return };
         match self.books.successor.get() {
             None => hold.settle(settlement),
-            Some(successor) => self.tell(successor, &hold, settlement),
+            Some(successor) => self.tell(successor, hold, settlement),
         }
     }
 
-    fn tell(&self, successor: &Link, hold: &Hold, settlement: Settlement) {
+    fn tell(&self, successor: &Link, hold: Hold, settlement: Settlement) {
         let (held, cost) = match hold.is_sent() {
             true => (Held::Sent, settlement.cost),
             false => (Held::Unsent, Some(Nanodollars(0))),
@@ -259,6 +259,8 @@ impl Claim {
             metadata: self.metadata.clone(),
         };
         successor.say(&Word::line(&line, held));
+        // The ledger of this process may still be open, and must not book it as well.
+        hold.leave();
     }
 }
 
@@ -277,6 +279,6 @@ impl Drop for Claim {
             reference: cost,
             is_estimated: true,
         };
-        self.tell(successor, &hold, unknown);
+        self.tell(successor, hold, unknown);
     }
 }

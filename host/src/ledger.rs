@@ -11,7 +11,10 @@ mod events;
 mod hold;
 mod inbox;
 #[cfg(test)]
+mod late;
+#[cfg(test)]
 mod model;
+mod reply;
 #[cfg(test)]
 mod schedules;
 #[cfg(test)]
@@ -124,7 +127,7 @@ pub struct Exceeded {
 
 /// What the writer is told.
 pub(crate) enum Message {
-    Reserve(Box<Wish>, oneshot::Sender<Result<Hold, Refused>>),
+    Reserve(Box<Wish>, reply::Waiter),
     Settle(u64, Box<Settlement>),
     Release(u64),
     /// Something was sent, and nobody knows what it came to.
@@ -187,7 +190,7 @@ impl Ledger {
         desk.post(Message::Reserve(Box::new(wish), reply));
         let answer = tokio::time::timeout(desk.timeout, answer).await;
         match (answer, unreserved) {
-            (Ok(Ok(answer)), _) => answer,
+            (Ok(Ok(reply)), _) => reply.open(),
             // There is nothing to check. What was asked for is released when it is answered after all.
             (Err(_), Some(wish)) if desk.inbox.has_room() => Ok(Hold::unreserved(desk.clone(), wish, now_ms())),
             (Ok(Err(_)), _) => Err(Refused::Unavailable("the ledger is closed".to_owned())),

@@ -14,6 +14,7 @@ mod messages;
 pub mod models;
 pub mod plain;
 pub mod responses;
+mod strictness;
 mod telling;
 mod wishes;
 
@@ -303,11 +304,12 @@ impl Surface {
         let document = Document::parse(text.into(), deeper)
             .map_err(|error| ApiError::internal(format!("a request became something that is not JSON: {error}")))?;
         let ask = Ask::read(&document, self.operation())?;
+        let unseen_tools = chat::open_tools(own.root()).saturating_sub(chat::open_tools(document.root()));
         // Either may go out, and a bound is of the longer one.
         let ask = Ask {
             body_bytes: ask.body_bytes.max(own.text().len() as u64),
-            // What a provider has kept may be as long as anything.
-            other_parts: ask.other_parts + u32::from(needs.is_some()),
+            // What a provider has kept may be as long as anything, and so may what its own tools find.
+            other_parts: ask.other_parts + unseen_tools + u32::from(needs.is_some()),
             ..ask
         };
         let wording = Wording {
@@ -340,6 +342,28 @@ impl Surface {
         }]);
         let body = renamed.map_err(|error| error.to_string())?;
         Ok((path.to_owned(), body.into()))
+    }
+
+    /// A request in its own words that names no limit, with one for its output.
+    pub fn limited(self, own: &Document, output: u64) -> Result<Document, String> {
+        let number = output.to_string();
+        let group = ["generationConfig", "generation_config"];
+        let group = group.into_iter().find(|name| own.root().field(name).is_some());
+        let (pointer, value) = match (self.dialect(), group) {
+            (Some(Dialect::Responses), _) => ("/max_output_tokens".to_owned(), number),
+            (Some(Dialect::Gemini), Some(group)) => (format!("/{group}/maxOutputTokens"), number),
+            (Some(Dialect::Gemini), None) => (
+                "/generationConfig".to_owned(),
+                format!("{{\"maxOutputTokens\":{number}}}"),
+            ),
+            _ => ("/max_tokens".to_owned(), number),
+        };
+        let text = own.with(&[Edit {
+            pointer: &pointer,
+            value: Some(&value),
+        }]);
+        let text = text.map_err(|error| error.to_string())?;
+        Document::parse(text.into(), LIMITS).map_err(|error| error.to_string())
     }
 
     /// Headers of the client's that belong to its words, for providers that speak them too.

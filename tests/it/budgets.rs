@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
-use tests::config::{openai, route};
+use tests::config::{gemini, openai, route};
 use tests::{Answer, FakeProvider, Gate, Gateway};
 
 fn ask() -> Value {
@@ -62,6 +62,61 @@ async fn a_call_without_a_limit_is_limited_to_what_the_budget_affords() {
     // Where the client sets a limit, it is the limit.
     assert_eq!(gateway.data().chat(&ask()).await.status, 200);
     assert_eq!(provider.journal()[1].json()["max_tokens"], 100);
+}
+
+#[tokio::test]
+async fn a_request_in_its_clients_own_words_is_limited_in_them_and_else_stays_as_it_is() {
+    let provider = FakeProvider::start().await;
+    let usage = json!({ "input_tokens": 3, "output_tokens": 2 });
+    let answer = json!({ "id": "resp_1", "object": "response", "status": "completed", "output": [], "usage": usage });
+    provider.on("/v1/responses", [Answer::json(200, &answer)]);
+    let usage = json!({ "promptTokenCount": 3, "candidatesTokenCount": 2 });
+    let answer = json!({ "candidates": [{ "index": 0, "finishReason": "STOP", "content": { "parts": [{ "text": "hello" }] } }],
+        "usageMetadata": usage });
+    provider.on(
+        "/v1beta/models/upstream-model:generateContent",
+        [Answer::json(200, &answer), Answer::json(200, &answer)],
+    );
+    let budget = "budget = { limit_usd = 0.01, period = \"month\" }";
+    let one = openai("p1", &provider.url()).replace("api_key", "responses = true\napi_key");
+    let config =
+        one + &gemini("p2", &provider.url()) + &route("auto", &["p1"], budget) + &route("other", &["p2"], budget);
+    let gateway = Gateway::start(&config).await;
+    let client = gateway.data();
+    // What only the provider knows goes on, and the limit is where its dialect has it.
+    let asked = json!({ "model": "auto", "of_tomorrow": [1], "input": [{ "type": "of_tomorrow" }, { "role": "user", "content": "hi" }] });
+    let reply = client.post("/v1/responses", &asked).await;
+    assert_eq!(
+        (reply.status, &reply.json()["id"]),
+        (200, &json!("resp_1")),
+        "{}",
+        reply.text()
+    );
+    let contents = json!([{ "role": "user", "parts": [{ "text": "hi" }] }]);
+    let plain = json!({ "contents": contents, "of_tomorrow": [1] });
+    let grouped = json!({ "contents": contents, "generation_config": { "of_tomorrow": 2 } });
+    for body in [&plain, &grouped] {
+        let reply = client.post("/v1beta/models/other:generateContent", body).await;
+        assert_eq!((reply.status, reply.json()), (200, answer.clone()), "{}", reply.text());
+    }
+    let sent: Vec<Value> = provider.journal().iter().map(|received| received.json()).collect();
+    let limit = |at: &str, body: &Value| body.pointer(at).and_then(Value::as_u64).unwrap_or_default();
+    let places = [
+        "/max_output_tokens",
+        "/generationConfig/maxOutputTokens",
+        "/generation_config/maxOutputTokens",
+    ];
+    for (body, place) in sent.iter().zip(places) {
+        assert!((1..5_000).contains(&limit(place, body)), "{place}: {body}");
+    }
+    assert_eq!(
+        (&sent[0]["of_tomorrow"], &sent[0]["input"]),
+        (&asked["of_tomorrow"], &asked["input"])
+    );
+    assert_eq!(
+        (&sent[1]["of_tomorrow"], &sent[2]["generation_config"]["of_tomorrow"]),
+        (&json!([1]), &json!(2))
+    );
 }
 
 #[tokio::test]

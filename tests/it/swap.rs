@@ -2,6 +2,7 @@
 //! cut off, and what began in the one and ends after the other serves is booked once, at what it cost.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::config::{openai, route};
@@ -91,6 +92,40 @@ async fn the_next_gateway_takes_over_and_nobody_is_refused_cut_off_or_billed_twi
     assert!(third.stop().await.success());
 
     each_is_booked_once(&home, &provider, 5);
+}
+
+#[tokio::test]
+async fn what_ends_in_any_moment_of_a_take_over_is_booked_once() {
+    const CALLS: usize = 150;
+    let gate = Gate::shut();
+    let provider = FakeProvider::chatting((0..CALLS).map(|_| Answer::chat("late").held(&gate))).await;
+    let budget = "budget = { limit_usd = 1.0, period = \"month\" }";
+    let home = Home::with_config(&(openai("one", &provider.url()) + &route("auto", &["one"], budget)));
+    let first = Gateway::start_in(home.clone()).await;
+    let client = first.data();
+    let asking: Vec<_> = (0..CALLS)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.chat(&whole()).await })
+        })
+        .collect();
+    provider.until(|journal| journal.len() == CALLS).await;
+    // One after another they end: before it begins, while the store changes hands, and after it.
+    let ending = tokio::spawn(async move {
+        for _ in 0..CALLS {
+            gate.open();
+            tokio::time::sleep(Duration::from_millis(8)).await;
+        }
+    });
+    let second = next(&home).await;
+    ending.await.unwrap();
+    for asked in asking {
+        assert_eq!(asked.await.unwrap().status, 200);
+    }
+    assert_eq!(first.ended().await.code(), Some(0));
+    second.logged(&["the gateway that was taken over has ended"]).await;
+    assert!(second.stop().await.success());
+    each_is_booked_once(&home, &provider, CALLS);
 }
 
 /// So many attempts reached the provider, each has one line, and with its corrections it came to what an answer costs.

@@ -95,6 +95,8 @@ pub(super) async fn correct(ledger: &Ledger, body: Incoming) -> Changed {
     }
 }
 
+static CORRECTING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 async fn corrected(ledger: &Ledger, body: &[u8]) -> Result<Value, Wrong> {
     let wanted = "`{\"line\": 12, \"by_usd\": \"-0.50\", \"reason\": \"…\"}`";
     let asked: Correcting = serde_json::from_slice(body)
@@ -104,13 +106,20 @@ async fn corrected(ledger: &Ledger, body: &[u8]) -> Result<Value, Wrong> {
         by: signed_from_usd(&asked.by_usd).map_err(Wrong::Request)?,
         reason: asked.reason,
     };
+    // One after another: two that look at what a line stands at before either is booked could take it below nothing.
+    let _turn = CORRECTING.lock().await;
     // What was booked a moment ago can be corrected.
     ledger.flush().await;
     let line: Line = reading(ledger, move |store| correction(&change, store))
         .await
         .map_err(Wrong::Store)?;
     let (corrects, at) = (line.corrects, line.at_ms);
-    let id = ledger.note_now(line).await.map_err(Wrong::Store)?;
+    let id = ledger.note_now(line).await.map_err(|error| match error {
+        StoreError::Failed(reason) => Wrong::Store(StoreError::Failed(format!(
+            "{reason}; whether the correction is booked, `pointsman store export` shows: look before you repeat it"
+        ))),
+        error => Wrong::Store(error),
+    })?;
     tracing::info!(
         line = id,
         corrects = corrects.map(|c| c.line),

@@ -175,7 +175,15 @@ pub(super) fn run(named: Option<&Path>, command: KeysCommand) -> Result<(), Stri
 /// The keys in the store of this folder.
 pub(super) fn vault(folder: &Path) -> Vault {
     let (writing, reading) = (folder.to_owned(), folder.to_owned());
-    let open: Opener = Arc::new(move || Ok(Box::new(Sqlite::open(&writing)?) as Box<dyn Store>));
+    let open: Opener = Arc::new(move || {
+        // One that has to be made first, or brought to this version, is nobody's while that is done.
+        let alone = |refused| match super::ledger::lock(&writing) {
+            Ok(_lock) => Sqlite::open(&writing),
+            Err(_) => Err(refused),
+        };
+        let store = Sqlite::open_beside(&writing).or_else(alone)?;
+        Ok(Box::new(store) as Box<dyn Store>)
+    });
     let reader: Opener = Arc::new(move || {
         // Before anything was kept there is nothing to read, and nobody wants a store for having asked.
         if !reading.join(sqlite::FILE).exists() {

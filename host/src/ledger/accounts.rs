@@ -163,6 +163,34 @@ impl Accounts {
         budgets.iter().filter_map(charge).collect()
     }
 
+    /// Holds this much in accounts of these scopes that the hold is not charged to yet, and charges it to them: nobody asks for
+    /// their budgets at the moment, but somebody may again while their window lasts.
+    pub(super) fn charge_others(
+        &mut self,
+        scopes: impl Iterator<Item = Scope>,
+        at_ms: u64,
+        held: Nanodollars,
+        charges: &mut Vec<Charge>,
+    ) {
+        if self.by_scope.is_empty() {
+            return;
+        }
+        for scope in scopes {
+            for account in self.by_scope.get_mut(&scope).into_iter().flatten() {
+                let charge = Charge {
+                    scope: scope.clone(),
+                    period: account.period,
+                    zone: account.zone.clone(),
+                    start_ms: account.window.start_ms,
+                };
+                if account.window.holds(at_ms) && !charges.contains(&charge) {
+                    account.held = account.held.saturating_add(held.0.into());
+                    charges.push(charge);
+                }
+            }
+        }
+    }
+
     /// Frees what was held, and books what it came to.
     pub(super) fn settle(&mut self, charges: &[Charge], held: Nanodollars, spent: i128, events: &mut Vec<Event>) {
         for charge in charges {
@@ -177,17 +205,11 @@ impl Accounts {
         }
     }
 
-    /// A line of these scopes, booked at this moment, has come to more or to less.
-    pub(super) fn correct(
-        &mut self,
-        is_charged: impl Fn(&Scope) -> bool,
-        at_ms: u64,
-        by: i128,
-        events: &mut Vec<Event>,
-    ) {
+    /// A line of these scopes, booked at this moment without a hold, has come to so much, or an earlier one to more or to less.
+    pub(super) fn add(&mut self, is_charged: impl Fn(&Scope) -> bool, at_ms: u64, by: i128, events: &mut Vec<Event>) {
         for (scope, accounts) in self.by_scope.iter_mut().filter(|(scope, _)| is_charged(scope)) {
             for account in accounts {
-                if account.window.start_ms <= at_ms && at_ms < account.window.end_ms {
+                if account.window.holds(at_ms) {
                     account.spent = account.spent.saturating_add(by);
                     account.tell(scope, events);
                 }

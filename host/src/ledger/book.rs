@@ -105,13 +105,16 @@ impl Book {
             tags: wish.tags,
             price_version: wish.price_version.unwrap_or(UNPRICED),
         };
+        let mut charges = self.accounts.charges(&wish.budgets);
+        self.accounts
+            .charge_others(scopes(&hold.tags), now_ms, amount, &mut charges);
         self.batch.holds.push(hold.clone());
         self.held = self.held.saturating_add(amount.0.into());
         self.open.insert(
             id,
             Open {
                 hold,
-                charges: self.accounts.charges(&wish.budgets),
+                charges,
                 metadata: wish.metadata,
                 is_priced: wish.price_version.is_some(),
             },
@@ -139,11 +142,10 @@ impl Book {
         booked.retain(|window, _| window.end_ms > now_ms);
         let find = |window: Window, charge: &Charge| {
             let spent = spent(&scoped.scope, window, batch, booked, store)?;
-            let within = |at_ms: u64| window.start_ms <= at_ms && at_ms < window.end_ms;
             let mut held = 0u128;
             // What was reserved before anybody set the budget counts as well.
             for open in open.values_mut() {
-                if within(open.hold.at_ms) && counts(&open.hold.tags, &scoped.scope) {
+                if window.holds(open.hold.at_ms) && counts(&open.hold.tags, &scoped.scope) {
                     held = held.saturating_add(open.hold.ceiling.0.into());
                     if !open.charges.contains(charge) {
                         open.charges.push(charge.clone());
@@ -191,18 +193,14 @@ impl Book {
         let id = self.next;
         self.next += 1;
         let at_ms = if line.at_ms == 0 { now_ms } else { line.at_ms };
-        if let Some(correction) = line.corrects {
-            let is_charged = |scope: &Scope| counts(&line.tags, scope);
-            let by = i128::from(correction.by);
-            self.accounts.correct(is_charged, at_ms, by, &mut self.events);
-        }
+        let is_charged = |scope: &Scope| counts(&line.tags, scope);
+        self.accounts.add(is_charged, at_ms, line.counts(), &mut self.events);
         self.book_line(Line { id, at_ms, ..line });
         id
     }
 
     fn book_line(&mut self, line: Line) {
-        let within = |window: &Window| window.start_ms <= line.at_ms && line.at_ms < window.end_ms;
-        for (_, costs) in self.booked.iter_mut().filter(|(window, _)| within(window)) {
+        for (_, costs) in self.booked.iter_mut().filter(|(window, _)| window.holds(line.at_ms)) {
             let cost = costs.entry(line.tags.clone()).or_default();
             *cost = cost.saturating_add(line.counts());
         }
@@ -226,8 +224,9 @@ impl Book {
         self.batch = batch;
     }
 
-    /// The store was opened anew. Holds that it knows and this book does not were never answered for.
-    pub(super) fn reconcile(&mut self, holds: &[Hold], next: u64) {
+    /// The store was opened anew. Holds that it knows and this book does not were never answered for. Gives those that it does
+    /// not know, though somebody goes on with them: they were answered without it.
+    pub(super) fn reconcile(&mut self, holds: &[Hold], next: u64) -> Vec<Hold> {
         self.next = self.next.max(next);
         let lines: HashSet<u64> = self.batch.lines.iter().map(|line| line.id).collect();
         let strange = holds
@@ -240,6 +239,10 @@ impl Book {
         for open in self.open.values_mut() {
             open.charges.clear();
         }
+        let waiting = self.batch.holds.iter().chain(holds);
+        let known: HashSet<u64> = waiting.map(|hold| hold.id).collect();
+        let unknown = self.open.values().filter(|open| !known.contains(&open.hold.id));
+        unknown.map(|open| open.hold.clone()).collect()
     }
 
     pub(super) fn balances(&self) -> Vec<Balance> {
@@ -317,6 +320,21 @@ fn costs(window: Window, batch: &Batch, store: &dyn Store) -> Result<Costs, Refu
         *cost = cost.saturating_add(line.counts());
     }
     Ok(costs)
+}
+
+/// Everybody for whom what is counted under these tags counts.
+fn scopes(tags: &Tags) -> impl Iterator<Item = Scope> {
+    let own = [
+        Scope::Key(tags.key.clone()),
+        Scope::Team(tags.team.clone()),
+        Scope::Organisation(tags.organisation.clone()),
+        Scope::Provider(tags.provider.clone()),
+        Scope::Model(tags.model.clone()),
+        Scope::Route(tags.route.clone()),
+    ];
+    let labels = tags.labels.iter();
+    let labels = labels.map(|(label, value)| Scope::Label(label.as_str().into(), value.as_str().into()));
+    own.into_iter().chain(labels)
 }
 
 /// Whether what is counted under these tags counts for somebody.

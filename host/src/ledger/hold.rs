@@ -97,6 +97,11 @@ impl Hold {
         }
     }
 
+    /// Leaves it as it is in the store: somebody else books it.
+    pub fn leave(mut self) {
+        self.is_resolved = true;
+    }
+
     fn resolve(&mut self, message: impl FnOnce(u64) -> Message) {
         if let Some(desk) = self.desk.take().filter(|_| !self.is_resolved) {
             self.is_resolved = true;

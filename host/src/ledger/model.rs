@@ -15,10 +15,17 @@ use crate::store::{Batch, Question, Span};
 /// One thing that happens.
 #[derive(Debug, Clone)]
 enum Step {
+    /// With some of the key's budgets: the others are out of the configuration at the moment.
     Reserve {
         key: usize,
+        in_use: u8,
         at_least: u64,
         at_most: u64,
+    },
+    /// A line without a hold.
+    Note {
+        key: usize,
+        cost: u64,
     },
     Settle {
         which: usize,
@@ -45,6 +52,8 @@ struct Known {
     at_ms: u64,
     amount: u64,
     state: State,
+    /// Nothing was held for it.
+    is_noted: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,6 +76,8 @@ struct World {
 const KEYS: usize = 3;
 const LIMITS: [u64; KEYS] = [1_000, 5_000, u64::MAX];
 const MODEL_LIMIT: u64 = 7_000;
+/// All of a key's budgets.
+const ALL: u8 = 7;
 
 fn scoped(scope: Scope, limit: u64, period: Period) -> Arc<Scoped> {
     Arc::new(Scoped {
@@ -85,27 +96,35 @@ fn name(key: usize) -> Arc<str> {
     format!("k{key}").into()
 }
 
-/// Every key has a budget for each hour; the first two share one for each day, and one for good.
-fn budgets(key: usize) -> Vec<Arc<Scoped>> {
+/// Every key has a budget for each hour; the first two share one for each day, and one for good. Those of them that are in use, by
+/// bits.
+fn budgets(key: usize, in_use: u8) -> Vec<Arc<Scoped>> {
     let mut budgets = vec![scoped(Scope::Key(name(key)), LIMITS[key], Period::Hour)];
     if key < 2 {
         budgets.push(scoped(Scope::Team("t".into()), MODEL_LIMIT, Period::Day));
         budgets.push(scoped(Scope::Organisation("o".into()), MODEL_LIMIT * 2, Period::Total));
     }
-    budgets
+    let all = budgets.into_iter().enumerate();
+    all.filter(|(place, _)| in_use >> place & 1 == 1)
+        .map(|(_, budget)| budget)
+        .collect()
 }
 
-fn wish(key: usize, at_least: u64, at_most: u64) -> Wish {
+fn tags(key: usize) -> Arc<Tags> {
     let group = |name: &str| if key < 2 { name.into() } else { Arc::default() };
+    Arc::new(Tags {
+        key: name(key),
+        team: group("t"),
+        organisation: group("o"),
+        ..Tags::default()
+    })
+}
+
+fn wish(key: usize, in_use: u8, at_least: u64, at_most: u64) -> Wish {
     Wish {
         request: "r".into(),
-        tags: Arc::new(Tags {
-            key: name(key),
-            team: group("t"),
-            organisation: group("o"),
-            ..Tags::default()
-        }),
-        budgets: budgets(key),
+        tags: tags(key),
+        budgets: budgets(key, in_use),
         at_most: Nanodollars(at_most),
         at_least: Nanodollars(at_least),
         price_version: Some(1),
@@ -171,7 +190,13 @@ impl World {
 
     fn take(&mut self, step: &Step) {
         match *step {
-            Step::Reserve { key, at_least, at_most } => self.reserve(key, at_least.min(at_most), at_most),
+            Step::Reserve {
+                key,
+                in_use,
+                at_least,
+                at_most,
+            } => self.reserve(key, in_use, at_least.min(at_most), at_most),
+            Step::Note { key, cost } => self.note(key, cost),
             Step::Settle { which, cost } => {
                 if let Some(id) = self.end(which, |_| Some(cost)) {
                     self.book.settle(id, settlement(cost));
@@ -203,7 +228,8 @@ impl World {
                 self.book.undo(batch);
                 self.holds.retain(|_, known| known.state != State::New);
                 let (holds, next) = self.store.open_holds().unwrap();
-                self.book.reconcile(&holds, next);
+                let unknown = self.book.reconcile(&holds, next);
+                self.book.batch.holds.extend(unknown);
                 self.store.commit(&std::mem::take(&mut self.book.batch)).unwrap();
                 self.committed();
             }
@@ -212,7 +238,9 @@ impl World {
                 self.book = Book::new(next);
                 self.book.recover(holds);
                 self.store.commit(&std::mem::take(&mut self.book.batch)).unwrap();
-                self.holds.retain(|_, known| known.state != State::New);
+                let is_lost = |known: &Known| known.is_noted && matches!(known.state, State::Ended(_, false));
+                self.holds
+                    .retain(|_, known| known.state != State::New && !is_lost(known));
                 for known in self.holds.values_mut() {
                     if matches!(known.state, State::Open | State::Ended(_, false)) {
                         known.state = State::Ended(Some(known.amount), true);
@@ -233,16 +261,43 @@ impl World {
         }
     }
 
-    fn reserve(&mut self, key: usize, at_least: u64, at_most: u64) {
+    fn note(&mut self, key: usize, cost: u64) {
+        let line = Line {
+            id: 0,
+            at_ms: 0,
+            request: "r".into(),
+            tags: tags(key),
+            outcome: "answered".to_owned(),
+            usage: Usage::default(),
+            cost: Some(Nanodollars(cost)),
+            ceiling: Nanodollars(0),
+            reference: None,
+            price_version: 1,
+            is_estimated: false,
+            is_recovered: false,
+            corrects: None,
+            metadata: None,
+        };
+        let id = self.book.note(line, self.now_ms);
+        let known = Known {
+            key,
+            at_ms: self.now_ms,
+            amount: 0,
+            state: State::Ended(Some(cost), false),
+            is_noted: true,
+        };
+        self.holds.insert(id, known);
+    }
+
+    fn reserve(&mut self, key: usize, in_use: u8, at_least: u64, at_most: u64) {
         let at_ms = self.now_ms.max(self.latest_ms);
         let left = |scoped: &Arc<Scoped>| {
             let (spent, held) = self.truth(&scoped.scope, scoped.budget.period, at_ms);
             i128::from(scoped.budget.limit.0) - spent - held as i128
         };
-        let left = budgets(key).iter().map(left).min().unwrap();
-        let granted = self
-            .book
-            .reserve(wish(key, at_least, at_most), self.now_ms, &self.store);
+        let left = budgets(key, in_use).iter().map(left).min().unwrap_or(i128::MAX);
+        let wish = wish(key, in_use, at_least, at_most);
+        let granted = self.book.reserve(wish, self.now_ms, &self.store);
         self.latest_ms = at_ms;
         match granted {
             Ok(granted) => {
@@ -254,6 +309,7 @@ impl World {
                     at_ms,
                     amount: granted.amount.0,
                     state: State::New,
+                    is_noted: false,
                 };
                 assert!(
                     self.holds.insert(granted.id, known).is_none(),
@@ -317,7 +373,9 @@ fn amount() -> impl Strategy<Value = u64> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..KEYS, amount(), amount()).prop_map(|(key, at_least, at_most)| Step::Reserve { key, at_least, at_most }),
+        6 => (0..KEYS, prop_oneof![2 => Just(ALL), 1 => 0..ALL], amount(), amount())
+            .prop_map(|(key, in_use, at_least, at_most)| Step::Reserve { key, in_use, at_least, at_most }),
+        1 => (0..KEYS, 0..2_000u64).prop_map(|(key, cost)| Step::Note { key, cost }),
         4 => (any::<usize>(), amount()).prop_map(|(which, cost)| Step::Settle { which, cost }),
         2 => any::<usize>().prop_map(Step::Release),
         2 => any::<usize>().prop_map(Step::GiveUp),
@@ -353,7 +411,10 @@ fn many_settles_of_a_nano_dollar_add_up_to_the_last_one() {
     let mut world = World::new();
     let settles = times(10_000).max(10_000) as u64;
     for _ in 0..settles {
-        let granted = world.book.reserve(wish(2, 1, 1), world.now_ms, &world.store).unwrap();
+        let granted = world
+            .book
+            .reserve(wish(2, ALL, 1, 1), world.now_ms, &world.store)
+            .unwrap();
         world.book.settle(granted.id, settlement(1));
         if world.book.batch.lines.len() >= 1_000 {
             world.book.batch = Batch::default();

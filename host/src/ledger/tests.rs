@@ -11,9 +11,9 @@ use crate::store::{Batch, Costs, Hold as Reserved, Pruned, Question, Span, Spent
 
 /// A store in memory that can be told to fail.
 #[derive(Clone, Default)]
-struct Flaky {
+pub(super) struct Flaky {
     memory: Memory,
-    is_out: Arc<AtomicBool>,
+    pub(super) is_out: Arc<AtomicBool>,
     /// The disk does not answer.
     hangs: Arc<AtomicBool>,
     /// Of each batch, how many holds and how many lines were in it.
@@ -71,15 +71,15 @@ impl Store for Flaky {
 }
 
 /// A ledger with a clock that the test sets, and all that it told.
-struct Bench {
-    ledger: Ledger,
-    store: Flaky,
+pub(super) struct Bench {
+    pub(super) ledger: Ledger,
+    pub(super) store: Flaky,
     now_ms: Arc<AtomicU64>,
     told: Arc<Mutex<Vec<Event>>>,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::over(Flaky::default())
     }
 
@@ -118,17 +118,21 @@ impl Bench {
         }
     }
 
-    async fn reserve(&self, amount: u64, budgets: &[Arc<Scoped>]) -> Result<Hold, Refused> {
+    pub(super) async fn reserve(&self, amount: u64, budgets: &[Arc<Scoped>]) -> Result<Hold, Refused> {
         self.ledger.reserve(wish(amount, budgets)).await
     }
 
-    async fn balance(&self, scope: &Scope) -> (i128, u128) {
+    pub(super) fn now(&self) -> u64 {
+        self.now_ms.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn balance(&self, scope: &Scope) -> (i128, u128) {
         let balances = self.ledger.balances().await;
         let found = balances.into_iter().find(|balance| balance.scope == *scope).unwrap();
         (found.spent, found.held)
     }
 
-    fn lines(&self) -> Vec<Line> {
+    pub(super) fn lines(&self) -> Vec<Line> {
         let mut lines = Vec::new();
         let mut keep = |line| {
             lines.push(line);
@@ -146,7 +150,7 @@ impl Bench {
     }
 }
 
-fn budget(scope: Scope, limit: u64, period: Period) -> Arc<Scoped> {
+pub(super) fn budget(scope: Scope, limit: u64, period: Period) -> Arc<Scoped> {
     Arc::new(Scoped {
         scope,
         budget: Budget {
@@ -159,11 +163,11 @@ fn budget(scope: Scope, limit: u64, period: Period) -> Arc<Scoped> {
     })
 }
 
-fn key() -> Scope {
+pub(super) fn key() -> Scope {
     Scope::Key("k".into())
 }
 
-fn wish(amount: u64, budgets: &[Arc<Scoped>]) -> Wish {
+pub(super) fn wish(amount: u64, budgets: &[Arc<Scoped>]) -> Wish {
     Wish {
         request: "r".into(),
         tags: Arc::new(Tags {
@@ -180,7 +184,7 @@ fn wish(amount: u64, budgets: &[Arc<Scoped>]) -> Wish {
     }
 }
 
-fn settlement(cost: u64) -> Settlement {
+pub(super) fn settlement(cost: u64) -> Settlement {
     Settlement {
         outcome: "answered".to_owned(),
         usage: Usage::default(),
@@ -190,7 +194,7 @@ fn settlement(cost: u64) -> Settlement {
     }
 }
 
-fn settle(hold: Hold, cost: u64) {
+pub(super) fn settle(hold: Hold, cost: u64) {
     hold.sending();
     hold.settle(settlement(cost));
 }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::book::{Book, Granted};
 use super::events::{Event, Listener};
 use super::hold::Hold;
+use super::reply::{Waiter, answer};
 use super::{Desk, Message, Opened, Opener, Refused, Setup};
 use crate::store::{Batch, Pruned, Store, StoreError};
 use crate::telemetry::LedgerMeter;
@@ -55,7 +56,7 @@ struct Bound {
 
 /// What is answered when the batch is on disk.
 enum Answer {
-    Granted(Granted, oneshot::Sender<Result<Hold, Refused>>),
+    Granted(Granted, Waiter),
     Kept(oneshot::Sender<Result<(), StoreError>>),
     Noted(u64, oneshot::Sender<Result<u64, StoreError>>),
     Done(oneshot::Sender<()>),
@@ -139,7 +140,7 @@ impl Writer {
 
     fn take(&mut self, message: Message, now_ms: u64, answers: &mut Vec<Answer>) {
         match message {
-            Message::Reserve(wish, reply) => {
+            Message::Reserve(wish, waiter) => {
                 let reserved = match &self.store {
                     Some(store) => self.book.reserve(*wish, now_ms, store.as_ref()),
                     None if !wish.budgets.is_empty() => Err(unavailable()),
@@ -150,8 +151,8 @@ impl Writer {
                         .reserve(*wish, now_ms, &crate::store::memory::Memory::default()),
                 };
                 match reserved {
-                    Ok(granted) => answers.push(Answer::Granted(granted, reply)),
-                    Err(refused) => drop(reply.send(Err(refused))),
+                    Ok(granted) => answers.push(Answer::Granted(granted, waiter)),
+                    Err(refused) => answer([(waiter, Err(refused))].into()),
                 }
             }
             Message::Settle(id, settlement) => self.book.settle(id, *settlement),
@@ -248,13 +249,21 @@ impl Writer {
     }
 
     fn answer(&mut self, answers: Vec<Answer>, is_on_disk: bool) {
+        let mut granted = Vec::with_capacity(answers.len());
+        let mut others = Vec::new();
         for answer in answers {
             match answer {
-                Answer::Granted(granted, reply) => {
-                    let hold = Hold::new(self.desk.clone(), granted.id, granted.amount, granted.warnings);
-                    // Where nobody waits any more, the hold comes back, and is released by being dropped.
-                    let _ = reply.send(Ok(hold));
+                Answer::Granted(Granted { id, amount, warnings }, waiter) => {
+                    granted.push((waiter, Ok(Hold::new(self.desk.clone(), id, amount, warnings))));
                 }
+                other => others.push(other),
+            }
+        }
+        // Whoever is told that all before is done finds released what nobody waited for.
+        answer(granted);
+        for answer in others {
+            match answer {
+                Answer::Granted(..) => {}
                 Answer::Kept(reply) if is_on_disk => drop(reply.send(Ok(()))),
                 Answer::Kept(reply) => drop(reply.send(Err(StoreError::Failed(FAILED.to_owned())))),
                 Answer::Noted(id, reply) if is_on_disk => drop(reply.send(Ok(id))),
@@ -282,14 +291,20 @@ impl Writer {
     }
 
     fn refuse(&mut self, answers: Vec<Answer>, error: &StoreError) {
+        let mut refused = Vec::new();
         for answer in answers {
             match answer {
-                Answer::Granted(_, reply) => drop(reply.send(Err(Refused::Unavailable(error.to_string())))),
+                Answer::Granted(_, waiter) => refused.push((waiter, Err(Refused::Unavailable(error.to_string())))),
                 Answer::Kept(reply) => drop(reply.send(Err(error.clone()))),
-                Answer::Noted(_, reply) => drop(reply.send(Err(error.clone()))),
+                // Who hears that it failed says it again.
+                Answer::Noted(id, reply) => {
+                    self.book.batch.lines.retain(|line| line.id != id);
+                    let _ = reply.send(Err(error.clone()));
+                }
                 Answer::Done(reply) => drop(reply.send(())),
             }
         }
+        answer(refused);
     }
 
     fn reopen(&mut self) {
@@ -310,10 +325,14 @@ impl Writer {
     fn recovered(&mut self) -> Opened {
         let mut store = (self.open)()?;
         let (holds, next) = store.open_holds()?;
-        self.book.reconcile(&holds, next);
-        let mut batch = self.book.batch.clone();
-        // Those who wait for these reservations have not been answered yet; they go with the next batch.
-        batch.holds.clear();
+        // Those who wait for their reservations have not been answered yet; these go with the next batch.
+        let mut batch = Batch {
+            holds: self.book.reconcile(&holds, next),
+            ..Batch::default()
+        };
+        batch.released.clone_from(&self.book.batch.released);
+        batch.lines.clone_from(&self.book.batch.lines);
+        batch.documents.clone_from(&self.book.batch.documents);
         store.commit(&batch)?;
         self.book.batch = Batch {
             holds: std::mem::take(&mut self.book.batch.holds),

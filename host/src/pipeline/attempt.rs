@@ -264,11 +264,14 @@ pub(super) async fn take(
         Err(failure) => return Outcome::unpaid(failure, in_flight),
     };
     let began = Instant::now();
-    let limited = payment.limited(document);
+    let limited = match payment.limited(document) {
+        Ok(limited) => limited,
+        Err(failure) => return Outcome::unpaid(failure, in_flight),
+    };
     let attempt = Attempt {
         call,
         document: limited.as_ref().unwrap_or(document),
-        own: own.filter(|_| limited.is_none()),
+        own,
         step,
         bill,
         payment: &payment,

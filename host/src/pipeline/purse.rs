@@ -147,7 +147,7 @@ impl Purse {
             pass,
             purse: self.clone(),
             model: model.clone(),
-            input: ask.billed_input_tokens(),
+            input: ask.untold_input_tokens(model.context),
             is_told_only: ask.operation.is_media(),
         })
     }
@@ -292,15 +292,24 @@ impl Payment {
         self.claim.sending();
     }
 
+    /// The most output that the money is enough for, where the client has named no limit of its own.
+    pub(super) fn most_output(&self) -> Option<u64> {
+        self.output
+    }
+
     /// The request, limited to what the money is enough for; `None` where it goes out as it is.
-    pub(super) fn limited(&self, document: &Document) -> Option<Document> {
-        let output = self.output?.to_string();
+    pub(super) fn limited(&self, document: &Document) -> Result<Option<Document>, Failure> {
+        let Some(output) = self.output else { return Ok(None) };
+        let output = output.to_string();
         let edit = Edit {
             pointer: self.model.provider.output_limit(),
             value: Some(&output),
         };
-        let text = document.with(&[edit]).ok()?;
-        Document::parse(text.into(), LIMITS).ok()
+        let text = document
+            .with(&[edit])
+            .map_err(|error| Failure::fault(&error.to_string()))?;
+        let limited = Document::parse(text.into(), LIMITS);
+        limited.map(Some).map_err(|error| Failure::fault(&error.to_string()))
     }
 
     /// The attempt brought nothing that could be used, but for what was counted until then.

@@ -134,12 +134,10 @@ impl Store for Memory {
 
     fn prune(&mut self, now_ms: u64, lines_before_ms: u64) -> Result<Pruned, StoreError> {
         let mut contents = self.contents();
-        let old: Vec<u64> = contents
-            .lines
-            .values()
-            .filter(|line| line.at_ms < lines_before_ms)
-            .map(|line| line.id)
-            .collect();
+        // The last one stays, however old: the next number is the one after it.
+        let last = contents.lines.keys().max().copied().unwrap_or_default();
+        let is_old = |line: &&Line| line.at_ms < lines_before_ms && line.id < last;
+        let old: Vec<u64> = contents.lines.values().filter(is_old).map(|line| line.id).collect();
         for id in &old {
             if let Some(line) = contents.lines.remove(id) {
                 let place = (line.at_ms - line.at_ms % HOUR_MS, line.tags.clone());

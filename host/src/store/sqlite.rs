@@ -56,6 +56,19 @@ impl Sqlite {
         Ok(Self::over(connection, path))
     }
 
+    /// Opens the store of a folder to write a little, beside a gateway that may be serving from it: nothing of its log is
+    /// copied, which would make the gateway wait, and its tables stay what they are.
+    pub fn open_beside(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(FILE);
+        if !path.exists() {
+            return Err(StoreError::Refused(format!("there is no store at {}", path.display())));
+        }
+        let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        schema::must_fit(&connection, &path)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+        Ok(Self::over(connection, path))
+    }
+
     /// Opens a store that is there, by its folder or its file, to read it. Another process may be writing.
     pub fn open_to_read(place: &Path) -> Result<Self, StoreError> {
         let path = match place.is_file() {
@@ -173,8 +186,13 @@ impl Store for Sqlite {
         kept
     }
 
-    /// A checkpoint syncs the log before it reads it, and leaves the next commits a short one.
+    /// The log itself is synced: a checkpoint, which leaves the next commits a short one, does so only where nobody who reads
+    /// keeps it from copying anything.
     fn sync(&mut self) -> Result<(), StoreError> {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let synced = std::fs::File::open(&log).and_then(|log| log.sync_data());
+        synced.map_err(|error| StoreError::Failed(format!("{}: {error}", log.display())))?;
         self.connection
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
             .map_err(failed)

@@ -293,6 +293,60 @@ fn forgotten_lines_stay_in_the_sums() {
 }
 
 #[test]
+fn numbers_do_not_come_back_when_all_that_had_them_is_forgotten() {
+    each(|store| {
+        let lines = vec![line(7, 5, 1, tags("k", "m", &[])), line(8, 6, 2, tags("k", "m", &[]))];
+        store
+            .commit(&Batch {
+                lines,
+                ..Batch::default()
+            })
+            .unwrap();
+        assert_eq!(store.prune(0, u64::MAX >> 1).unwrap().lines, 1, "the last one stays");
+        assert_eq!(store.open_holds().unwrap(), (vec![], 9));
+        assert_eq!(all(store, Span::EVER, &[]), [(vec![], 3, 2)]);
+        sound(store);
+    });
+}
+
+#[test]
+fn keys_are_written_beside_a_gateway_whose_tables_nobody_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(Sqlite::open_beside(folder.path()).is_err(), "there is none");
+    let mut serving = Sqlite::open(folder.path()).unwrap();
+    serving
+        .commit(&Batch {
+            lines: vec![line(1, 5, 3, tags("k", "m", &[]))],
+            ..Batch::default()
+        })
+        .unwrap();
+    let log = folder.path().join(format!("{}-wal", super::sqlite::FILE));
+    let length = || std::fs::metadata(&log).unwrap().len();
+    let before = length();
+    let mut beside = Sqlite::open_beside(folder.path()).unwrap();
+    assert_eq!(length(), before, "the log stays the gateway's");
+    let key = Document {
+        kind: "key",
+        id: "k".to_owned(),
+        content: Some(b"{}".as_slice().into()),
+        expires_ms: None,
+    };
+    beside
+        .commit(&Batch {
+            documents: vec![key],
+            ..Batch::default()
+        })
+        .unwrap();
+    assert_eq!(serving.documents("key", 0).unwrap().len(), 1);
+    // A version that this one does not write stays as it is.
+    let file = rusqlite::Connection::open(folder.path().join(super::sqlite::FILE)).unwrap();
+    file.pragma_update(None, "user_version", 1).unwrap();
+    assert!(Sqlite::open_beside(folder.path()).is_err());
+    let version: i64 = file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 1);
+}
+
+#[test]
 fn a_store_is_found_again_as_it_was_left() {
     let folder = tempfile::tempdir().unwrap();
     let batch = Batch {

@@ -1,6 +1,7 @@
 //! A request that was translated into the canonical form, for a provider that speaks OpenAI's dialect and nothing beyond it:
 //! marks, thinking and tools of other providers are left out, texts are texts, and images that a tool brought are shown by the user.
 
+use super::strictness::is_strict;
 use crate::json::{Document, Kind, Limits, Value, Writer};
 
 /// As deep as a request may be configured to be.
@@ -59,6 +60,12 @@ pub fn plain(document: &Document, reader: Reader<'_>) -> Option<(Document, Vec<S
             "tools" => tools(&mut to, value, has_functions, &mut lost),
             "tool_choice" | "parallel_tool_calls" if !has_functions => {}
             "reasoning_effort" if !reader.may_reason => lost.push(name.into_owned()),
+            // Anthropic's highest is one above OpenAI's. Who has settings has an adapter that knows its provider's.
+            "reasoning_effort" if !reader.keeps_reasoning && value.is("max") => to.text("reasoning_effort", "xhigh"),
+            "response_format" => {
+                to.key("response_format");
+                held(&mut to, value, "json_schema", "schema");
+            }
             "thinking" => match effort(value) {
                 Some(effort) if reader.may_reason && root.field("reasoning_effort").is_none() => {
                     to.text("reasoning_effort", effort);
@@ -110,7 +117,7 @@ fn tools(to: &mut Writer, tools: Value<'_>, has_functions: bool, lost: &mut Vec<
     to.key("tools");
     to.open('[');
     for tool in tools.elements().filter(|tool| !is_own(tool)) {
-        without(to, tool, &["cache_control"]);
+        held(to, tool, "function", "parameters");
     }
     to.close(']');
 }
@@ -197,6 +204,30 @@ fn show(to: &mut Writer, shown: &mut Vec<Value<'_>>) {
     to.close('}');
 }
 
+/// An object whose member `inside` is held to a schema: only where that is one that can be held to strictly. Others may be told to
+/// hold to any schema, and OpenAI refuses to.
+fn held(to: &mut Writer, object: Value<'_>, inside: &str, schema: &str) {
+    let is_loose = object.field(inside).is_some_and(|inner| {
+        let is_asked = inner
+            .field("strict")
+            .is_some_and(|strict| strict.as_bool() == Some(true));
+        is_asked && !inner.field(schema).is_some_and(is_strict)
+    });
+    if !is_loose {
+        return without(to, object, &["cache_control"]);
+    }
+    to.open('{');
+    for (name, value) in object.members().filter(|(name, _)| !name.is("cache_control")) {
+        to.raw(name.raw());
+        to.colon();
+        match name.is(inside) {
+            true => without(to, value, &["strict"]),
+            false => to.raw(value.raw()),
+        }
+    }
+    to.close('}');
+}
+
 /// An object without these members; with its own bytes where it has none of them.
 fn without(to: &mut Writer, object: Value<'_>, members: &[&str]) {
     if members.iter().all(|member| object.get(member).is_none()) {
@@ -263,6 +294,32 @@ mod tests {
         let (plain, lost) = read(&request, reader);
         assert_eq!(plain["messages"][1]["reasoning_content"], "hm");
         assert!(plain.get("reasoning_effort").is_none() && lost.contains(&"thinking".to_owned()));
+    }
+
+    #[test]
+    fn only_what_can_be_held_to_strictly_is_asked_for_strictly() {
+        let open = json!({ "type": "object", "properties": { "a": {}, "b": {} }, "required": ["a"] });
+        let closed =
+            json!({ "type": "object", "properties": { "a": {} }, "required": ["a"], "additionalProperties": false });
+        let tool = |schema: &Json, strict: Option<bool>| {
+            let mut tool = json!({ "type": "function", "function": { "name": "f", "parameters": schema } });
+            if let Some(strict) = strict {
+                tool["function"]["strict"] = json!(strict);
+            }
+            tool
+        };
+        let format = |schema: &Json| json!({ "type": "json_schema", "json_schema": { "name": "answer", "strict": true, "schema": schema } });
+        let request = json!({ "reasoning_effort": "max", "response_format": format(&open), "tools": [tool(&open, Some(true)), tool(&closed, Some(true))] });
+        let (plain, _) = read(&request, READER);
+        assert_eq!(plain["tools"], json!([tool(&open, None), tool(&closed, Some(true))]));
+        assert_eq!(
+            plain["response_format"]["json_schema"],
+            json!({ "name": "answer", "schema": open })
+        );
+        // OpenAI has no higher one.
+        assert_eq!(plain["reasoning_effort"], "xhigh");
+        let (plain, _) = read(&json!({ "response_format": format(&closed) }), READER);
+        assert_eq!(plain["response_format"], format(&closed));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -33,8 +34,12 @@ fn client(gateway: &Gateway, key: &str) -> Client {
 }
 
 /// Asks until the answer has this status: another process's change is seen a moment later.
+/// Whatever is done to a key is in force within a second; the machine may be slow, but not by that much more.
 async fn until(client: &Client, status: u16) {
+    let began = Instant::now();
     while client.get("/v1/models").await.status != status {}
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "{status} came after {took:?}");
 }
 
 #[tokio::test]

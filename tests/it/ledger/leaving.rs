@@ -1,7 +1,7 @@
 //! Clients that leave: before the first byte, in the middle, politely or not, and after bytes that nobody asked for. The
 //! provider is let go, the call is booked once, and nothing stays reserved.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::config::openai;
 use tests::{Answer, End, FakeProvider, Gate, Gateway};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -60,10 +60,9 @@ impl Leaving {
     }
 }
 
-async fn leave(gateway: &Gateway, provider: &FakeProvider, leaving: Leaving, gate: &Gate) {
+async fn leave(gateway: &Gateway, provider: &FakeProvider, leaving: Leaving, body: &Value, gate: &Gate) {
     let before = provider.journal().len();
     let mut client: TcpStream = gateway.data().connect().await;
-    let body: Value = ask("p1/model", leaving.is_stream);
     let (body, head) = (
         body.to_string(),
         "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\n",
@@ -106,7 +105,8 @@ async fn however_a_client_leaves_its_call_is_booked_once_and_nothing_stays_reser
         for _ in 0..times() {
             let gate = Gate::shut();
             provider.on("/v1/chat/completions", [leaving.answer(&gate)]);
-            leave(&gateway, &provider, leaving, &gate).await;
+            let body = ask("p1/model", leaving.is_stream);
+            leave(&gateway, &provider, leaving, &body, &gate).await;
             expected.push(leaving);
         }
     }
@@ -124,5 +124,43 @@ async fn however_a_client_leaves_its_call_is_booked_once_and_nothing_stays_reser
         };
         assert_eq!((&*line.outcome, true), expected, "{leaving:?}: {line:?}");
         assert!(line.is_estimated, "{leaving:?}: {line:?}");
+    }
+}
+
+#[tokio::test]
+async fn input_whose_bytes_say_nothing_is_not_read_for_nothing_by_leaving() {
+    let provider = FakeProvider::start().await;
+    let gateway = Gateway::start(&openai("p1", &provider.url())).await;
+    let leaving = Leaving {
+        is_stream: true,
+        is_late: true,
+        is_rude: false,
+        has_begun_another: false,
+    };
+    let part = |part: Value| json!([{ "role": "user", "content": [{ "type": "text", "text": "What is it?" }, part] }]);
+    let mut found = ask("p1/model", true);
+    found["web_search_options"] = json!({});
+    let mut file = ask("p1/model", true);
+    file["messages"] = part(json!({ "type": "file", "file": { "file_id": "a-thousand-pages" } }));
+    let mut image = ask("p1/model", true);
+    image["messages"] = part(json!({ "type": "image_url", "image_url": { "url": "https://somewhere/large.png" } }));
+    let bodies = [
+        (ask("p1/model", true), 1),
+        (found, 1_000_000),
+        (file, 1_000_000),
+        (image, 10_000),
+    ];
+    for (body, _) in &bodies {
+        let gate = Gate::shut();
+        provider.on("/v1/chat/completions", [leaving.answer(&gate)]);
+        leave(&gateway, &provider, leaving, body, &gate).await;
+    }
+    let lines = stopped(gateway, bodies.len()).await;
+    for (line, (body, least)) in lines.iter().zip(&bodies) {
+        assert!(line.usage.input >= *least, "{body}: {line:?}");
+        assert!(
+            line.is_estimated && line.cost.is_some_and(|cost| cost <= line.ceiling),
+            "{line:?}"
+        );
     }
 }

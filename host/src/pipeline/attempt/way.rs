@@ -35,13 +35,17 @@ impl Attempt<'_> {
         let own_path = self.call.wording.surface.dialect();
         let own_path = own_path.and_then(|dialect| remote.own_path(dialect, operation));
         if let Some((own, path)) = self.own.zip(own_path).filter(|_| self.has_no_settings()) {
+            let turn = self.call.wording.turn.as_ref();
+            let own = turn.and_then(|turn| turn.again_at(&provider.name)).unwrap_or(own);
+            let own = self.affordable(own)?;
             if self.call.wording.surface.dialect() != Some(Dialect::Completions) {
-                let turn = self.call.wording.turn.as_ref();
-                let own = turn.and_then(|turn| turn.again_at(&provider.name)).unwrap_or(own);
-                return own::send(self, remote, own, path, waited).await;
+                return own::send(self, remote, &own, path, waited).await;
             }
             // OpenAI's first dialect streams, ends and counts as the canonical one does.
-            let attempt = Attempt { document: own, ..*self };
+            let attempt = Attempt {
+                document: &own,
+                ..*self
+            };
             let reply = forward::send(&attempt, remote, path, waited).await;
             return reply.map(Reply::in_own_words);
         }
@@ -56,6 +60,15 @@ impl Attempt<'_> {
             None => translate::send(&attempt, remote, waited).await,
         };
         reply.map(|reply| reply.losing(&lost))
+    }
+
+    /// A request in the client's own words, limited to what the money is enough for.
+    fn affordable<'a>(&self, own: &'a Document) -> Result<Cow<'a, Document>, Failure> {
+        let Some(output) = self.payment.most_output() else {
+            return Ok(Cow::Borrowed(own));
+        };
+        let limited = self.call.wording.surface.limited(own, output);
+        limited.map(Cow::Owned).map_err(|reason| Failure::fault(&reason))
     }
 
     /// Refuses what nobody but a provider that speaks the client's words could do.

@@ -202,13 +202,13 @@ fn each_sums(
 /// Whole months, days and hours come from the sums, what is left at both ends from the lines. What has the same tags is added up
 /// before anybody asks which groups it counts in.
 pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<Spent>, StoreError> {
-    let mut known = TagReader::new(connection);
     let mut groups: BTreeMap<Vec<String>, Sums> = BTreeMap::new();
     let by_tags = by_tags(connection, question.span, question.asks_for_days(), |line| {
         for group in question.groups(&line.tags, line.at_ms) {
             groups.entry(group).or_default().add(line);
         }
     })?;
+    let mut known = TagReader::for_so_many(connection, by_tags.len())?;
     for ((day, tags), sums) in by_tags {
         let tags = known.get(tags)?;
         for group in question.groups(&tags, positive(day)? * 1000) {
@@ -219,11 +219,11 @@ pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<
 }
 
 pub(super) fn costs(connection: &Connection, span: Span) -> Result<Costs, StoreError> {
-    let mut known = TagReader::new(connection);
     let mut costs = Costs::new();
     let by_tags = by_tags(connection, span, false, |line| {
         *costs.entry(line.tags.clone()).or_default() += line.counts();
     })?;
+    let mut known = TagReader::for_so_many(connection, by_tags.len())?;
     for ((_, tags), sums) in by_tags {
         *costs.entry(known.get(tags)?).or_default() += sums.cost;
     }
@@ -374,49 +374,63 @@ impl<'a> TagReader<'a> {
         }
     }
 
+    /// Where so many are needed that one question costs less than many, it knows all of them from the start.
+    fn for_so_many(connection: &'a Connection, many: usize) -> Result<Self, StoreError> {
+        let mut this = Self::new(connection);
+        if many < MANY {
+            return Ok(this);
+        }
+        let mut select = connection.prepare(TAGS).map_err(failed)?;
+        let mut rows = select.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let (id, tags) = tags(row)?;
+            this.known.insert(id, tags);
+        }
+        Ok(this)
+    }
+
     pub(super) fn get(&mut self, id: i64) -> Result<Arc<Tags>, StoreError> {
         if let Some(tags) = self.known.get(&id) {
             return Ok(tags.clone());
         }
-        let row = self
+        let mut select = self
             .connection
-            .prepare_cached(
-                "SELECT key, team, organisation, route, provider, model, labels, digest FROM tags WHERE id = ?1",
-            )
-            .and_then(|mut select| {
-                let read = |row: &Row<'_>| -> rusqlite::Result<([String; 7], i64)> {
-                    let values = [
-                        row.get(0)?,
-                        row.get(1)?,
-                        row.get(2)?,
-                        row.get(3)?,
-                        row.get(4)?,
-                        row.get(5)?,
-                        row.get(6)?,
-                    ];
-                    Ok((values, row.get(7)?))
-                };
-                select.query_row([id], read).optional()
-            })
+            .prepare_cached(&format!("{TAGS} WHERE id = ?1"))
             .map_err(failed)?;
-        let Some((values, digest)) = row else {
+        let mut rows = select.query([id]).map_err(failed)?;
+        let Some(row) = rows.next().map_err(failed)? else {
             return Err(StoreError::Damaged(format!("the tags {id} are missing")));
         };
-        let texts: [&str; 7] = std::array::from_fn(|place| values[place].as_str());
-        fits(digest == write::tags_digest(&texts), || format!("the tags {id}"))?;
-        let [key, team, organisation, route, provider, model, labels] = texts;
-        let tags = Arc::new(Tags {
-            key: key.into(),
-            team: team.into(),
-            organisation: organisation.into(),
-            route: route.into(),
-            provider: provider.into(),
-            model: model.into(),
-            labels: labels::parse(labels).ok_or_else(|| StoreError::Damaged(format!("the labels of the tags {id}")))?,
-        });
+        let (_, tags) = tags(row)?;
         self.known.insert(id, tags.clone());
         Ok(tags)
     }
+}
+
+/// From how many tags on all are read.
+const MANY: usize = 100;
+const TAGS: &str = "SELECT id, key, team, organisation, route, provider, model, labels, digest FROM tags";
+
+fn tags(row: &Row<'_>) -> Result<(i64, Arc<Tags>), StoreError> {
+    let id: i64 = row.get(0).map_err(failed)?;
+    let mut texts = [""; 7];
+    for (column, text) in texts.iter_mut().enumerate() {
+        let value = row.get_ref(column + 1).map_err(failed)?.as_str();
+        *text = value.map_err(|error| StoreError::Damaged(error.to_string()))?;
+    }
+    let digest: i64 = row.get(8).map_err(failed)?;
+    fits(digest == write::tags_digest(&texts), || format!("the tags {id}"))?;
+    let [key, team, organisation, route, provider, model, labels] = texts;
+    let tags = Tags {
+        key: key.into(),
+        team: team.into(),
+        organisation: organisation.into(),
+        route: route.into(),
+        provider: provider.into(),
+        model: model.into(),
+        labels: labels::parse(labels).ok_or_else(|| StoreError::Damaged(format!("the labels of the tags {id}")))?,
+    };
+    Ok((id, Arc::new(tags)))
 }
 
 fn fits(is_so: bool, what: impl FnOnce() -> String) -> Result<(), StoreError> {

@@ -59,7 +59,9 @@ impl Sqlite {
             Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate).map_err(failed)?;
         let lines = transaction
             .execute(
-                "DELETE FROM lines WHERE id IN (SELECT id FROM lines WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
+                // The last one stays, however old: the next number is the one after it.
+                "DELETE FROM lines WHERE id IN (SELECT id FROM lines WHERE at_ms < ?1 AND id < (SELECT max(id) FROM lines)
+                 ORDER BY at_ms LIMIT ?2)",
                 params![clamp(lines_before_ms), clamp(FORGOTTEN)],
             )
             .map_err(failed)?;

@@ -1,12 +1,15 @@
 //! A request in Gemini's words becomes a canonical one. What only an adapter of its dialect understands keeps Gemini's names, as the
 //! canonical form does; `plain` leaves it out for other providers.
 
+use bytes::Bytes;
+
 use super::super::Canonical;
 use super::super::chat::{missing, wrong_type};
+use super::super::strictness::is_strict;
 use super::contents::Conversation;
-use super::{camel, list_of, member, schema};
+use super::{LIMITS, camel, list_of, member, schema};
 use crate::error::{ApiError, printable};
-use crate::json::{Kind, Value, Writer};
+use crate::json::{Document, Kind, Value, Writer};
 
 /// Members that are translated, or that change nothing about an answer.
 const KNOWN: [&str; 9] = [
@@ -235,7 +238,8 @@ impl Reading {
         let kind = member(config, "responseMimeType").and_then(|kind| kind.as_str());
         match (schema, kind.as_deref()) {
             (Some(schema), Some("application/json") | None) => {
-                let is_strict = schema::is_strict(&schema);
+                let read = Document::parse(Bytes::copy_from_slice(schema.as_bytes()), LIMITS);
+                let is_strict = read.is_ok_and(|schema| is_strict(schema.root()));
                 self.to.key("response_format");
                 self.to.open('{');
                 self.to.text("type", "json_schema");

@@ -1,11 +1,9 @@
 //! Schemas: Gemini's subset of OpenAPI becomes JSON Schema, which is what everybody else reads.
 
-use bytes::Bytes;
-
 use super::super::chat::wrong_type;
-use super::{LIMITS, camel, member};
+use super::{camel, member};
 use crate::error::ApiError;
-use crate::json::{Document, Kind, Value, Writer};
+use crate::json::{Kind, Value, Writer};
 
 /// Members that count, which the API writes as texts.
 const COUNTS: [&str; 6] = [
@@ -105,32 +103,4 @@ fn kind(to: &mut Writer, value: Value<'_>, is_nullable: bool) {
             to.close(']');
         }
     }
-}
-
-/// Whether every object in a schema names all of its members and has no others, which is what OpenAI enforces.
-pub(super) fn is_strict(schema: &str) -> bool {
-    let schema = Document::parse(Bytes::copy_from_slice(schema.as_bytes()), LIMITS);
-    schema.is_ok_and(|schema| is_closed(schema.root()))
-}
-
-fn is_closed(schema: Value<'_>) -> bool {
-    let required = schema.field("required");
-    let is_required = |name: Value<'_>| {
-        name.as_str()
-            .is_some_and(|name| required.is_some_and(|all| all.elements().any(|one| one.is(&name))))
-    };
-    let properties = schema.field("properties");
-    let names_all = properties.is_some_and(|properties| properties.members().all(|(name, _)| is_required(name)));
-    let has_no_others = schema
-        .field("additionalProperties")
-        .is_some_and(|others| others.as_bool() == Some(false));
-    let is_object = schema.field("type").is_some_and(|kind| kind.is("object")) || properties.is_some();
-    let inside = |group: &str| schema.field(group).into_iter().flat_map(|group| group.members());
-    let alternatives = schema.field("anyOf").into_iter().flat_map(|all| all.elements());
-    (!is_object || names_all && has_no_others)
-        && inside("properties")
-            .chain(inside("$defs"))
-            .all(|(_, one)| is_closed(one))
-        && schema.field("items").is_none_or(is_closed)
-        && alternatives.into_iter().all(is_closed)
 }

@@ -182,8 +182,9 @@ fn choice(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
 /// How much thought goes into the answer, and which form it has.
 fn output(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
     let config = body.field("output_config");
-    // An explicit `thinking` says more, and the two are not sent together.
-    let effort = config.filter(|_| body.field("thinking").is_none());
+    // How much is thought, where that is the model's own business; a `thinking` that is on or off says more.
+    let is_open = |thinking: Value<'_>| thinking.get("type").is_some_and(|kind| kind.is("adaptive"));
+    let effort = config.filter(|_| body.field("thinking").is_none_or(is_open));
     if let Some(effort) = effort.and_then(|config| config.field("effort")) {
         to.member("reasoning_effort", effort.raw());
     }

@@ -16,6 +16,7 @@ mod pieces;
 mod redaction;
 pub mod retry;
 mod telling;
+mod thinking;
 mod url;
 mod vectors;
 
@@ -41,6 +42,7 @@ pub use self::order::order_results;
 pub use self::pieces::{Delta, FunctionDelta, Piece, Pieces, ToolDelta};
 pub use self::redaction::redact;
 pub use self::telling::Telling;
+pub use self::thinking::{Circumstances, Thinker, ThinkingPlan, ThinkingWords};
 pub use self::url::{DataUrl, image_type, is_web};
 pub use self::vectors::{texts, vectors};
 use crate::{Failure, Kind, Target};

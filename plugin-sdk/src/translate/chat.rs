@@ -172,6 +172,9 @@ pub struct Thinking<'a> {
     /// Tokens.
     #[serde(alias = "token_budget")]
     pub budget_tokens: Option<u64>,
+    /// `summarized`, `omitted`.
+    #[serde(borrow)]
+    pub display: Option<Text<'a>>,
 }
 
 impl<'a> Chat<'a> {

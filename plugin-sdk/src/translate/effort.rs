@@ -36,6 +36,16 @@ impl Effort {
         })
     }
 
+    /// What a number of tokens comes to, for providers that want a word.
+    pub fn of_budget(tokens: u64) -> Self {
+        match tokens {
+            0 => Effort::None,
+            1..=4096 => Effort::Low,
+            4097..=16_384 => Effort::Medium,
+            _ => Effort::High,
+        }
+    }
+
     /// Tokens of thinking, for providers that want a number.
     pub fn budget(self) -> u64 {
         match self {

@@ -1,6 +1,6 @@
 //! The provider's request: what goes on the wire, field by field. Nothing here decides anything.
 
-use pointsman_plugin::translate::Raw;
+use pointsman_plugin::translate::{Raw, ThinkingWords};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -22,7 +22,7 @@ pub(crate) struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tool_choice: Option<ToolChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) thinking: Option<Thinking<'a>>,
+    pub(crate) thinking: Option<ThinkingWords<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) output_config: Option<OutputConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -185,19 +185,6 @@ pub(crate) struct ToolChoice<'a> {
     pub(crate) name: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) disable_parallel_tool_use: Option<bool>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum Thinking<'a> {
-    /// As the client wrote it.
-    Given(Raw<'a>),
-    Made {
-        #[serde(rename = "type")]
-        kind: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        budget_tokens: Option<u64>,
-    },
 }
 
 #[derive(Serialize)]

@@ -3,9 +3,9 @@
 use crate::conversation::Conversation;
 use crate::messages::{Format, Generation, Metadata, OutputConfig, Request};
 use crate::settings::{Place, Settings};
-use crate::thinking::{Circumstances, Plan};
+use crate::thinking::Plan;
 use crate::tools;
-use pointsman_plugin::translate::{Chat, ResponseFormat, Text, refuse};
+use pointsman_plugin::translate::{Chat, Circumstances, ResponseFormat, Text, refuse};
 use pointsman_plugin::{Failure, Operation, Outgoing, Target};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -83,8 +83,9 @@ fn translate<'a>(
     let around = Circumstances {
         is_tool_forced: choice.is_forced(),
         has_unsigned_calls: conversation.has_unsigned_calls(),
+        ..Circumstances::default()
     };
-    let plan = Plan::of(&chat, settings, &around)?;
+    let plan = Plan::of(&chat, settings, around)?;
     let output_config = configure_output(&mut chat, plan.effort, settings)?;
     let generation = match is_counting {
         true => Generation::default(),

@@ -1,7 +1,7 @@
 //! What the operator may set for a provider or a model of this dialect, and what follows from the model's name where
 //! nothing was set. No list of models: only the generation that a name carries (`claude-sonnet-4-5` is 4.5) is read.
 
-use pointsman_plugin::translate::{self, Losses, OnUnsupported};
+use pointsman_plugin::translate::{self, Losses, OnUnsupported, Thinker};
 use pointsman_plugin::{Failure, Target};
 use serde::Deserialize;
 
@@ -68,8 +68,9 @@ pub(crate) struct Settings {
     pub(crate) max_tokens: u64,
     /// The most that the model may be asked for, where it is known.
     pub(crate) max_output: Option<u64>,
-    pub(crate) thinking: ThinkingStyle,
-    pub(crate) has_highest_effort: bool,
+    thinking: ThinkingStyle,
+    /// Whether a budget is refused, and thinking is shown only where that is asked for.
+    is_told_by_effort_only: bool,
     pub(crate) sampling: Sampling,
     pub(crate) structured_output: bool,
     /// What the request loses on its way.
@@ -88,13 +89,23 @@ impl Settings {
             max_tokens: given.max_tokens.or(max_output).unwrap_or(8192),
             max_output,
             thinking: given.thinking.unwrap_or_else(|| generation.thinking()),
-            has_highest_effort: generation >= Generation(4, 7),
+            is_told_by_effort_only: generation >= Generation(4, 7),
             sampling: given.sampling.unwrap_or_else(|| generation.sampling()),
             structured_output: given.structured_output.unwrap_or(generation >= Generation(4, 5)),
             losses: Losses::of(crate::PROVIDER, given.on_unsupported),
             betas: given.betas,
             place: given.place,
         })
+    }
+
+    /// `None` for a model that does not think.
+    pub(crate) fn thinker(&self) -> Option<Thinker> {
+        match self.thinking {
+            ThinkingStyle::None => None,
+            ThinkingStyle::Budget => Some(Thinker::ByBudget),
+            ThinkingStyle::Adaptive if self.is_told_by_effort_only => Some(Thinker::ByEffort),
+            ThinkingStyle::Adaptive => Some(Thinker::ByEither),
+        }
     }
 }
 

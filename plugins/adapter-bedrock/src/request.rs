@@ -2,10 +2,10 @@
 
 use crate::conversation::Conversation;
 use crate::settings::Settings;
-use crate::thinking::{self, Circumstances};
+use crate::thinking;
 use crate::tools;
 use crate::wire::{Inference, NamedSchema, OutputConfig, Request, Structure, TextFormat, ToolConfig, Typed};
-use pointsman_plugin::translate::{Chat, refuse};
+use pointsman_plugin::translate::{Chat, Circumstances, refuse};
 use pointsman_plugin::{Failure, Outgoing, Target};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;

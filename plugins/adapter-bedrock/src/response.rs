@@ -1,7 +1,7 @@
 //! A whole answer: the provider's blocks become one canonical message. What the provider's own tools were called with is not the
 //! client's to answer, and is left out.
 
-use crate::usage::Reported;
+use crate::usage::{Reported, Tier};
 use pointsman_plugin::translate::{
     Completion, Finish, Message, Raw, Text, ThinkingBlock, ToolCall, append, arguments, made_up_id, unreadable,
     upstream,
@@ -20,6 +20,8 @@ struct Response<'a> {
     stop_reason: Option<Text<'a>>,
     #[serde(borrow)]
     usage: Option<Raw<'a>>,
+    #[serde(borrow)]
+    service_tier: Option<Tier<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +112,7 @@ pub(crate) fn decode(target: &Target, body: &[u8]) -> Result<Answer, Failure> {
     let reason = response.stop_reason.as_ref().map(|reason| &*reason.0);
     let finish = finish_of(reason, !message.tool_calls.is_empty())?;
     let reported = response.usage.map(Reported::read).unwrap_or_default();
+    let reported = reported.served(response.service_tier);
     let mut completion = Completion::new(target, None, None).answering(message, finish);
     completion.usage = reported.told_and_billed().map(|(_, counts)| counts);
     completion.write(reported.billed())

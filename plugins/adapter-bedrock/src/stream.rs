@@ -3,7 +3,7 @@
 
 use crate::errors;
 use crate::response::{Call, finish_of};
-use crate::usage::Reported;
+use crate::usage::{Reported, Tier};
 use pointsman_plugin::translate::{Counts, Delta, IndexedThinking, Raw, Telling, Text, ThinkingBlock, unreadable};
 use pointsman_plugin::{AdapterStream, Chunk, Event, Failure, Operation, Target, Usage};
 use serde::Deserialize;
@@ -94,9 +94,12 @@ struct Stop<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Metadata<'a> {
     #[serde(borrow)]
     usage: Option<Raw<'a>>,
+    #[serde(borrow)]
+    service_tier: Option<Tier<'a>>,
 }
 
 impl AdapterStream for Stream {
@@ -149,6 +152,7 @@ impl Stream {
             "metadata" => {
                 let metadata: Metadata = read(data)?;
                 let reported = metadata.usage.map(Reported::read).unwrap_or_default();
+                let reported = reported.served(metadata.service_tier);
                 self.used = reported.told_and_billed();
                 self.stop_if_told(chunks)
             }

@@ -1,7 +1,7 @@
 //! What was used. The provider counts input apart from what was read from its cache and what was written to it.
 
 use pointsman_plugin::Usage;
-use pointsman_plugin::translate::Counts;
+use pointsman_plugin::translate::{Counts, Text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -14,6 +14,15 @@ pub(crate) struct Reported {
     cache_read_input_tokens: Option<u64>,
     cache_write_input_tokens: Option<u64>,
     cache_details: Option<Vec<Detail>>,
+    #[serde(skip)]
+    is_batch: bool,
+}
+
+/// How it was served.
+#[derive(Deserialize)]
+pub(crate) struct Tier<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Text<'a>>,
 }
 
 /// For how long a part was written.
@@ -28,6 +37,15 @@ impl Reported {
     /// Counts that make no sense are unknown counts: the answer is still served.
     pub(crate) fn read(raw: &RawValue) -> Self {
         serde_json::from_str(raw.get()).unwrap_or_default()
+    }
+
+    /// What is served when there is time to is billed as batches are.
+    pub(crate) fn served(self, tier: Option<Tier>) -> Self {
+        let kind = tier.and_then(|tier| tier.kind);
+        Reported {
+            is_batch: kind.is_some_and(|kind| kind.0 == "flex"),
+            ..self
+        }
     }
 
     /// `None` where the provider told nothing: unknown, not free.
@@ -46,10 +64,11 @@ impl Reported {
             cache_write: self.cache_write_input_tokens.unwrap_or(0),
             output: self.output_tokens.unwrap_or(0),
             reasoning: 0,
-            extras: match written_1h {
-                0 => Vec::new(),
-                count => vec![("cache-write-1h".to_owned(), count)],
-            },
+            extras: [("cache-write-1h", written_1h), ("batch", self.is_batch.into())]
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, count)| (name.to_owned(), count))
+                .collect(),
         })
     }
 

@@ -5,14 +5,18 @@ use crate::settings::Settings;
 use pointsman_plugin::Failure;
 use pointsman_plugin::translate::{Chat, Effort, Thinking, read};
 
-/// An explicit `thinking` counts before `reasoning_effort`. A model that does not think is told nothing of an effort.
+/// An explicit `thinking` counts before `reasoning_effort`, but for an `adaptive` one, which leaves it to the effort. A model that does not think is told nothing of an effort.
 pub(crate) fn choose(
     chat: &Chat,
     max_tokens: Option<u64>,
     settings: &Settings,
 ) -> Result<Option<body::Thinking>, Failure> {
     let given: Option<Thinking> = chat.thinking.map(|raw| read(raw.get(), "thinking")).transpose()?;
-    if let Some(explicit) = given.and_then(explicit) {
+    let is_decided = |given: &Thinking| {
+        let is_adaptive = given.kind.as_ref().is_some_and(|kind| kind.0 == "adaptive");
+        !is_adaptive || given.budget_tokens.is_some() || chat.reasoning_effort.is_none()
+    };
+    if let Some(explicit) = given.filter(is_decided).and_then(explicit) {
         return Ok(Some(explicit));
     }
     let Some(word) = &chat.reasoning_effort else {

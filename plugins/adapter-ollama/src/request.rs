@@ -113,9 +113,13 @@ fn think<'a>(chat: &mut Chat<'a>, settings: &Settings) -> Result<Option<Think<'a
         return Ok(Some(Think::Given(raw)));
     }
     let given: Option<Thinking> = chat.thinking.map(|raw| read(raw.get(), "thinking")).transpose()?;
-    let switch = given.and_then(|given| given.kind).map(|kind| kind.0 != "disabled");
+    let kind = given.and_then(|given| given.kind).map(|kind| kind.0);
     let effort = chat.reasoning_effort.as_ref().map(|word| Effort::read(&word.0));
-    let wish = match (switch, effort.transpose()?) {
+    let effort = effort.transpose()?;
+    // Whoever thinks as much as is needed is guided by the effort.
+    let kind = kind.filter(|kind| kind != "adaptive" || effort.is_none());
+    let switch = kind.map(|kind| kind != "disabled");
+    let wish = match (switch, effort) {
         (Some(is_on), _) => Think::Switch(is_on),
         (None, Some(effort)) => level(effort),
         (None, None) => return Ok(None),

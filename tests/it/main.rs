@@ -50,6 +50,7 @@ mod outages;
 mod prefixes;
 mod presence;
 mod priced;
+mod promised;
 mod recorded;
 mod reload;
 mod replayed;

@@ -1,6 +1,7 @@
 //! One step taken within its time: by `forward` (the provider speaks the canonical dialect), `own` (it speaks the client's),
 //! `translate` (an adapter stands in between), `media` (images and sound) or `simulate`; `way` says which. Which step is taken when is in `walk`.
 
+mod explain;
 mod failure;
 mod forward;
 mod media;
@@ -474,7 +475,7 @@ async fn exchange(
             }
             Failure::transport(error)
         })?;
-    attempt.learn(&remote.adapter.profile().limit_headers, response.headers());
+    attempt.learn(&remote.known.limit_headers, response.headers());
     if response.status().is_success() {
         return Ok(response);
     }

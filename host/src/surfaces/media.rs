@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Heard;
 use super::chat::{Ask, missing, model, wrong_type};
-use crate::error::{ApiError, printable};
+use crate::error::ApiError;
 use crate::json::{Document, Kind, Limits, Value};
 use crate::money::Usage;
 use crate::operation::Operation;
@@ -133,18 +133,18 @@ impl Hearing {
     }
 
     /// A whole answer. Not every one is JSON.
-    pub fn whole(&mut self, answer: &Bytes) -> Result<(), String> {
+    pub fn whole(&mut self, answer: &Bytes) -> Heard {
         if !answer.trim_ascii_start().starts_with(b"{") {
-            return Ok(());
+            return Heard::Closing;
         }
         let Ok(answer) = Document::parse(answer.clone(), LIMITS) else {
-            return Ok(());
+            return Heard::Closing;
         };
         match answer.root().field("error") {
-            Some(error) => Err(format!("a success that says {}", printable(error.raw(), 500))),
+            Some(error) => Heard::Error(error.raw().to_owned()),
             None => {
                 self.read(answer.root());
-                Ok(())
+                Heard::Closing
             }
         }
     }
@@ -160,12 +160,7 @@ impl Hearing {
         let kind = root.get("type").and_then(|kind| kind.as_str()).unwrap_or_default();
         let error = root.field("error");
         if kind == "error" || error.is_some() {
-            let error = error.unwrap_or(root);
-            let message = error.field("message").and_then(|message| message.as_str());
-            return Ok(Heard::Error(printable(
-                &message.unwrap_or_else(|| error.raw().into()),
-                500,
-            )));
+            return Ok(Heard::Error(error.unwrap_or(root).raw().to_owned()));
         }
         self.has_ended |= kind.ends_with(".done") || kind.ends_with(".completed");
         self.read(root);
@@ -287,9 +282,10 @@ mod tests {
     fn what_was_used_is_read_in_its_kinds() {
         let whole = |operation: Operation, answer: &str| {
             let mut hearing = Hearing::of(operation);
-            hearing
-                .whole(&Bytes::copy_from_slice(answer.as_bytes()))
-                .map(|()| hearing.usage())
+            match hearing.whole(&Bytes::copy_from_slice(answer.as_bytes())) {
+                Heard::Error(error) => Err(error),
+                _ => Ok(hearing.usage()),
+            }
         };
         let heard = r#"{"text":"hi","usage":{"type":"tokens","input_tokens":30,"output_tokens":5,"total_tokens":35,
             "input_token_details":{"text_tokens":10,"audio_tokens":20}}}"#;
@@ -301,7 +297,8 @@ mod tests {
             whole(Operation::Transcription, "1\n00:00:00,000 --> 00:00:01,000\nhi\n"),
             Ok(None)
         );
-        assert!(whole(Operation::Image, r#"{"error":{"message":"no"}}"#).is_err());
+        let refused = whole(Operation::Image, r#"{"error":{"message":"no"}}"#);
+        assert_eq!(refused, Err(r#"{"message":"no"}"#.to_owned()));
         let mut hearing = Hearing::of(Operation::Image);
         let completed =
             br#"{"type":"image_generation.completed","b64_json":"AA","usage":{"input_tokens":10,"output_tokens":20}}"#;
@@ -319,6 +316,9 @@ mod tests {
         assert_eq!(hearing.event(done), Ok(Heard::Progress));
         assert_eq!((hearing.may_end(), hearing.usage().unwrap().audio_output), (true, 2));
         let error = br#"{"error":{"message":"sorry"}}"#;
-        assert_eq!(hearing.event(error), Ok(Heard::Error("sorry".to_owned())));
+        assert_eq!(
+            hearing.event(error),
+            Ok(Heard::Error(r#"{"message":"sorry"}"#.to_owned()))
+        );
     }
 }

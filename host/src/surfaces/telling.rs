@@ -93,7 +93,7 @@ pub enum Heard {
     Progress,
     /// The proper end.
     Closing,
-    /// That it broke, in its words.
+    /// That it broke: the provider's error, as the JSON that it is.
     Error(String),
 }
 
@@ -121,12 +121,12 @@ impl Hearing {
         }
     }
 
-    /// Listens to a whole answer; the error is the provider's, in the place of an answer.
-    pub fn whole(&mut self, answer: &Document) -> Result<(), String> {
+    /// Listens to a whole answer, or to an error in the place of one.
+    pub fn whole(&mut self, answer: &Document) -> Result<Heard, String> {
         match self {
             Self::Messages(hearing) => hearing.whole(answer),
             Self::Responses(hearing) => hearing.whole(answer),
-            Self::Media(hearing) => hearing.whole(answer.text()),
+            Self::Media(hearing) => Ok(hearing.whole(answer.text())),
             Self::Gemini(hearing) => hearing.whole(answer),
         }
     }

@@ -103,6 +103,14 @@ impl Failure {
         Self::new(Kind::Upstream, "the provider's answer broke off before its end", detail)
     }
 
+    /// The provider's answer broke off, and it said why.
+    pub fn broken(failure: words::Failure) -> Self {
+        match failure.kind {
+            Kind::Upstream | Kind::Other(_) => Self::cut(failure.message),
+            _ => Self::explained(failure, 0),
+        }
+    }
+
     /// Nothing came in time.
     pub fn timed_out(within: Duration) -> Self {
         let detail = format!("no answer within {} ms", within.as_millis());

@@ -7,10 +7,10 @@ use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 use serde_json::Value as Json;
 
+use super::explain::Explainer;
 use super::{
     ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, receipt, send as call, usage,
 };
-use crate::error::printable;
 use crate::generation::Remote;
 use crate::json::{Document, Edit, Kind, Limits};
 use crate::money::Usage;
@@ -31,7 +31,7 @@ pub(super) async fn send(
     let sent = Instant::now();
     let answer = call(attempt, remote, hyper::Method::POST, path, &[], body).await;
     if attempt.call.ask.is_stream {
-        let mut stream = Stream::new(answer?, attempt.visibility());
+        let mut stream = Stream::new(answer?, attempt.visibility(), Explainer::of(attempt, remote));
         let mut events = BytesMut::new();
         let mut has_more = true;
         while stream.progress == 0 && has_more {
@@ -51,7 +51,12 @@ pub(super) async fn send(
         Err(failure) => Err(failure),
     };
     *waited += sent.elapsed();
-    whole(body?, attempt.call.ask.operation).map(Reply::Whole)
+    let document = Document::parse(body?, LIMITS);
+    let document = document.map_err(|error| Failure::upstream(format!("the answer is not JSON: {error}")))?;
+    if let Some(error) = document.root().field("error") {
+        return Err(Explainer::of(attempt, remote).instead(error.raw()).await);
+    }
+    whole(&document, attempt.call.ask.operation).map(Reply::Whole)
 }
 
 /// The request with the provider's name of the model, asking for usage where the client did not.
@@ -89,18 +94,10 @@ fn outgoing(attempt: &Attempt<'_>) -> Result<Bytes, Failure> {
         .map_err(|error| Failure::fault(&error.to_string()))
 }
 
-fn whole(body: Bytes, operation: Operation) -> Result<Whole, Failure> {
-    let document = Document::parse(body, LIMITS);
-    let document = document.map_err(|error| Failure::upstream(format!("the answer is not JSON: {error}")))?;
+fn whole(document: &Document, operation: Operation) -> Result<Whole, Failure> {
     let root = document.root();
     if root.kind() != Kind::Object {
         return Err(Failure::upstream("the answer is not a JSON object"));
-    }
-    if let Some(error) = root.field("error") {
-        return Err(Failure::upstream(format!(
-            "a success that says {}",
-            printable(error.raw(), 500)
-        )));
     }
     Ok(Whole {
         usage: usage::of(root),
@@ -122,6 +119,7 @@ pub struct Stream {
     body: Option<UpstreamBody>,
     splitter: Splitter,
     visibility: Visibility,
+    explainer: Explainer,
     pub(super) usage: Option<Usage>,
     /// Events with data so far.
     pub(super) progress: u64,
@@ -129,11 +127,12 @@ pub struct Stream {
 }
 
 impl Stream {
-    fn new(body: UpstreamBody, visibility: Visibility) -> Self {
+    fn new(body: UpstreamBody, visibility: Visibility, explainer: Explainer) -> Self {
         Self {
             body: Some(body),
             splitter: Splitter::default(),
             visibility,
+            explainer,
             usage: None,
             progress: 0,
             is_closed: false,
@@ -151,8 +150,14 @@ impl Stream {
             .next_event()
             .map_err(|error| Failure::upstream(error.to_string()))?
         {
-            if !self.is_closed {
-                self.pass(&event, out)?;
+            if !self.is_closed
+                && let Some(error) = self.pass(&event, out)?
+            {
+                // The event that says so is the first one where nothing came before.
+                return Err(match self.progress {
+                    0 | 1 => self.explainer.instead(&error).await,
+                    _ => self.explainer.amidst(&error).await,
+                });
             }
         }
         if self.is_closed {
@@ -169,22 +174,23 @@ impl Stream {
         }
     }
 
-    fn pass(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), Failure> {
+    /// Passes an event on; the provider's error, where it is one.
+    fn pass(&mut self, event: &Event, out: &mut BytesMut) -> Result<Option<String>, Failure> {
         let Some(data) = event.data() else {
             out.extend_from_slice(event.raw());
-            return Ok(());
+            return Ok(None);
         };
         self.progress += 1;
         if &*data == b"[DONE]" {
             self.is_closed = true;
-            return Ok(());
+            return Ok(None);
         }
         // A key cannot hide from this search: inside a string its quotes would be escaped.
         let may_fail = memmem::find(&data, b"\"error\"").is_some();
         let told_at = memmem::find(&data, b"\"usage\"");
         if !may_fail && told_at.is_none() {
             out.extend_from_slice(event.raw());
-            return Ok(());
+            return Ok(None);
         }
         // Only where nothing is told in another place before.
         if !may_fail
@@ -193,14 +199,12 @@ impl Stream {
             && told_at == Some(rest.len() + 1)
         {
             super::write_event(out, &[rest, b"}"]);
-            return Ok(());
+            return Ok(None);
         }
         let chunk = Document::parse(Bytes::copy_from_slice(&data), LIMITS)
             .map_err(|error| Failure::upstream(format!("a stream event is not JSON: {error}")))?;
         if let Some(error) = chunk.root().field("error") {
-            let message = error.field("message").and_then(|message| message.as_str());
-            let message = message.unwrap_or_else(|| error.raw().into());
-            return Err(Failure::cut(format!("the provider says: {}", printable(&message, 500))));
+            return Ok(Some(error.raw().to_owned()));
         }
         match self.shown(&chunk) {
             Shown::AsItIs => out.extend_from_slice(event.raw()),
@@ -210,7 +214,7 @@ impl Stream {
                 super::write_event(out, &[&text]);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Takes note of what an event says was used, and what the client is to see of it: nothing that it did not ask for.

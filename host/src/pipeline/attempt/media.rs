@@ -9,13 +9,14 @@ use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::Value as Json;
 
+use super::explain::Explainer;
 use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Whole, exchange, own};
 use crate::generation::Remote;
 use crate::json::Edit;
 use crate::operation::Operation;
 use crate::plugins::take_dropped;
 use crate::plugins::words;
-use crate::surfaces::{Hearing, media};
+use crate::surfaces::{Heard, Hearing, media};
 use crate::upstream::UpstreamBody;
 
 /// What sound is where its provider does not say.
@@ -47,12 +48,17 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
         .is_some_and(|kind| kind.starts_with("text/event-stream"));
     let mut hearing = media::Hearing::of(operation);
     let reply = if is_events {
-        own::Stream::new(body, Hearing::Media(hearing)).begun().await?
+        let explainer = Explainer::of(attempt, remote);
+        own::Stream::new(body, Hearing::Media(hearing), explainer)
+            .begun()
+            .await?
     } else if operation == Operation::Speech {
         sound(body, content_type.unwrap_or(BYTES)).await?
     } else {
         let body = body.collect(ANSWER_BYTES).await.map_err(Failure::transport)?;
-        hearing.whole(&body).map_err(Failure::upstream)?;
+        if let Heard::Error(error) = hearing.whole(&body) {
+            return Err(Explainer::of(attempt, remote).instead(&error).await);
+        }
         Reply::Whole(Whole {
             body,
             usage: hearing.usage(),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::explain::Explainer;
 use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Whole, send as call};
 use crate::generation::Remote;
 use crate::json::{Document, Limits};
@@ -40,7 +41,9 @@ pub(super) async fn send(
     let sent = Instant::now();
     let answer = call(attempt, remote, hyper::Method::POST, &path, &headers, body).await;
     if attempt.call.ask.is_stream {
-        let stream = Stream::new(answer?, hearing).begun().await?;
+        let stream = Stream::new(answer?, hearing, Explainer::of(attempt, remote))
+            .begun()
+            .await?;
         *waited += sent.elapsed();
         return Ok(stream);
     }
@@ -51,7 +54,9 @@ pub(super) async fn send(
     *waited += sent.elapsed();
     let document = Document::parse(body?, LIMITS);
     let document = document.map_err(|error| Failure::upstream(format!("the answer is not JSON: {error}")))?;
-    hearing.whole(&document).map_err(Failure::upstream)?;
+    if let Heard::Error(error) = hearing.whole(&document).map_err(Failure::upstream)? {
+        return Err(Explainer::of(attempt, remote).instead(&error).await);
+    }
     Ok(Reply::Whole(Whole {
         body: document.text().clone(),
         usage: hearing.usage().or_else(|| attempt.costs_nothing()),
@@ -69,6 +74,7 @@ pub struct Stream {
     body: Option<UpstreamBody>,
     splitter: Splitter,
     hearing: Hearing,
+    explainer: Explainer,
     pub(super) usage: Option<Usage>,
     /// Events so far that are a part of the answer.
     pub(super) progress: u64,
@@ -76,11 +82,12 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(body: UpstreamBody, hearing: Hearing) -> Self {
+    pub(super) fn new(body: UpstreamBody, hearing: Hearing, explainer: Explainer) -> Self {
         Self {
             body: Some(body),
             splitter: Splitter::default(),
             hearing,
+            explainer,
             usage: None,
             progress: 0,
             is_closed: false,
@@ -114,8 +121,13 @@ impl Stream {
             .next_event()
             .map_err(|error| Failure::upstream(error.to_string()))?
         {
-            if !self.is_closed {
-                self.pass(&event, out)?;
+            if !self.is_closed
+                && let Some(error) = self.pass(&event, out)?
+            {
+                return Err(match self.progress {
+                    0 => self.explainer.instead(&error).await,
+                    _ => self.explainer.amidst(&error).await,
+                });
             }
         }
         self.usage = self.hearing.usage();
@@ -132,7 +144,8 @@ impl Stream {
         }
     }
 
-    fn pass(&mut self, event: &Event, out: &mut BytesMut) -> Result<(), Failure> {
+    /// Passes an event on; the provider's error, where it is one.
+    fn pass(&mut self, event: &Event, out: &mut BytesMut) -> Result<Option<String>, Failure> {
         let heard = match event.data() {
             Some(data) => self.hearing.event(event.name(), &data).map_err(Failure::upstream)?,
             None => Heard::Nothing,
@@ -144,9 +157,9 @@ impl Stream {
                 self.progress += 1;
                 self.is_closed = true;
             }
-            Heard::Error(message) => return Err(Failure::cut(format!("the provider says: {message}"))),
+            Heard::Error(error) => return Ok(Some(error)),
         }
         out.extend_from_slice(event.raw());
-        Ok(())
+        Ok(None)
     }
 }

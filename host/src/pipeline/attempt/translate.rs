@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use super::explain::Explainer;
 use super::{
     ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, receipt, send as call, vectors,
 };
 use crate::generation::Remote;
 use crate::json::{Document, Limits};
 use crate::money::Usage;
+use crate::operation::Dialect;
 use crate::plugins::words;
 use crate::plugins::{AdapterError, AdapterStream, take_dropped};
 use crate::upstream::UpstreamBody;
@@ -28,6 +30,7 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
         .await
         .map_err(Failure::adapter)?;
     let dropped = take_dropped(&mut outgoing);
+    add_betas(attempt, remote, &mut outgoing.headers);
     let method = hyper::Method::from_bytes(outgoing.method.as_bytes());
     let method = method.map_err(|error| Failure::fault(&error.to_string()))?;
     let sent = Instant::now();
@@ -68,11 +71,11 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
         Err(failure) => Err(failure),
     };
     *waited += sent.elapsed();
-    let answer = remote
-        .adapter
-        .decode(operation, &target, &body?)
-        .await
-        .map_err(Failure::adapter)?;
+    let body = body?;
+    let answer = match remote.adapter.decode(operation, &target, &body).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(instead(attempt, remote, error, &body).await),
+    };
     let mut body = Bytes::from(answer.body);
     if operation == words::Operation::Embedding && vectors::are_packed(attempt.document) {
         body = vectors::packed(body)?;
@@ -86,6 +89,43 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
         is_estimated: false,
         content_type: None,
     }))
+}
+
+/// Why there is no answer: where a provider says so in the place of one, what it says.
+async fn instead(attempt: &Attempt<'_>, remote: &Remote, error: AdapterError, body: &Bytes) -> Failure {
+    let is_unreadable = matches!(&error, AdapterError::Failure(failure) if failure.kind == words::Kind::Upstream);
+    let said = Document::parse(body.clone(), Limits::default()).ok();
+    let said = said.filter(|_| is_unreadable);
+    match said.as_ref().and_then(|said| said.root().field("error")) {
+        Some(error) => Explainer::of(attempt, remote).instead(error.raw()).await,
+        None => Failure::adapter(error),
+    }
+}
+
+/// What a client of Anthropic's asks for by this header.
+const BETAS: &str = "anthropic-beta";
+
+/// The client's betas, beside those of the settings: without them its provider would refuse members that are passed on.
+fn add_betas(attempt: &Attempt<'_>, remote: &Remote, headers: &mut Vec<(String, String)>) {
+    if !remote.own.iter().any(|(dialect, ..)| *dialect == Dialect::Messages) {
+        return;
+    }
+    let asked = attempt.call.headers.get_all(BETAS).iter();
+    let asked = asked
+        .filter_map(|value| value.to_str().ok())
+        .collect::<Vec<_>>()
+        .join(",");
+    let set = headers.iter().position(|(name, _)| name.eq_ignore_ascii_case(BETAS));
+    let set = set.map(|at| headers.swap_remove(at).1).unwrap_or_default();
+    let mut betas: Vec<&str> = Vec::new();
+    for beta in set.split(',').chain(asked.split(',')).map(str::trim) {
+        if !beta.is_empty() && !betas.contains(&beta) {
+            betas.push(beta);
+        }
+    }
+    if !betas.is_empty() {
+        headers.push((BETAS.to_owned(), betas.join(",")));
+    }
 }
 
 fn billed(usage: words::Usage) -> Usage {
@@ -102,7 +142,7 @@ fn billed(usage: words::Usage) -> Usage {
         output: usage.output,
         reasoning: usage.reasoning,
         audio_output: extra("audio-output"),
-        is_batch: false,
+        is_batch: extra("batch") > 0,
     }
 }
 
@@ -205,7 +245,7 @@ fn word(event: frames::Event) -> words::Event {
 /// A failure in the middle of a stream: the provider's, or the adapter's own.
 fn broken(error: AdapterError) -> Failure {
     match error {
-        AdapterError::Failure(failure) => Failure::cut(failure.message),
+        AdapterError::Failure(failure) => Failure::broken(failure),
         AdapterError::Fault(fault) => Failure::faulted(&fault),
     }
 }

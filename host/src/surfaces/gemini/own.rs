@@ -5,7 +5,6 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::Heard;
-use crate::error::printable;
 use crate::json::{Document, Edit, EditError, Kind, Limits, Value};
 use crate::money::Usage;
 use crate::operation::Operation;
@@ -89,6 +88,8 @@ pub struct Hearing {
     thoughts: Option<u64>,
     audio_input: Option<u64>,
     audio_output: Option<u64>,
+    /// Whether it was served when there was time to, and is billed as batches are.
+    is_batch: bool,
     /// Candidates by their number, and whether each has said why it ended.
     ended: Vec<(u64, bool)>,
     is_blocked: bool,
@@ -96,16 +97,16 @@ pub struct Hearing {
 
 impl Hearing {
     /// A whole answer.
-    pub fn whole(&mut self, answer: &Document) -> Result<(), String> {
+    pub fn whole(&mut self, answer: &Document) -> Result<Heard, String> {
         let root = answer.root();
         if root.kind() != Kind::Object {
             return Err("the answer is not a JSON object".to_owned());
         }
         if let Some(error) = root.field("error") {
-            return Err(format!("a success that says {}", printable(error.raw(), 500)));
+            return Ok(Heard::Error(error.raw().to_owned()));
         }
         self.read(root);
-        Ok(())
+        Ok(Heard::Closing)
     }
 
     /// An event of a stream.
@@ -114,11 +115,7 @@ impl Hearing {
         let event = event.map_err(|error| format!("a stream event is not JSON: {error}"))?;
         let root = event.root();
         if let Some(error) = root.field("error") {
-            let message = error.field("message").and_then(|message| message.as_str());
-            return Ok(Heard::Error(printable(
-                &message.unwrap_or_else(|| error.raw().into()),
-                500,
-            )));
+            return Ok(Heard::Error(error.raw().to_owned()));
         }
         self.read(root);
         Ok(Heard::Progress)
@@ -145,6 +142,7 @@ impl Hearing {
             output,
             reasoning,
             audio_output: self.audio_output.unwrap_or(0).min(output),
+            is_batch: self.is_batch,
             ..Usage::default()
         })
     }
@@ -163,6 +161,8 @@ impl Hearing {
         let Some(usage) = answer.field("usageMetadata") else {
             return;
         };
+        let tier = usage.field("serviceTier");
+        self.is_batch |= tier.is_some_and(|tier| tier.is("flex") || tier.is("batch"));
         let count =
             |object: Value<'_>, name: &str| object.field(name)?.as_u64().filter(|count| *count <= u32::MAX.into());
         let sound = |details: &str| {

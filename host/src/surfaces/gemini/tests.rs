@@ -317,7 +317,8 @@ fn a_stream_in_geminis_own_words_is_heard_to_its_end() {
     assert!(!hearing.is_whole());
     let rest =
         br#"{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":9,"cachedContentTokenCount":4,
-        "candidatesTokenCount":5,"thoughtsTokenCount":2,"promptTokensDetails":[{"modality":"AUDIO","tokenCount":3}]}}"#;
+        "candidatesTokenCount":5,"thoughtsTokenCount":2,"promptTokensDetails":[{"modality":"AUDIO","tokenCount":3}],
+        "serviceTier":"flex"}}"#;
     hearing.event(rest).unwrap();
     assert!(hearing.is_whole());
     let expected = Usage {
@@ -326,6 +327,7 @@ fn a_stream_in_geminis_own_words_is_heard_to_its_end() {
         cache_read: 4,
         output: 7,
         reasoning: 2,
+        is_batch: true,
         ..Usage::default()
     };
     assert_eq!(hearing.usage(), Some(expected));
@@ -334,6 +336,6 @@ fn a_stream_in_geminis_own_words_is_heard_to_its_end() {
         .event(br#"{"promptFeedback":{"blockReason":"SAFETY"}}"#)
         .unwrap();
     assert!(blocked.is_whole() && blocked.event(b"no json").is_err());
-    let error = super::super::Heard::Error("gone".to_owned());
+    let error = super::super::Heard::Error(r#"{"code":500,"message":"gone"}"#.to_owned());
     assert_eq!(blocked.event(br#"{"error":{"code":500,"message":"gone"}}"#), Ok(error));
 }

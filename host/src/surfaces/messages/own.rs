@@ -4,7 +4,6 @@
 use bytes::Bytes;
 
 use super::super::Heard;
-use crate::error::printable;
 use crate::json::{Document, Kind, Limits, Value};
 use crate::money::Usage;
 
@@ -24,16 +23,16 @@ pub struct Hearing {
 
 impl Hearing {
     /// A whole answer.
-    pub fn whole(&mut self, answer: &Document) -> Result<(), String> {
+    pub fn whole(&mut self, answer: &Document) -> Result<Heard, String> {
         let root = answer.root();
         if root.kind() != Kind::Object {
             return Err("the answer is not a JSON object".to_owned());
         }
         if let Some(error) = root.field("error") {
-            return Err(format!("a success that says {}", printable(error.raw(), 500)));
+            return Ok(Heard::Error(error.raw().to_owned()));
         }
         self.read(root.field("usage"));
-        Ok(())
+        Ok(Heard::Closing)
     }
 
     /// An event of a stream. Those that carry nothing but content are not looked into.
@@ -47,11 +46,7 @@ impl Hearing {
         let event = event.map_err(|error| format!("a stream event is not JSON: {error}"))?;
         let root = event.root();
         if let Some(error) = root.field("error") {
-            let message = error.field("message").and_then(|message| message.as_str());
-            return Ok(Heard::Error(printable(
-                &message.unwrap_or_else(|| error.raw().into()),
-                500,
-            )));
+            return Ok(Heard::Error(error.raw().to_owned()));
         }
         let kind = root.get("type").and_then(|kind| kind.as_str()).unwrap_or_default();
         Ok(match &*kind {
@@ -144,7 +139,9 @@ mod tests {
         let error = br#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
         assert_eq!(
             hearing.event(Some("error"), error),
-            Ok(Heard::Error("Overloaded".to_owned()))
+            Ok(Heard::Error(
+                r#"{"type":"overloaded_error","message":"Overloaded"}"#.to_owned()
+            ))
         );
         let odd = br#"{"type":"message_delta","usage":{"output_tokens":-1,"input_tokens":"many"}}"#;
         assert_eq!(hearing.event(None, odd), Ok(Heard::Progress));

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use super::super::Heard;
-use crate::error::printable;
 use crate::json::{Document, Kind, Limits, Value};
 use crate::money::Usage;
 
@@ -18,16 +17,16 @@ pub struct Hearing {
 
 impl Hearing {
     /// A whole answer.
-    pub fn whole(&mut self, answer: &Document) -> Result<(), String> {
+    pub fn whole(&mut self, answer: &Document) -> Result<Heard, String> {
         let root = answer.root();
         if root.kind() != Kind::Object {
             return Err("the answer is not a JSON object".to_owned());
         }
         match root.field("error") {
-            Some(error) => Err(format!("a success that says {}", printable(error.raw(), 500))),
+            Some(error) => Ok(Heard::Error(error.raw().to_owned())),
             None => {
                 self.read(root);
-                Ok(())
+                Ok(Heard::Closing)
             }
         }
     }
@@ -49,10 +48,6 @@ impl Hearing {
         let root = event.root();
         let kind = root.get("type").and_then(|kind| kind.as_str()).unwrap_or_default();
         let response = root.field("response");
-        let said = |error: Value<'_>| {
-            let message = error.field("message").and_then(|message| message.as_str());
-            printable(&message.unwrap_or_else(|| error.raw().into()), 500)
-        };
         Ok(match &*kind {
             "response.completed" | "response.incomplete" => {
                 response.into_iter().for_each(|response| self.read(response));
@@ -61,9 +56,9 @@ impl Hearing {
             "response.failed" | "response.cancelled" => {
                 response.into_iter().for_each(|response| self.read(response));
                 let error = response.and_then(|response| response.field("error"));
-                Heard::Error(said(error.unwrap_or(root)))
+                Heard::Error(error.unwrap_or(root).raw().to_owned())
             }
-            "error" => Heard::Error(said(root.field("error").unwrap_or(root))),
+            "error" => Heard::Error(root.field("error").unwrap_or(root).raw().to_owned()),
             _ => Heard::Progress,
         })
     }

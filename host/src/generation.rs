@@ -1,6 +1,7 @@
 //! One immutable set of configuration and plugins. A request takes the current one when it begins and keeps it to the end
 //! of its stream; a reload makes the next and swaps. When the last request lets go of one, everything in it is freed.
 
+mod known;
 mod standing;
 
 use std::borrow::Cow;
@@ -27,6 +28,7 @@ use crate::upstream::google::Tokens;
 use crate::upstream::limits::Limited;
 use crate::upstream::retries::Retries;
 use crate::upstream::sigv4::Signer;
+pub use known::Known;
 pub use standing::{Credential, Credentials, Seen, Standing};
 
 /// Everything that one request is served with.
@@ -125,6 +127,8 @@ pub struct Remote {
     pub own: Vec<(Dialect, words::Operation, String)>,
     /// Whether it speaks OpenAI's dialect, be it with settings.
     pub speaks_openai: bool,
+    /// What is known of it beside.
+    pub known: Known,
     /// How its streams are cut into events.
     pub framing: Framing,
     /// Where the most tokens of output stand in a request, as a pointer into its JSON.
@@ -376,11 +380,8 @@ impl Generation {
         let route = |name: &str, config: &RouteConfig| {
             let model = |c: &crate::config::RouteCandidate| Some((models.get(&c.model)?.clone(), c.weight));
             let candidates = config.candidates.iter().filter_map(model).collect();
-            let chain = config
-                .policies
-                .iter()
-                .filter_map(|name| policies.get(name).cloned())
-                .collect();
+            let chain = config.policies.iter();
+            let chain = chain.filter_map(|name| policies.get(name).cloned()).collect();
             Arc::new(Route {
                 name: name.to_owned(),
                 label: name.to_owned(),

@@ -10,7 +10,7 @@ mod framing;
 pub mod gemini;
 mod inputs;
 pub mod media;
-mod messages;
+pub mod messages;
 pub mod models;
 pub mod plain;
 pub mod responses;

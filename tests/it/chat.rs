@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use hyper::Method;
 use serde_json::{Value, json};
-use tests::config::{openai, policy, route};
+use tests::config::{anthropic, openai, policy, route};
 use tests::{Answer, Client, FakeProvider, Gateway, Reply};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -287,4 +287,48 @@ async fn a_provider_may_allow_models_that_no_configuration_names() {
             .refused(404, "model_not_found");
         assert!(message.contains(unknown) && message.contains("/v1/models"), "{message}");
     }
+}
+
+#[tokio::test]
+async fn claude_gets_the_betas_of_client_and_settings_where_a_request_is_translated() {
+    let provider = FakeProvider::start().await;
+    let message = json!({ "id": "m", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+        "content": [{ "type": "text", "text": "ok" }], "usage": { "input_tokens": 1, "output_tokens": 1 } });
+    provider.on("/v1/messages", [Answer::json(200, &message)]);
+    let settings = "settings = { betas = [\"one\", \"two\"] }\n";
+    let config = anthropic("claude", &provider.url()) + settings + &anthropic("plain", &provider.url());
+    let gateway = Gateway::start(&config).await;
+    let client = gateway
+        .data()
+        .with_header("anthropic-beta", "three, two")
+        .with_header("anthropic-version", "2023-06-01");
+    let body = |model: &str| {
+        json!({ "model": model, "max_tokens": 5, "context_management": { "edits": [] },
+        "messages": [{ "role": "user", "content": "hello" }] })
+    };
+    for (path, model, expected) in [
+        ("/v1/messages", "claude/model", "one,two,three"),
+        ("/v1/chat/completions", "claude/model", "one,two,three"),
+        ("/v1/chat/completions", "plain/model", "three,two"),
+    ] {
+        let reply = client.post(path, &body(model)).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+        let sent = provider.journal().pop().unwrap();
+        assert_eq!(sent.header("anthropic-beta"), Some(expected), "{path}");
+        assert_eq!(sent.json()["context_management"], json!({ "edits": [] }), "{path}");
+    }
+    // The same client asks what there is.
+    let models = client.get("/v1/models").await.json();
+    assert_eq!(
+        (&models["data"][0]["type"], &models["last_id"]),
+        (&json!("model"), &json!("plain/model"))
+    );
+    assert_eq!(
+        client.get("/v1/models/plain/model").await.json()["display_name"],
+        "plain/model"
+    );
+    assert_eq!(
+        client.get("/v1/models/nobody").await.json()["error"]["type"],
+        "not_found_error"
+    );
 }

@@ -109,6 +109,37 @@ async fn a_provider_that_speaks_the_dialect_gets_the_request_and_gives_the_answe
 }
 
 #[tokio::test]
+async fn gemini_on_google_cloud_gets_a_conversation_in_its_own_words_unless_more_is_set() {
+    let provider = FakeProvider::start().await;
+    let answer = content(json!([{ "text": "It rains." }]), Some("STOP"));
+    provider.on("/models/upstream-model:generateContent", [Answer::json(200, &answer)]);
+    provider.on(
+        "/models/upstream-model:countTokens",
+        [Answer::json(200, &json!({ "totalTokens": 7 }))],
+    );
+    let vertex = gemini("v", &provider.url())
+        .replace("\"gemini\"", "\"vertex\"")
+        .replace("/v1beta", "");
+    let set = "[models.\"v/set\"]\nprovider = \"v\"\nupstream = \"upstream-model\"\nsettings = { include_thoughts = false }\n";
+    let gateway = Gateway::start(&(vertex + set)).await;
+    let client = gateway.data();
+    let body = hello_with(json!({ "unknown": { "kept": 1.0 } }));
+    let reply = client.post(&at("v/model", "generateContent"), &body).await;
+    assert_eq!((reply.status, reply.json()), (200, answer), "{}", reply.text());
+    let translated = client.post(&at("v/set", "generateContent"), &body).await;
+    assert_eq!(translated.header("x-pointsman-dropped"), Some("unknown"));
+    let counted = client.post(&at("v/model", "countTokens"), &body).await;
+    assert_eq!(counted.json()["totalTokens"], 7);
+    let sent = provider.journal();
+    assert_eq!(sent[0].json(), body);
+    assert_eq!(sent[0].header("authorization"), Some("Bearer key-of-v"));
+    assert_eq!(
+        (&sent[1].json()["unknown"], &sent[2].json()["unknown"]),
+        (&Value::Null, &Value::Null)
+    );
+}
+
+#[tokio::test]
 async fn any_other_provider_is_asked_in_openais_words_and_answers_in_geminis() {
     let provider = FakeProvider::start().await;
     let chunk = |delta: Value, finish: Value| {
@@ -197,7 +228,8 @@ async fn a_stream_that_breaks_never_ends_whoever_speaks() {
     let gone = json!({ "error": { "code": 503, "message": "gone", "status": "UNAVAILABLE" } });
     let first = events()[0].clone();
     let unfinished = streamed(&[first.clone(), first.clone()]);
-    for answer in [streamed(&[first, gone]), unfinished] {
+    let said = (503, "overloaded");
+    for (answer, (status, code)) in [(streamed(&[first, gone]), said), (unfinished, (502, "upstream_error"))] {
         let gate = Gate::shut();
         own.on(&stream, [answer.held_after(1, &gate)]);
         let stream = gateway
@@ -207,7 +239,7 @@ async fn a_stream_that_breaks_never_ends_whoever_speaks() {
         gate.open();
         let (seen, ending) = stream.rest().await;
         assert_eq!((seen[0].json(), ending), (events()[0].clone(), Ending::Aborted));
-        refused(&seen.last().unwrap().json(), 502, "UNAVAILABLE", "upstream_error");
+        refused(&seen.last().unwrap().json(), status, "UNAVAILABLE", code);
     }
     let gate = Gate::shut();
     let cut = Answer::chat_stream(["one", "two"]).cut_after_pieces(2, End::Close);

@@ -222,3 +222,40 @@ async fn the_simulated_provider_puts_texts_in_order() {
         .collect();
     assert_eq!((order.len(), order[0]), (2, &json!(1)), "{reply}");
 }
+
+#[tokio::test]
+async fn a_provider_of_openais_dialect_ranks_and_judges_where_it_is_known_to() {
+    let provider = FakeProvider::start().await;
+    let ranked = json!({ "results": [{ "index": 1, "relevance_score": 0.9 }], "usage": { "prompt_tokens": 9, "total_tokens": 9 } });
+    provider.on("/v1/rerank", [Answer::json(200, &ranked)]);
+    let at = |name: &str| openai(name, &provider.url()).replace("\"openai\"", &format!("\"{name}\""));
+    let own = openai("own", &provider.url());
+    let without =
+        openai("without", &provider.url()).replace("\"openai\"", "\"openai\"\nrerank = false\nmoderation = false");
+    let config = own + &without + &at("vllm") + &at("deepseek");
+    let gateway = Gateway::start(&config).await;
+    let client = gateway.data();
+    let ask = |model: &str| json!({ "model": format!("{model}/model"), "query": "which?", "documents": ["a", "b"] });
+    for model in ["own", "vllm"] {
+        let reply = client.post("/v1/rerank", &ask(model)).await;
+        assert_eq!((reply.status, reply.json()), (200, ranked.clone()), "{model}");
+        assert_eq!(reply.header("x-pointsman-cost-usd"), Some("0.000009"), "{model}");
+    }
+    let asked = provider.journal();
+    assert_eq!(
+        asked[1].json(),
+        json!({ "model": "upstream-model", "query": "which?", "documents": ["a", "b"] })
+    );
+    for model in ["deepseek", "without"] {
+        client
+            .post("/v1/rerank", &ask(model))
+            .await
+            .refused(400, "no_candidate");
+        let judged = json!({ "model": format!("{model}/model"), "input": "any" });
+        client
+            .post("/v1/moderations", &judged)
+            .await
+            .refused(400, "no_candidate");
+    }
+    assert_eq!(provider.journal().len(), asked.len());
+}

@@ -186,6 +186,8 @@ struct Provider {
     is_dialect: bool,
     /// What of images and sound it is known to have; all of them where nothing is said.
     media: Option<String>,
+    /// Which of `rerank` and `moderation` it has.
+    beside: Vec<&'static str>,
     cases: Vec<Case>,
 }
 
@@ -236,6 +238,7 @@ fn providers() -> Result<Vec<Provider>> {
             name: plugin.name.clone(),
             is_dialect: plugin.name == "openai",
             media: None,
+            beside: vec!["moderation"],
             cases: of(None),
         });
         for file in files(&plugin.folder.join("providers"), "toml").unwrap_or_default() {
@@ -250,11 +253,23 @@ fn providers() -> Result<Vec<Provider>> {
                 name,
                 is_dialect,
                 media: line(&file, "media = ")?,
+                beside: beside(&file)?,
                 cases,
             });
         }
     }
     Ok(providers)
+}
+
+/// What the file says that the provider has, though not all do that speak the dialect.
+fn beside(file: &Path) -> Result<Vec<&'static str>> {
+    let mut has = Vec::new();
+    for (word, beginning) in [("rerank", "rerank = "), ("moderation", "moderation = ")] {
+        if line(file, beginning)?.as_deref() == Some("true") {
+            has.push(word);
+        }
+    }
+    Ok(has)
 }
 
 /// What stands behind these words in a provider's file.

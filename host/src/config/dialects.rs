@@ -1,6 +1,8 @@
 //! Providers that are known by name: an adapter, and how the provider differs from what the adapter speaks. Each is a file in the
 //! folder `providers/` of its adapter, built in; whatever it says can be said otherwise.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 include!(concat!(env!("OUT_DIR"), "/dialects.rs"));
@@ -15,10 +17,24 @@ pub(super) struct Dialect {
     pub(super) authentication: Option<String>,
     /// What of images and sound it has; all that its dialect has where absent.
     pub(super) media: Option<Vec<String>>,
+    /// Whether it ranks texts, if it speaks OpenAI's dialect, which has no word for it.
+    #[serde(default)]
+    pub(super) rerank: bool,
+    /// Whether it judges texts as OpenAI does.
+    #[serde(default)]
+    pub(super) moderation: bool,
+    /// Headers of its answers that tell its limits, by meaning; those that the adapter knows where absent.
+    pub(super) limit_headers: Option<BTreeMap<String, String>>,
+    /// Whether the settings below matter only to what the adapter translates, so that requests in the provider's own words need it not.
+    #[serde(default)]
+    pub(super) passes_own_words: bool,
     /// For the adapter.
     #[serde(default)]
     pub(super) settings: serde_json::Map<String, serde_json::Value>,
 }
+
+/// What a header may tell of limits.
+pub(super) const LIMIT_MEANINGS: [&str; 4] = ["requests-left", "tokens-left", "requests-reset", "tokens-reset"];
 
 /// The adapter and the dialect of a provider with this name.
 pub(super) fn find(name: &str) -> Option<(&'static str, Dialect)> {
@@ -42,6 +58,10 @@ mod tests {
         for name in names() {
             let (adapter, dialect) = find(name).unwrap_or_else(|| panic!("{name} cannot be read"));
             assert!(!adapter.is_empty(), "{name}");
+            let meanings = dialect.limit_headers.iter().flat_map(|named| named.keys());
+            for meaning in meanings {
+                assert!(LIMIT_MEANINGS.contains(&meaning.as_str()), "{name}: {meaning}");
+            }
             assert_eq!(dialect.base_url.is_none(), placeless.contains(&name), "{name}");
         }
         assert!(names().count() > 20 && find("moon").is_none());

@@ -52,6 +52,14 @@ pub struct ProviderConfig {
     pub completions: bool,
     /// What of images and sound it has, if its adapter has it.
     pub media: Vec<Operation>,
+    /// Whether it ranks texts, if it speaks OpenAI's dialect.
+    pub rerank: bool,
+    /// Whether it judges texts, if it speaks OpenAI's dialect.
+    pub moderation: bool,
+    /// Headers of its answers that tell its limits, by meaning, if not those that its adapter knows.
+    pub limit_headers: Option<Vec<(String, String)>>,
+    /// Settings that requests in the provider's own words need not be translated for.
+    pub passing: serde_json::Value,
     /// How long its answers may take.
     pub timeouts: Timeouts,
     /// How long it keeps the beginning of a prompt in its cache after the last use.
@@ -162,10 +170,18 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
     let mut settings = section.json("settings");
     let mut authentication = section.string("authentication");
     let mut known_media = None;
+    let (mut rerank, mut moderation) = (!is_openai, true);
+    let mut limit_headers = limit_headers(&section);
+    let mut passing = serde_json::Value::default();
     let adapter = match known {
         Some((component, dialect)) => {
+            if dialect.passes_own_words {
+                passing = dialect.settings.clone().into();
+            }
             settings = over(dialect.settings, settings);
             known_media = dialect.media;
+            (rerank, moderation) = (dialect.rerank, dialect.moderation);
+            limit_headers = limit_headers.or_else(|| Some(dialect.limit_headers?.into_iter().collect()));
             authentication = authentication.or(dialect.authentication.map(|text| (text, section.span())));
             Some(ComponentRef::BuiltIn(component.to_owned()))
         }
@@ -190,6 +206,10 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
         responses: section.flag("responses", is_openai),
         completions: section.flag("completions", !is_openai),
         media: media(&section, known_media),
+        rerank: section.flag("rerank", rerank),
+        moderation: section.flag("moderation", moderation),
+        limit_headers,
+        passing,
         timeouts: timeouts::read(&section),
         prompt_cache: Duration::from_secs(section.number("prompt_cache_seconds", 0..=86_400).unwrap_or(300)),
         ca_file: section.string("ca_file").map(|(path, _)| context.base.join(path)),
@@ -234,6 +254,25 @@ fn media(section: &Section<'_>, known: Option<Vec<String>>) -> Vec<Operation> {
         (None, Some(known)) => known.iter().filter_map(|word| operation(word)).collect(),
         (None, None) => MEDIA.map(|(_, operation)| operation).to_vec(),
     }
+}
+
+/// Names of headers by what they tell.
+fn limit_headers(section: &Section<'_>) -> Option<Vec<(String, String)>> {
+    let stated = section
+        .is_stated("limit_headers")
+        .then(|| section.string_map("limit_headers"))?;
+    let known = |(meaning, (name, span)): (String, (String, std::ops::Range<usize>))| {
+        let is_known = dialects::LIMIT_MEANINGS.contains(&meaning.as_str());
+        if !is_known {
+            let known = dialects::LIMIT_MEANINGS.join("`, `");
+            section.note(
+                span,
+                format!("`limit_headers` has `{meaning}`, but knows only `{known}`"),
+            );
+        }
+        is_known.then(|| (meaning, name.to_ascii_lowercase()))
+    };
+    Some(stated.into_iter().filter_map(known).collect())
 }
 
 /// What the configuration says over what is known of the provider.
@@ -376,11 +415,36 @@ mod tests {
     }
 
     #[test]
+    fn what_a_provider_has_and_how_it_tells_its_limits_is_known_or_said() {
+        let mistral = provider("adapter = \"mistral\"");
+        assert_eq!((mistral.rerank, mistral.moderation), (false, true));
+        let told = mistral.limit_headers.expect("its headers are known");
+        let name = "x-ratelimit-remaining-req-minute";
+        assert!(told.contains(&("requests-left".to_owned(), name.to_owned())));
+        let own = provider("adapter = \"mistral\"\nrerank = true\nlimit_headers = { tokens-left = \"X-Left\" }");
+        assert_eq!(
+            own.limit_headers,
+            Some(vec![("tokens-left".to_owned(), "x-left".to_owned())])
+        );
+        assert!(own.rerank && provider("adapter = \"vllm\"").rerank);
+        let openai = provider("adapter = \"openai\"");
+        assert_eq!((openai.rerank, openai.moderation), (false, true));
+        assert_eq!(
+            provider("adapter = \"vertex\"\nregion = \"r\"\nproject = \"p\"").passing["place"],
+            "vertex"
+        );
+    }
+
+    #[test]
     fn azure_wants_its_key_in_a_header_and_a_place() {
         let azure = provider("adapter = \"azure\"\nbase_url = \"https://mine.openai.azure.com\"");
         assert_eq!(azure.authentication, Some(Authentication::Header("api-key".to_owned())));
         for (lines, expected) in [
             ("adapter = \"azure\"", "give its `base_url`"),
+            (
+                "adapter = \"openai\"\nlimit_headers = { left = \"x\" }",
+                "`limit_headers` has `left`, but knows only `requests-left`",
+            ),
             (
                 "adapter = \"openai\"\nauthentication = \"basic\"",
                 "`authentication` is `basic`",

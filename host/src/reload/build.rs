@@ -14,7 +14,8 @@ use crate::app::App;
 use crate::budget::Scope;
 use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig, Timeouts};
 use crate::generation::{
-    Alive, Attached, Credential, Credentials, Generation, LoadedPolicy, Model, Provider, Remote, Seen, Way, scoped,
+    Alive, Attached, Credential, Credentials, Generation, Known, LoadedPolicy, Model, Provider, Remote, Seen, Way,
+    scoped,
 };
 use crate::plugins::words::{Dialects, Operation};
 use crate::plugins::{Adapter, AdapterSpec, Digest, LoadError, PluginSource, Policy, PolicySpec};
@@ -269,12 +270,12 @@ impl Builder<'_> {
             paths.push((Operation::Chat, "/chat/completions".to_owned()));
         }
         let path = |wanted| paths.iter().find(|(operation, _)| *operation == wanted);
-        let is_there = |operation: &Operation| {
-            let is_media = matches!(
-                operation,
-                Operation::Image | Operation::Speech | Operation::Transcription
-            );
-            !is_media || config.media.contains(operation)
+        // What OpenAI's dialect has words for is not what each provider has that speaks it.
+        let is_there = |operation: &Operation| match operation {
+            Operation::Image | Operation::Speech | Operation::Transcription => config.media.contains(operation),
+            Operation::Rerank => !speaks_openai || config.rerank,
+            Operation::Moderation => !speaks_openai || config.moderation,
+            _ => true,
         };
         let operations = profile.operations.into_iter().filter(is_there).map(|operation| {
             let path = path(operation).filter(|_| speaks_openai).map(|(_, path)| path.clone());
@@ -288,6 +289,10 @@ impl Builder<'_> {
             secrets: secrets(config, &attached),
             attached,
             own,
+            known: Known {
+                limit_headers: config.limit_headers.clone().unwrap_or(profile.limit_headers),
+                passing: config.passing.to_string(),
+            },
             speaks_openai,
             operations: operations.collect(),
         })

@@ -21,7 +21,7 @@ use crate::json::Limits;
 use crate::keys::Caller;
 use crate::load::Place;
 use crate::pipeline::{Answer, Call};
-use crate::surfaces::{Address, Request as Asked, Surface, Wording, gemini, models};
+use crate::surfaces::{Address, Request as Asked, Surface, Wording, gemini, messages, models};
 
 /// Answers clients.
 #[derive(Debug)]
@@ -207,9 +207,11 @@ impl Data {
                 idempotent::serve(&self.app, generation, call).await
             }
             Endpoint::Models(Surface::GenerateContent) => Ok(json(&gemini::list(&generation, &caller))),
+            Endpoint::Models(Surface::Messages) => Ok(json(&messages::list(&generation, &caller))),
             Endpoint::Models(_) => Ok(json(&models::list(&generation, &caller))),
             Endpoint::Model(surface, id) => match surface {
                 Surface::GenerateContent => gemini::one(&generation, &caller, &id),
+                Surface::Messages => messages::one(&generation, &caller, &id),
                 _ => models::one(&generation, &caller, &id),
             }
             .map(|model| json(&model))

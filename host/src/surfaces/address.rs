@@ -45,12 +45,13 @@ impl Address {
     }
 
     /// The surface in whose words a client is told what there is at a path where nothing is asked. Google's SDKs look for
-    /// models where OpenAI's do, and say who they are.
+    /// models where OpenAI's do, and say who they are; Anthropic's look there, too, and say which version they speak.
     pub fn words(path: &str, headers: &HeaderMap) -> Surface {
         let is_googles = || headers.contains_key("x-goog-api-client");
         let is_models = || path == "/v1/models" || path.starts_with("/v1/models/");
         match path.starts_with("/v1beta/") || is_models() && is_googles() {
             true => Surface::GenerateContent,
+            false if is_models() && headers.contains_key("anthropic-version") => Surface::Messages,
             false => Surface::ChatCompletions,
         }
     }

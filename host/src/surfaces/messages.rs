@@ -5,6 +5,7 @@
 mod answer;
 mod blocks;
 mod events;
+mod models;
 mod own;
 mod request;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 
 pub(super) use events::Events;
 use hyper::StatusCode;
+pub use models::{list, one};
 pub(super) use own::Hearing;
 use serde_json::json;
 

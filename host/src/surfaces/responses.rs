@@ -23,6 +23,8 @@ use crate::error::ApiError;
 
 /// Before what this gateway keeps in a reasoning item's `encrypted_content`: thinking as its provider signed it.
 const SIGNED: &str = "pointsman.thinking.";
+/// The one parameter of a function that stands for a tool which takes a text.
+const CUSTOM_INPUT: &str = "input";
 
 /// An error as the last event of a stream. SDKs raise what has an `error`; others read its members beside it.
 pub(super) fn error_event(error: &ApiError, id: &str, number: Option<u64>) -> Vec<u8> {

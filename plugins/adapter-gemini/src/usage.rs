@@ -18,6 +18,8 @@ pub(crate) struct Reported {
     /// Beside the candidates' count, and billed as output.
     thoughts_token_count: Option<u64>,
     prompt_tokens_details: Option<Vec<Modality>>,
+    candidates_tokens_details: Option<Vec<Modality>>,
+    service_tier: Option<String>,
     #[serde(skip)]
     searches: u64,
 }
@@ -35,6 +37,11 @@ struct Grounding {
     web_search_queries: Vec<IgnoredAny>,
 }
 
+fn sound(details: &Option<Vec<Modality>>) -> u64 {
+    let parts = details.iter().flatten().filter(|part| part.modality == "AUDIO");
+    parts.fold(0, |sum: u64, part| sum.saturating_add(part.token_count))
+}
+
 impl Reported {
     /// Counts that make no sense are unknown counts: the answer is still served.
     pub(crate) fn read(raw: Raw) -> Self {
@@ -49,6 +56,9 @@ impl Reported {
         self.candidates_token_count = later.candidates_token_count.or(self.candidates_token_count);
         self.thoughts_token_count = later.thoughts_token_count.or(self.thoughts_token_count);
         self.prompt_tokens_details = later.prompt_tokens_details.or(self.prompt_tokens_details.take());
+        let said = later.candidates_tokens_details;
+        self.candidates_tokens_details = said.or(self.candidates_tokens_details.take());
+        self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
     /// Searches of the web are billed each. The events of a stream tell of all of them so far.
@@ -68,16 +78,19 @@ impl Reported {
         let prompt = prompt.saturating_add(self.tool_use_prompt_token_count.unwrap_or(0));
         let cache_read = self.cached_content_token_count.unwrap_or(0).min(prompt);
         let reasoning = self.thoughts_token_count.unwrap_or(0);
-        let sound = self.prompt_tokens_details.iter().flatten();
-        let sound = sound
-            .filter(|part| part.modality == "AUDIO")
-            .fold(0, |sum: u64, part| sum.saturating_add(part.token_count));
-        let extras = [("audio-input", sound), ("web-search-requests", self.searches)];
+        let output = self.candidates_token_count.unwrap_or(0).saturating_add(reasoning);
+        let is_batch = matches!(self.service_tier.as_deref(), Some("flex" | "batch"));
+        let extras = [
+            ("audio-input", sound(&self.prompt_tokens_details)),
+            ("audio-output", sound(&self.candidates_tokens_details).min(output)),
+            ("web-search-requests", self.searches),
+            ("batch", is_batch.into()),
+        ];
         Some(Usage {
             input: prompt - cache_read,
             cache_read,
             cache_write: 0,
-            output: self.candidates_token_count.unwrap_or(0).saturating_add(reasoning),
+            output,
             reasoning,
             extras: extras
                 .into_iter()

@@ -8,6 +8,7 @@
 mod errors;
 mod messages;
 mod request;
+mod rerank;
 mod settings;
 mod stream;
 mod tidy;
@@ -33,6 +34,7 @@ impl Adapter for OpenAi {
             path(Operation::Speech, "/audio/speech"),
             path(Operation::Transcription, "/audio/transcriptions"),
             path(Operation::Moderation, "/moderations"),
+            path(Operation::Rerank, "/rerank"),
         ];
         Profile {
             base_url: Some("https://api.openai.com/v1".to_owned()),
@@ -56,6 +58,7 @@ impl Adapter for OpenAi {
                 body: body.to_vec(),
                 usage: usage::of(body),
             }),
+            Operation::Rerank => rerank::decode(body),
             _ if !body.trim_ascii_start().starts_with(b"{") => Err(Failure::new(
                 Kind::Upstream,
                 "the provider's answer is not a JSON object",

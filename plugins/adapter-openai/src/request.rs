@@ -36,13 +36,24 @@ pub(crate) fn encode(
     let mut members = Members::of(body)?;
     refuse_some(settings, &members)?;
     leave_out(settings, &mut members, &losses)?;
+    let mut is_thinking_wished = members.get("enable_thinking").is_some_and(|raw| raw.get() == "true");
     if let Some(style) = settings.effort
         && let Some(word) = members.take::<Text>("reasoning_effort")?
     {
-        for (name, json) in style.members(Effort::read(&word.0)?) {
+        let effort = Effort::read(&word.0)?;
+        is_thinking_wished |= effort != Effort::None;
+        for (name, json) in style.members(effort) {
             if members.get(name).is_none() {
                 members.set(name, json);
             }
+        }
+    }
+    if !is_stream && settings.think_streamed_only.contains(&target.model) {
+        // It refuses everything else.
+        members.set("enable_thinking", "false".to_owned());
+        members.remove("thinking_budget");
+        if is_thinking_wished {
+            losses.leave_out("reasoning_effort (this model thinks in streams only)")?;
         }
     }
     keep_choice(settings, &mut members, &losses)?;

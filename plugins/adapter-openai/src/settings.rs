@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     /// The least and the most of numbers.
     pub(crate) range: BTreeMap<String, (f64, f64)>,
     pub(crate) effort: Option<EffortStyle>,
+    /// Models that think in streams only, and have to be told not to where the answer is to be whole.
+    pub(crate) think_streamed_only: Vec<String>,
     /// Where the reasoning of earlier turns stands.
     pub(crate) reasoning_field: Option<ReasoningField>,
     pub(crate) call_ids: Option<CallIds>,

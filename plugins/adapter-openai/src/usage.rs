@@ -19,6 +19,9 @@ pub(crate) struct Seen<'a> {
     /// Groq's place for the usage of a stream.
     #[serde(borrow)]
     x_groq: Option<Beside<'a>>,
+    /// How it was served.
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
     /// What Azure's filters made of the prompt.
     prompt_filter_results: Option<IgnoredAny>,
 }
@@ -70,7 +73,13 @@ impl<'a> Seen<'a> {
         let in_choice = || self.choices.as_ref()?.iter().find_map(|choice| choice.usage);
         let beside = || self.x_groq.as_ref()?.usage;
         let raw = self.usage.or_else(in_choice).or_else(beside)?;
-        billed(&serde_json::from_str(raw.get()).ok()?)
+        let mut usage = billed(&serde_json::from_str(raw.get()).ok()?)?;
+        // What is served when there is time to is billed as batches are.
+        let is_batch = self
+            .service_tier
+            .is_some_and(|tier| matches!(tier.get(), r#""flex""# | r#""batch""#));
+        usage.extras.extend(is_batch.then(|| ("batch".to_owned(), 1)));
+        Some(usage)
     }
 }
 
@@ -162,6 +171,12 @@ mod tests {
         }
         let half = of(br#"{"usage": {"prompt_tokens": "12", "completion_tokens": 3.0}}"#);
         assert_eq!(half.map(|usage| (usage.input, usage.output)), Some((0, 3)));
+    }
+
+    #[test]
+    fn an_answer_that_was_served_when_there_was_time_is_billed_as_a_batch() {
+        let body = br#"{"usage": {"prompt_tokens": 5, "completion_tokens": 1}, "service_tier": "flex"}"#;
+        assert_eq!(of(body).map(|usage| usage.extras), Some(vec![("batch".to_owned(), 1)]));
     }
 
     #[test]

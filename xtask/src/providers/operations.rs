@@ -53,6 +53,8 @@ pub(super) fn table(providers: &[Provider]) -> Result<String> {
                 .media
                 .as_ref()
                 .is_some_and(|known| is_medium && !known.contains(media));
+            let is_beside = ["rerank", "moderation"].contains(&operation);
+            let lacks = lacks || is_beside && !provider.beside.contains(&operation);
             let passes = !lacks && provider.is_dialect && passing.is_some_and(|openai| has(&openai.cases, operation));
             match (has(&provider.cases, operation), passes) {
                 (true, _) if provider.name != "openai" => "✓",

@@ -34,7 +34,7 @@ impl Attempt<'_> {
         }
         let own_path = self.call.wording.surface.dialect();
         let own_path = own_path.and_then(|dialect| remote.own_path(dialect, operation));
-        if let Some((own, path)) = self.own.zip(own_path).filter(|_| self.has_no_settings()) {
+        if let Some((own, path)) = self.own.zip(own_path).filter(|_| self.may_pass(remote)) {
             let turn = self.call.wording.turn.as_ref();
             let own = turn.and_then(|turn| turn.again_at(&provider.name)).unwrap_or(own);
             let own = self.affordable(own)?;
@@ -90,6 +90,12 @@ impl Attempt<'_> {
     /// How a provider differs from its dialect, and where it wants what, is said in settings, which are the adapter's to heed.
     pub(super) fn has_no_settings(&self) -> bool {
         self.step.model.settings == "{}"
+    }
+
+    /// Whether nothing is set that a request in the provider's own words would have to heed.
+    fn may_pass(&self, remote: &Remote) -> bool {
+        let is_chat = self.call.ask.operation == Operation::Chat;
+        self.has_no_settings() || is_chat && self.step.model.settings == remote.known.passing
     }
 
     /// The request as this provider can read it, and what it has lost since the client wrote it.

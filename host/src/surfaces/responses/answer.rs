@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use super::{SIGNED, Turn};
+use super::{CUSTOM_INPUT, SIGNED, Turn};
 use crate::json::{Document, Kind, Limits, Value, Writer};
 use crate::money::Usage;
 
@@ -17,6 +17,8 @@ pub(in super::super) struct Echo {
     members: String,
     /// What the response is called, without `resp_`, where it is not the answer's own id.
     id: Option<String>,
+    /// Names of tools that take a text.
+    custom: Vec<String>,
 }
 
 /// Members that are repeated, with what they are where the request does not say.
@@ -56,7 +58,21 @@ impl Echo {
             members.push_str(&format!(",\"{name}\":{value}"));
         }
         let id = turn.map(|turn| turn.id.trim_start_matches("resp_").to_owned());
-        Self { members, id }
+        let tools = request.and_then(|request| request.root().field("tools"));
+        let custom = tools.into_iter().flat_map(|tools| tools.elements());
+        let custom = custom.filter(|tool| tool.field("type").is_some_and(|kind| kind.is("custom")));
+        let custom = custom.filter_map(|tool| Some(tool.field("name")?.as_str()?.into_owned()));
+        Self {
+            members,
+            id,
+            custom: custom.collect(),
+        }
+    }
+
+    /// Whether this, a name as JSON, is that of a tool that takes a text.
+    pub(super) fn is_custom(&self, name: &str) -> bool {
+        let is_this = |custom: &String| serde_json::Value::from(custom.as_str()).to_string() == name;
+        self.custom.iter().any(is_this)
     }
 }
 
@@ -117,14 +133,16 @@ pub(in super::super) fn whole(answer: Bytes, usage: Option<&Usage>, echo: &Echo)
     let choice = choices.and_then(|choices| choices.elements().find(is_first));
     let head = Head::of(root, echo);
     let said = choice.and_then(|choice| choice.field("message"));
-    let items = said.map_or_else(Vec::new, |said| items(said, &head.id));
+    let logprobs = choice.and_then(|choice| choice.field("logprobs")?.field("content"));
+    let logprobs = logprobs.map_or("[]", |logprobs| logprobs.raw());
+    let items = said.map_or_else(Vec::new, |said| items(said, logprobs, &head.id, echo));
     let finish = choice.and_then(|choice| choice.field("finish_reason")?.as_str());
     let mut to = Writer::with_capacity(answer.len() + 512);
     response(&mut to, &head, Status::Ended(finish.as_deref(), usage), &items, echo);
     to.finish().into()
 }
 
-fn items(said: Value<'_>, id: &str) -> Vec<String> {
+fn items(said: Value<'_>, logprobs: &str, id: &str, echo: &Echo) -> Vec<String> {
     let mut items = Vec::new();
     let told = said.field("reasoning_content").or_else(|| said.field("reasoning"));
     let told = told.and_then(|told| told.as_str()).unwrap_or_default();
@@ -138,7 +156,7 @@ fn items(said: Value<'_>, id: &str) -> Vec<String> {
             .filter(|text| !text.is_empty())
     };
     if let Some(text) = text("content") {
-        items.push(message(&format!("msg_{id}"), &Said::Text(&text)));
+        items.push(message(&format!("msg_{id}"), &Said::Text(&text, logprobs)));
     } else if let Some(refusal) = text("refusal") {
         items.push(message(&format!("msg_{id}"), &Said::Refusal(&refusal)));
     }
@@ -150,6 +168,11 @@ fn items(said: Value<'_>, id: &str) -> Vec<String> {
         let json = |value: Option<Value<'_>>| value.map_or("\"\"", |value| value.raw()).to_owned();
         let arguments = function.field("arguments").and_then(|arguments| arguments.as_str());
         let names = (&*json(called.field("id")), &*json(function.field("name")));
+        if echo.is_custom(names.1) {
+            let input = arguments.as_deref().map_or_else(String::new, custom_input);
+            items.push(custom_call(&format!("ctc_{id}_{index}"), names, &input, true));
+            continue;
+        }
         items.push(call(
             &format!("fc_{id}_{index}"),
             names,
@@ -184,7 +207,8 @@ pub(super) fn reasoning(id: &str, text: &str, signed: Option<&str>) -> String {
 pub(super) enum Said<'a> {
     /// Nothing yet.
     Nothing,
-    Text(&'a str),
+    /// With JSON of how likely its tokens were.
+    Text(&'a str, &'a str),
     Refusal(&'a str),
 }
 
@@ -193,11 +217,11 @@ impl Said<'_> {
     pub(super) fn part(&self) -> String {
         item(|to| match self {
             Self::Nothing => {}
-            Self::Text(text) => {
+            Self::Text(text, logprobs) => {
                 to.text("type", "output_text");
                 to.text("text", text);
                 to.member("annotations", "[]");
-                to.member("logprobs", "[]");
+                to.member("logprobs", logprobs);
             }
             Self::Refusal(text) => {
                 to.text("type", "refusal");
@@ -233,6 +257,25 @@ pub(super) fn call(id: &str, (call_id, name): (&str, &str), arguments: &str, is_
         to.member("name", name);
         to.text("arguments", arguments);
     })
+}
+
+/// The call of a tool that takes a text.
+pub(super) fn custom_call(id: &str, (call_id, name): (&str, &str), input: &str, is_whole: bool) -> String {
+    item(|to| {
+        to.text("id", id);
+        to.text("type", "custom_tool_call");
+        to.text("status", if is_whole { "completed" } else { "in_progress" });
+        to.member("call_id", call_id);
+        to.member("name", name);
+        to.text("input", input);
+    })
+}
+
+/// The text in the arguments of a function that stands for such a tool; all of them where a model has not kept to it.
+pub(super) fn custom_input(arguments: &str) -> String {
+    let read = Document::parse(Bytes::copy_from_slice(arguments.as_bytes()), LIMITS).ok();
+    let input = read.and_then(|read| Some(read.root().field(CUSTOM_INPUT)?.as_str()?.into_owned()));
+    input.unwrap_or_else(|| arguments.to_owned())
 }
 
 fn item(write: impl FnOnce(&mut Writer)) -> String {

@@ -4,7 +4,9 @@
 use bytes::{Bytes, BytesMut};
 
 use super::super::telling::Tells;
-use super::answer::{Echo, Head, Said, Status, call, has_text, message, reasoning, response};
+use super::answer::{
+    Echo, Head, Said, Status, call, custom_call, custom_input, has_text, message, reasoning, response,
+};
 use super::error_event;
 use crate::error::ApiError;
 use crate::json::{Document, Kind, Limits, Value, Writer};
@@ -34,6 +36,8 @@ struct Open {
     content: Content,
     /// What has been said of it so far.
     text: String,
+    /// JSON of how likely the tokens were.
+    logprobs: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -44,6 +48,8 @@ enum Content {
     Refusal,
     /// The provider's number, and JSON of the call's id and name.
     Call(u64, String, String),
+    /// The same, of a tool that takes a text, which is told when all of it is there.
+    Custom(u64, String, String),
 }
 
 impl Events {
@@ -89,7 +95,7 @@ impl Events {
         self.send_response(out, "response.in_progress", Status::InProgress);
     }
 
-    fn delta(&mut self, delta: Value<'_>, out: &mut BytesMut) {
+    fn delta(&mut self, delta: Value<'_>, logprobs: Option<Value<'_>>, out: &mut BytesMut) {
         let told = delta.field("reasoning_content").or_else(|| delta.field("reasoning"));
         if let Some(text) = told.filter(has_text) {
             let at = self.opened(
@@ -97,7 +103,7 @@ impl Events {
                 out,
                 || Content::Reasoning(Vec::new()),
             );
-            self.add(at, text, out);
+            self.add(at, text, 0, out);
         }
         for block in delta
             .field("thinking_blocks")
@@ -115,11 +121,16 @@ impl Events {
         }
         if let Some(text) = delta.field("content").filter(has_text) {
             let at = self.opened(|content| matches!(content, Content::Text), out, || Content::Text);
-            self.add(at, text, out);
+            let tokens = logprobs.into_iter().flat_map(|list| list.elements());
+            let before = self.open[at].logprobs.len();
+            self.open[at]
+                .logprobs
+                .extend(tokens.map(|token| token.raw().to_owned()));
+            self.add(at, text, before, out);
         }
         if let Some(text) = delta.field("refusal").filter(has_text) {
             let at = self.opened(|content| matches!(content, Content::Refusal), out, || Content::Refusal);
-            self.add(at, text, out);
+            self.add(at, text, 0, out);
         }
         for called in delta.field("tool_calls").into_iter().flat_map(|calls| calls.elements()) {
             self.call(called, out);
@@ -130,21 +141,26 @@ impl Events {
         let number = called.get("index").and_then(|index| index.as_u64()).unwrap_or(0);
         let function = called.field("function");
         let name = function.and_then(|function| function.field("name"));
-        let is_this = |content: &Content| matches!(content, Content::Call(known, ..) if *known == number);
+        let is_this = |content: &Content| matches!(content, Content::Call(known, ..) | Content::Custom(known, ..) if *known == number);
         let is_open = self.open.iter().any(|open| is_this(&open.content));
         if !is_open && name.is_none() {
             // The rest of a call that was whole, or a piece of none.
             return;
         }
+        let is_custom = name.is_some_and(|name| self.echo.is_custom(name.raw()));
         let at = self.opened(is_this, out, || {
             let id = called
                 .field("id")
                 .map_or_else(|| format!("\"call_{number}\""), |id| id.raw().to_owned());
-            Content::Call(number, id, name.map_or("\"\"", |name| name.raw()).to_owned())
+            let name = name.map_or("\"\"", |name| name.raw()).to_owned();
+            match is_custom {
+                true => Content::Custom(number, id, name),
+                false => Content::Call(number, id, name),
+            }
         });
         let piece = function.and_then(|function| function.field("arguments"));
         if let Some(piece) = piece.filter(has_text) {
-            self.add(at, piece, out);
+            self.add(at, piece, 0, out);
         }
     }
 
@@ -159,7 +175,7 @@ impl Events {
             return at;
         }
         let content = begin();
-        let is_call = matches!(content, Content::Call(..));
+        let is_call = content.is_call();
         self.close(out, |open| !is_call || open.is_whole());
         let index = self.items.len();
         let response = self.head.as_ref().map_or("", |head| &*head.id);
@@ -168,6 +184,7 @@ impl Events {
             id: format!("{}_{response}_{index}", content.prefix()),
             content,
             text: String::new(),
+            logprobs: Vec::new(),
         };
         let begun = open.item(false);
         self.items.push(begun.clone());
@@ -186,9 +203,14 @@ impl Events {
         self.open.len() - 1
     }
 
-    fn add(&mut self, at: usize, piece: Value<'_>, out: &mut BytesMut) {
+    /// `told` is how many tokens of it have been told before with how likely they were.
+    fn add(&mut self, at: usize, piece: Value<'_>, told: usize, out: &mut BytesMut) {
         let open = &mut self.open[at];
         open.text.push_str(&piece.as_str().unwrap_or_default());
+        if matches!(open.content, Content::Custom(..)) {
+            return;
+        }
+        let logprobs = format!("[{}]", open.logprobs[told..].join(","));
         let event = format!("response.{}.delta", open.content.text_event());
         let mut place = Writer::default();
         open.place(&mut place);
@@ -198,7 +220,7 @@ impl Events {
             to.raw(&place);
             to.member("delta", piece.raw());
             if is_text {
-                to.member("logprobs", "[]");
+                to.member("logprobs", &logprobs);
             }
         });
     }
@@ -213,6 +235,13 @@ impl Events {
     }
 
     fn done(&mut self, open: &Open, out: &mut BytesMut) {
+        if matches!(open.content, Content::Custom(..)) {
+            let event = format!("response.{}.delta", open.content.text_event());
+            self.send(out, &event, |to| {
+                open.place(to);
+                to.text("delta", &custom_input(&open.text));
+            });
+        }
         self.send(out, &format!("response.{}.done", open.content.text_event()), |to| {
             open.place(to);
             match &open.content {
@@ -220,10 +249,11 @@ impl Events {
                     to.member("name", name);
                     to.text("arguments", open.arguments());
                 }
+                Content::Custom(..) => to.text("input", &custom_input(&open.text)),
                 Content::Refusal => to.text("refusal", &open.text),
                 Content::Text => {
                     to.text("text", &open.text);
-                    to.member("logprobs", "[]");
+                    to.member("logprobs", &open.logprobs());
                 }
                 Content::Reasoning(_) => to.text("text", &open.text),
             }
@@ -255,7 +285,8 @@ impl Tells for Events {
             return;
         };
         if let Some(delta) = choice.field("delta") {
-            self.delta(delta, out);
+            let logprobs = choice.field("logprobs").and_then(|logprobs| logprobs.field("content"));
+            self.delta(delta, logprobs, out);
         }
         let reason = choice.field("finish_reason").and_then(|reason| reason.as_str());
         self.finish = reason.map(String::from).or(self.finish.take());
@@ -283,11 +314,17 @@ impl Tells for Events {
 }
 
 impl Content {
+    /// Calls may come side by side.
+    fn is_call(&self) -> bool {
+        matches!(self, Self::Call(..) | Self::Custom(..))
+    }
+
     fn prefix(&self) -> &'static str {
         match self {
             Self::Reasoning(_) => "rs",
             Self::Text | Self::Refusal => "msg",
             Self::Call(..) => "fc",
+            Self::Custom(..) => "ctc",
         }
     }
 
@@ -296,7 +333,7 @@ impl Content {
         match self {
             Self::Reasoning(_) => Some("reasoning_summary_part"),
             Self::Text | Self::Refusal => Some("content_part"),
-            Self::Call(..) => None,
+            Self::Call(..) | Self::Custom(..) => None,
         }
     }
 
@@ -307,6 +344,7 @@ impl Content {
             Self::Text => "output_text",
             Self::Refusal => "refusal",
             Self::Call(..) => "function_call_arguments",
+            Self::Custom(..) => "custom_tool_call_input",
         }
     }
 }
@@ -318,7 +356,11 @@ impl Open {
             let read = Document::parse(Bytes::copy_from_slice(text.as_bytes()), LIMITS);
             read.is_ok_and(|document| document.root().kind() == Kind::Object)
         };
-        !matches!(self.content, Content::Call(..)) || is_object(&self.text)
+        !self.content.is_call() || is_object(&self.text)
+    }
+
+    fn logprobs(&self) -> String {
+        format!("[{}]", self.logprobs.join(","))
     }
 
     fn arguments(&self) -> &str {
@@ -332,7 +374,7 @@ impl Open {
         match self.content {
             Content::Reasoning(_) => to.number("summary_index", 0),
             Content::Text | Content::Refusal => to.number("content_index", 0),
-            Content::Call(..) => {}
+            Content::Call(..) | Content::Custom(..) => {}
         }
     }
 
@@ -340,7 +382,7 @@ impl Open {
     fn part(&self, text: &str) -> String {
         match self.content {
             Content::Refusal => Said::Refusal(text).part(),
-            Content::Text => Said::Text(text).part(),
+            Content::Text => Said::Text(text, &self.logprobs()).part(),
             _ => serde_json::json!({"type": "summary_text", "text": text}).to_string(),
         }
     }
@@ -352,11 +394,19 @@ impl Open {
                 reasoning(&self.id, &self.text, signed.as_deref())
             }
             Content::Text | Content::Refusal if !is_done => message(&self.id, &Said::Nothing),
-            Content::Text => message(&self.id, &Said::Text(&self.text)),
+            Content::Text => message(&self.id, &Said::Text(&self.text, &self.logprobs())),
             Content::Refusal => message(&self.id, &Said::Refusal(&self.text)),
             Content::Call(_, id, name) => {
                 let arguments = if is_done { self.arguments() } else { "" };
                 call(&self.id, (id, name), arguments, is_done)
+            }
+            Content::Custom(_, id, name) => {
+                let input = if is_done {
+                    custom_input(&self.text)
+                } else {
+                    String::new()
+                };
+                custom_call(&self.id, (id, name), &input, is_done)
             }
         }
     }

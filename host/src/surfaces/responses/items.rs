@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::super::chat::{missing, wrong_type};
-use super::SIGNED;
+use super::{CUSTOM_INPUT, SIGNED};
 use crate::error::{ApiError, printable};
 use crate::json::{Document, Kind, Limits, Value, Writer};
 
@@ -95,7 +95,13 @@ impl<'t, 'v> Items<'t, 'v> {
                 }
                 self.turn.calls.push(item);
             }
-            Some("function_call_output") => {
+            Some("custom_tool_call") => {
+                for name in ["call_id", "name", "input"] {
+                    required(item, name, place)?;
+                }
+                self.turn.calls.push(item);
+            }
+            Some("function_call_output" | "custom_tool_call_output") => {
                 self.end_turn();
                 self.result(item, place)?;
             }
@@ -278,7 +284,10 @@ impl<'t, 'v> Items<'t, 'v> {
                 to.key("function");
                 to.open('{');
                 to.take("name", call, "name");
-                to.take("arguments", call, "arguments");
+                match call.field("input") {
+                    Some(input) => to.text("arguments", &format!("{{\"{CUSTOM_INPUT}\":{}}}", input.raw())),
+                    None => to.take("arguments", call, "arguments"),
+                }
                 to.close('}');
                 to.close('}');
             }

@@ -3,6 +3,7 @@
 
 use super::super::Canonical;
 use super::super::chat::wrong_type;
+use super::CUSTOM_INPUT;
 use super::items::Items;
 use crate::error::ApiError;
 use crate::json::{Kind, Value, Writer};
@@ -66,8 +67,9 @@ pub(in super::super) fn canonical(body: Value<'_>) -> Result<Canonical, ApiError
     if let Some(effort) = effort {
         to.member("reasoning_effort", effort.raw());
     }
+    logprobs(body, &mut to);
     text(body, &mut to)?;
-    tools(body, &mut to)?;
+    tools(body, &mut to, &mut lost)?;
     choice(body, &mut to)?;
     to.key("messages");
     to.open('[');
@@ -78,6 +80,11 @@ pub(in super::super) fn canonical(body: Value<'_>) -> Result<Canonical, ApiError
     to.close('}');
     needs = KEPT.into_iter().find(|name| body.field(name).is_some()).or(needs);
     if body.field("background").and_then(|background| background.as_bool()) == Some(true) {
+        if body.field("stream").and_then(|stream| stream.as_bool()) != Some(true) {
+            let why = "`background` needs `stream`: a response that is made after its answer cannot be fetched here, and nobody would know \
+                       what it cost; ask for events, or leave `background` out";
+            return Err(ApiError::invalid("invalid_request", why).with_param("background"));
+        }
         needs = Some("background");
     }
     lost.sort();
@@ -96,6 +103,16 @@ fn stream(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
             to.member("stream_options", r#"{"include_usage":true}"#);
             Ok(())
         }
+    }
+}
+
+/// How likely the tokens of the text were: to be included, or the likeliest of them.
+fn logprobs(body: Value<'_>, to: &mut Writer) {
+    let mut included = body.field("include").into_iter().flat_map(|list| list.elements());
+    let is_included = included.any(|name| name.is("message.output_text.logprobs"));
+    let has_top = body.field("top_logprobs").and_then(|top| top.as_u64());
+    if is_included || has_top.is_some_and(|top| top > 0) {
+        to.member("logprobs", "true");
     }
 }
 
@@ -129,8 +146,9 @@ fn text(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Functions are described in a member of their own; other tools, which a provider runs itself, keep their words.
-fn tools(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
+/// Functions are described in a member of their own; a tool that takes a text is a function with one; other tools, which a provider
+/// runs itself, keep their words.
+fn tools(body: Value<'_>, to: &mut Writer, lost: &mut Vec<String>) -> Result<(), ApiError> {
     let Some(tools) = body.field("tools") else {
         return Ok(());
     };
@@ -146,7 +164,8 @@ fn tools(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
         if !tool.get("type").is_some_and(|kind| kind.kind() == Kind::String) {
             return Err(wrong_type(&format!("tools[{index}].type"), "a text"));
         }
-        if !tool.get("type").is_some_and(|kind| kind.is("function")) {
+        let is_custom = tool.get("type").is_some_and(|kind| kind.is("custom"));
+        if !is_custom && !tool.get("type").is_some_and(|kind| kind.is("function")) {
             to.raw(tool.raw());
             continue;
         }
@@ -157,14 +176,41 @@ fn tools(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
         to.text("type", "function");
         to.key("function");
         to.open('{');
-        for member in ["name", "description", "parameters", "strict"] {
-            to.take(member, tool, member);
+        match is_custom {
+            false => ["name", "description", "parameters", "strict"]
+                .into_iter()
+                .for_each(|member| to.take(member, tool, member)),
+            true => custom(tool, to, lost),
         }
         to.close('}');
         to.close('}');
     }
     to.close(']');
     Ok(())
+}
+
+/// A tool that takes a text, as the members of a function. That the text fits a grammar is the model's to see to.
+fn custom(tool: Value<'_>, to: &mut Writer, lost: &mut Vec<String>) {
+    to.take("name", tool, "name");
+    to.take("description", tool, "description");
+    to.key("parameters");
+    to.open('{');
+    to.text("type", "object");
+    to.key("properties");
+    to.open('{');
+    to.key(CUSTOM_INPUT);
+    to.open('{');
+    to.text("type", "string");
+    if let Some(grammar) = tool.field("format").and_then(|format| format.field("definition")) {
+        lost.push("tools[].format".to_owned());
+        let grammar = grammar.as_str().unwrap_or_default();
+        to.text("description", &format!("A text that fits this grammar:\n{grammar}"));
+    }
+    to.close('}');
+    to.close('}');
+    to.member("required", &format!("[\"{CUSTOM_INPUT}\"]"));
+    to.member("additionalProperties", "false");
+    to.close('}');
 }
 
 fn choice(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
@@ -193,7 +239,7 @@ fn choice(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
     let kind = choice.get("type").and_then(|kind| kind.as_str());
     to.key("tool_choice");
     match kind.as_deref() {
-        Some("function") => function(to, choice),
+        Some("function" | "custom") => function(to, choice),
         Some("allowed_tools") => {
             to.open('{');
             to.text("type", "allowed_tools");

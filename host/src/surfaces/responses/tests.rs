@@ -90,7 +90,7 @@ fn what_only_a_provider_has_kept_is_marked_and_what_is_wrong_is_named() {
             Some("previous_response_id"),
         ),
         (json!({ "conversation": "conv_1" }), Some("conversation")),
-        (json!({ "background": true }), Some("background")),
+        (json!({ "background": true, "stream": true }), Some("background")),
         (
             json!({ "input": [{ "type": "item_reference", "id": "x" }] }),
             Some("item_reference"),
@@ -289,6 +289,90 @@ fn a_stream_has_the_events_of_a_response_wherever_it_is_cut() {
 }
 
 #[test]
+fn a_tool_that_takes_a_text_is_a_function_on_the_way_out_and_a_text_again_on_the_way_back() {
+    let format = json!({ "type": "grammar", "syntax": "lark", "definition": "start: /.+/" });
+    let body = json!({
+        "model": "m", "include": ["message.output_text.logprobs"], "top_logprobs": 2,
+        "tools": [{ "type": "custom", "name": "patch", "description": "Patches.", "format": format }],
+        "tool_choice": { "type": "custom", "name": "patch" },
+        "input": [
+            { "role": "user", "content": "Patch it." },
+            { "type": "custom_tool_call", "id": "ctc", "call_id": "c0", "name": "patch", "input": "a \"b\"\n" },
+            { "type": "custom_tool_call_output", "call_id": "c0", "output": "done" },
+        ],
+    });
+    let asked = canonical(&body);
+    let function = &asked["tools"][0]["function"];
+    assert_eq!(
+        (&function["name"], &function["description"]),
+        (&json!("patch"), &json!("Patches."))
+    );
+    let input = &function["parameters"]["properties"]["input"];
+    assert_eq!(
+        (&input["type"], &function["parameters"]["required"]),
+        (&json!("string"), &json!(["input"]))
+    );
+    assert!(
+        input["description"].as_str().unwrap().ends_with("start: /.+/"),
+        "{function}"
+    );
+    assert_eq!(
+        asked["tool_choice"],
+        json!({ "type": "function", "function": { "name": "patch" } })
+    );
+    assert_eq!((&asked["logprobs"], &asked["top_logprobs"]), (&json!(true), &json!(2)));
+    let arguments = asked["messages"][1]["tool_calls"][0]["function"]["arguments"]
+        .as_str()
+        .unwrap();
+    assert_eq!(
+        serde_json::from_str::<Json>(arguments).unwrap(),
+        json!({ "input": "a \"b\"\n" })
+    );
+    assert_eq!(
+        asked["messages"][2],
+        json!({ "role": "tool", "tool_call_id": "c0", "content": "done" })
+    );
+    assert_eq!(read(&body).unwrap().wording.lost, ["tools[].format"]);
+    let token = json!({ "token": "ok", "logprob": -0.5, "bytes": [111, 107], "top_logprobs": [] });
+    let called = |arguments: &str| json!([{ "index": 0, "id": "c1", "type": "function", "function": { "name": "patch", "arguments": arguments } }]);
+    let answer = json!({ "id": "chatcmpl-1", "choices": [{ "index": 0, "finish_reason": "tool_calls", "logprobs": { "content": [token] },
+        "message": { "content": "ok", "tool_calls": called("{\"input\":\"x\\ny\"}") } }] });
+    let whole: Json = serde_json::from_slice(&wording(&body).whole(answer.to_string().into(), None)).unwrap();
+    assert_eq!(whole["output"][0]["content"][0]["logprobs"], json!([token]));
+    let call = json!({ "id": "ctc_1_0", "type": "custom_tool_call", "status": "completed", "call_id": "c1", "name": "patch", "input": "x\ny" });
+    assert_eq!(whole["output"][1], call);
+    let mut telling = wording(&body).telling(false, 0);
+    let mut out = BytesMut::new();
+    let said = json!({ "id": "chatcmpl-1", "choices": [{ "index": 0, "delta": { "content": "ok" }, "logprobs": { "content": [token] } }] });
+    out.extend_from_slice(format!("data: {said}\n\n").as_bytes());
+    out.extend_from_slice(chunk(json!({ "tool_calls": called("{\"input\":") }), None).as_bytes());
+    let rest = json!({ "tool_calls": [{ "index": 0, "function": { "arguments": "\"x\\ny\"}" } }] });
+    out.extend_from_slice(chunk(rest, Some("tool_calls")).as_bytes());
+    telling.tell(&mut out);
+    telling.end(Some(&USAGE), &mut out);
+    let text = String::from_utf8(out.to_vec()).unwrap();
+    let events = text
+        .split_terminator("\n\n")
+        .filter_map(|event| event.split_once("\ndata: "));
+    let events: Vec<Json> = events.map(|(_, data)| serde_json::from_str(data).unwrap()).collect();
+    let of = |name: &str| {
+        events
+            .iter()
+            .find(|event| event["type"] == name)
+            .unwrap_or_else(|| panic!("{name}: {text}"))
+    };
+    assert_eq!(of("response.output_text.delta")["logprobs"], json!([token]));
+    assert_eq!(of("response.output_text.done")["logprobs"], json!([token]));
+    assert_eq!(of("response.custom_tool_call_input.delta")["delta"], "x\ny");
+    assert_eq!(of("response.custom_tool_call_input.done")["input"], "x\ny");
+    let output = &of("response.completed")["response"]["output"];
+    assert_eq!(
+        (&output[1]["type"], &output[1]["input"]),
+        (&json!("custom_tool_call"), &json!("x\ny"))
+    );
+}
+
+#[test]
 fn a_stream_that_breaks_says_so_with_its_number() {
     let mut telling = wording(&json!({ "model": "m", "input": "hi" })).telling(false, 0);
     let mut out = BytesMut::from(chunk(json!({ "content": "a" }), None).as_bytes());
@@ -333,11 +417,11 @@ fn an_answer_in_the_providers_own_words_is_heard() {
         json!({ "type": "response.failed", "response": { "error": { "code": "server_error", "message": "sorry" } } });
     assert_eq!(
         hearing.event(None, failed.to_string().as_bytes()),
-        Ok(Heard::Error("sorry".to_owned()))
+        Ok(Heard::Error(r#"{"code":"server_error","message":"sorry"}"#.to_owned()))
     );
     let error = json!({ "type": "error", "message": "gone" });
     assert_eq!(
         hearing.event(Some("error"), error.to_string().as_bytes()),
-        Ok(Heard::Error("gone".to_owned()))
+        Ok(Heard::Error(error.to_string()))
     );
 }

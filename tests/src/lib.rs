@@ -9,6 +9,7 @@ pub mod chaos;
 pub mod client;
 pub mod clouds;
 pub mod config;
+pub mod conversation;
 pub mod events;
 pub mod fences;
 pub mod gateway;

@@ -90,11 +90,22 @@ struct Shared {
     journal: watch::Sender<Vec<Received>>,
     /// What requests are held to, and what was wrong with them.
     specification: OnceLock<Specification>,
+    /// What answers instead of the script, where it has something to say.
+    speaker: OnceLock<Speaker>,
     complaints: Mutex<Vec<String>>,
     /// How often all connections were to be closed.
     hang_ups: watch::Sender<usize>,
     /// Connections that are open.
     open: watch::Sender<usize>,
+}
+
+/// Answers a request by what is in it.
+struct Speaker(Box<dyn Fn(&Received) -> Option<Answer> + Send + Sync>);
+
+impl std::fmt::Debug for Speaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Speaker")
+    }
 }
 
 impl FakeProvider {
@@ -134,6 +145,14 @@ impl FakeProvider {
     pub async fn chatting(answers: impl IntoIterator<Item = Answer>) -> FakeProvider {
         let provider = FakeProvider::start().await;
         provider.on("/v1/chat/completions", answers);
+        provider
+    }
+
+    /// A provider that answers by what it is asked; what it has no answer to is answered as scripted.
+    pub async fn speaking(speaker: impl Fn(&Received) -> Option<Answer> + Send + Sync + 'static) -> FakeProvider {
+        let provider = FakeProvider::start().await;
+        let set = provider.shared.speaker.set(Speaker(Box::new(speaker)));
+        set.expect("a provider has one speaker");
         provider
     }
 
@@ -321,7 +340,8 @@ async fn respond(
         pieces: 0,
         outcome: Outcome::UnderWay,
     };
-    let answer = shared.judge(&received).unwrap_or(scripted);
+    let spoken = shared.speaker.get().and_then(|speaker| speaker.0(&received));
+    let answer = shared.judge(&received).or(spoken).unwrap_or(scripted);
     let index = shared.record(received);
     let witness = body::Witness::new(shared, index);
     body::take(&answer.before).await;

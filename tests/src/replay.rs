@@ -154,12 +154,15 @@ impl Place {
 
 /// A provider of this name and adapter at this base URL, and models of it: `NAME/UPSTREAM`.
 pub fn config(name: &str, adapter: &str, base_url: &str, models: &[&str]) -> String {
+    // Words that providers use in their errors would be taken out of them as secrets.
     let credentials = match adapter {
-        "bedrock" => "region = \"eu-central-1\"\naws = { access_key_id = \"id\", secret_access_key = \"secret\" }",
+        "bedrock" => {
+            "region = \"eu-central-1\"\naws = { access_key_id = \"AKIDOFATEST\", secret_access_key = \"secret-of-a-test\" }"
+        }
         "vertex" | "vertex-anthropic" => {
             "region = \"europe-west4\"\ngoogle = { service_account = \"${file:account.json}\" }"
         }
-        _ => "api_key = \"key\"",
+        _ => "api_key = \"key-of-a-test\"",
     };
     let mut config = format!("[providers.{name}]\nadapter = \"{adapter}\"\nbase_url = \"{base_url}\"\n{credentials}\n");
     for model in models {
@@ -170,7 +173,7 @@ pub fn config(name: &str, adapter: &str, base_url: &str, models: &[&str]) -> Str
 
 /// A folder with this configuration, and a service account whose tokens this provider gives out.
 pub fn home(config: &str, tokens: &FakeProvider) -> Home {
-    let token = json!({ "access_token": "token", "expires_in": 3599, "token_type": "Bearer" });
+    let token = json!({ "access_token": "ya29.of-a-test", "expires_in": 3599, "token_type": "Bearer" });
     tokens.on("/token", [Answer::json(200, &token)]);
     let home = Home::with_config(config);
     home.write(

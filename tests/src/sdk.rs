@@ -23,6 +23,7 @@ pub struct Sdk {
     /// Node finds its packages from where it is started.
     folder: PathBuf,
     driver: PathBuf,
+    argument: Option<&'static str>,
 }
 
 /// Where and how a kind of SDK is looked for.
@@ -33,49 +34,71 @@ struct Kind {
     system: &'static str,
     folder: &'static str,
     driver: &'static str,
+    /// What it is started with.
+    argument: Option<&'static str>,
     /// A program that ends well where the SDK is there.
     probe: [&'static str; 2],
 }
 
-const FRAMEWORKS: [Kind; 8] = [
+/// What applications are written with, as `clients/expected.json` names them.
+const CLIENTS: [Kind; 12] = [
     Kind {
-        name: "LangChain's Anthropic",
-        program: "frameworks/bin/python",
-        system: "python3",
-        folder: "frameworks",
-        driver: "frameworks/langchain_claude.py",
-        probe: ["-c", "import langchain_anthropic"],
+        name: "OpenAI's SDK for Python",
+        driver: "clients/with_openai.py",
+        ..KINDS[0]
+    },
+    Kind {
+        name: "OpenAI's SDK for Node",
+        driver: "clients/with_openai.mjs",
+        ..KINDS[1]
+    },
+    Kind {
+        name: "Anthropic's SDK for Python",
+        driver: "clients/with_anthropic.py",
+        ..KINDS[0]
+    },
+    Kind {
+        name: "Anthropic's SDK for Node",
+        driver: "clients/with_anthropic.mjs",
+        ..KINDS[1]
     },
     Kind {
         name: "Google's SDK for Python",
-        program: "python/bin/python",
-        system: "python3",
-        folder: "python",
-        driver: "google/client.py",
+        driver: "clients/with_genai.py",
         probe: ["-c", "from google import genai"],
+        ..KINDS[0]
     },
     Kind {
         name: "Google's SDK for Node",
-        program: "node/bin/node",
-        system: "node",
-        folder: "node",
-        driver: "google/client.mjs",
+        driver: "clients/with_genai.mjs",
         probe: ["-e", "require('@google/genai')"],
+        ..KINDS[1]
     },
     Kind {
-        name: "LangChain",
+        name: "LangChain, OpenAI",
         program: "frameworks/bin/python",
         system: "python3",
         folder: "frameworks",
-        driver: "frameworks/langchain.py",
+        driver: "clients/with_langchain.py",
+        argument: None,
         probe: ["-c", "import langchain_openai"],
+    },
+    Kind {
+        name: "LangChain, Anthropic",
+        program: "frameworks/bin/python",
+        system: "python3",
+        folder: "frameworks",
+        driver: "clients/with_langchain.py",
+        argument: Some("anthropic"),
+        probe: ["-c", "import langchain_anthropic"],
     },
     Kind {
         name: "LlamaIndex",
         program: "frameworks/bin/python",
         system: "python3",
         folder: "frameworks",
-        driver: "frameworks/llama.py",
+        driver: "clients/with_llamaindex.py",
+        argument: None,
         probe: ["-c", "import llama_index.llms.openai_like"],
     },
     Kind {
@@ -83,7 +106,8 @@ const FRAMEWORKS: [Kind; 8] = [
         program: "litellm/bin/python",
         system: "python3",
         folder: "litellm",
-        driver: "frameworks/litellm/client.py",
+        driver: "clients/with_litellm.py",
+        argument: None,
         probe: ["-c", "import litellm, mcp"],
     },
     Kind {
@@ -91,7 +115,8 @@ const FRAMEWORKS: [Kind; 8] = [
         program: "litellm/bin/python",
         system: "python3",
         folder: "litellm",
-        driver: "frameworks/litellm/instructed.py",
+        driver: "clients/with_instructor.py",
+        argument: None,
         probe: ["-c", "import instructor"],
     },
     Kind {
@@ -99,15 +124,16 @@ const FRAMEWORKS: [Kind; 8] = [
         program: "vercel/bin/node",
         system: "node",
         folder: "vercel",
-        driver: "frameworks/vercel.mjs",
+        driver: "clients/with_vercel.mjs",
+        argument: None,
         probe: ["-e", "require('ai')"],
     },
 ];
 
-/// A framework, or an SDK with a driver of its own, by its name, where it is there.
-pub fn framework(name: &str) -> Option<Sdk> {
-    let kind = FRAMEWORKS.iter().find(|kind| kind.name == name);
-    find(kind.expect("no framework that the tests know"))
+/// A client by its name, where it is there.
+pub fn client(name: &str) -> Option<Sdk> {
+    let kind = CLIENTS.iter().find(|kind| kind.name == name);
+    find(kind.expect("no client that the tests know"))
 }
 
 const KINDS: [Kind; 2] = [
@@ -117,6 +143,7 @@ const KINDS: [Kind; 2] = [
         system: "python3",
         folder: "python",
         driver: "driver.py",
+        argument: None,
         probe: ["-c", "import openai, anthropic"],
     },
     Kind {
@@ -125,6 +152,7 @@ const KINDS: [Kind; 2] = [
         system: "node",
         folder: "node",
         driver: "driver.mjs",
+        argument: None,
         probe: ["-e", "require('openai'); require('@anthropic-ai/sdk')"],
     },
 ];
@@ -154,12 +182,15 @@ impl Sdk {
         serde_json::from_slice(&seen.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {seen:?}"))
     }
 
-    /// Does what its driver does with a model that answers, and one that makes vectors; what an application would see of it.
-    pub async fn tries(&self, gateway: &Gateway, model: &str, embedder: &str) -> Value {
-        let order = json!({ "base_url": format!("{}/v1", gateway.url()), "model": model, "embedder": embedder });
+    /// Plays its scenes with these providers; an object for each, with what an application sees.
+    pub async fn plays(&self, gateway: &Gateway, providers: &[&str]) -> Vec<Value> {
+        let order = json!({ "base_url": format!("{}/v1", gateway.url()), "providers": providers });
         let driver = self.driver.to_str().expect("a path that is UTF-8");
-        let seen = self.runs(&[driver], order.to_string()).await;
-        serde_json::from_slice(&seen.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {seen:?}"))
+        let arguments: Vec<&str> = std::iter::once(driver).chain(self.argument).collect();
+        let seen = self.runs(&arguments, order.to_string()).await;
+        let lines = serde_json::Deserializer::from_slice(&seen.stdout).into_iter();
+        let lines = lines.map(|line| line.unwrap_or_else(|error| panic!("not JSON ({error}): {seen:?}")));
+        lines.collect()
     }
 
     /// Takes a single step.
@@ -233,6 +264,7 @@ fn find(kind: &Kind) -> Option<Sdk> {
         name: kind.name,
         program: program?,
         folder,
+        argument: kind.argument,
         driver: workspace().join("tests/sdk").join(kind.driver),
     })
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use xtask::plugins::{self, Selection};
-use xtask::{nested, packages, providers, reference, toolchains, workspace};
+use xtask::{clients, nested, packages, providers, reference, toolchains, workspace};
 
 /// The plugins in the box are built for the first; guests that users write, and some in the tests, for the second.
 const FUZZED: [&str; 6] = ["json", "sse", "eventstream", "adapter", "config", "prices"];
@@ -114,11 +114,12 @@ pub(crate) fn reference(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Writes the page of providers.
+/// Writes the pages of providers and of clients.
 pub(crate) fn providers(arguments: &[String]) -> Result<()> {
     ensure!(arguments.is_empty(), "`providers` takes no arguments");
     providers::write()?;
-    println!("{}", providers::file().display());
+    clients::write()?;
+    println!("{}\n{}", providers::file().display(), clients::file().display());
     Ok(())
 }
 

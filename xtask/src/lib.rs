@@ -2,6 +2,7 @@
 //! answer: the build script of `host` (which embeds them), the integration tests and `cargo xtask plugins`.
 //! The commands themselves are in `main.rs`.
 
+pub mod clients;
 pub mod component;
 pub mod languages;
 pub mod nested;

@@ -49,7 +49,7 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "providers",
-        "write docs/providers.md from the adapters' golden files",
+        "write docs/providers.md from the adapters' golden files, docs/clients.md from what clients are held to",
         commands::providers,
     ),
     (

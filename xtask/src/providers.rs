@@ -202,6 +202,11 @@ pub fn write() -> Result<()> {
     fs::write(&path, page()?).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// The name of every provider that there is an adapter for.
+pub fn names() -> Result<Vec<String>> {
+    Ok(providers()?.into_iter().map(|provider| provider.name).collect())
+}
+
 /// The page as the golden files have it.
 pub fn page() -> Result<String> {
     let providers = providers()?;

@@ -23,8 +23,8 @@ const HEAD: &str = "
 
 ✓ is translated, or sent in the provider's variety of OpenAI's dialect; *as it came* passes by the adapter `openai` without a look at more than the
 model's name, and whether the provider has it is the provider's matter. `/v1/chat/completions`, `/v1/completions`, `/v1/responses` and `/v1/messages` reach all
-that serve chat ([surfaces](surfaces.md)). What a provider does not serve is [no candidate](surfaces.md) for such a request.
-Transcriptions and edits of images are forms, which reach providers as they came ([images and sound](surfaces.md#images-and-sound)).
+that serve chat ([surfaces](surfaces.md)), as a conversation where the cell is empty. What a provider does not serve is [no candidate](surfaces.md) for such a request.
+A test asks each provider for each of them. Transcriptions and edits of images are forms, which reach providers as they came ([images and sound](surfaces.md#images-and-sound)).
 ";
 
 pub(super) fn table(providers: &[Provider]) -> Result<String> {
@@ -55,7 +55,12 @@ pub(super) fn table(providers: &[Provider]) -> Result<String> {
                 .is_some_and(|known| is_medium && !known.contains(media));
             let is_beside = ["rerank", "moderation"].contains(&operation);
             let lacks = lacks || is_beside && !provider.beside.contains(&operation);
-            let passes = !lacks && provider.is_dialect && passing.is_some_and(|openai| has(&openai.cases, operation));
+            // Whoever has settings is asked for a conversation instead.
+            let is_other = operation == "completion" && provider.name != "openai";
+            let passes = !lacks
+                && !is_other
+                && provider.is_dialect
+                && passing.is_some_and(|openai| has(&openai.cases, operation));
             match (has(&provider.cases, operation), passes) {
                 (true, _) if provider.name != "openai" => "✓",
                 (_, true) => "as it came",

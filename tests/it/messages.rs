@@ -219,10 +219,10 @@ async fn a_stream_that_breaks_in_the_providers_own_words_never_ends_either() {
     let overloaded = json!({ "type": "error", "error": { "type": "overloaded_error", "message": "Overloaded" } });
     let told: Vec<Value> = events().into_iter().take(6).chain([overloaded]).collect();
     let cut = Answer::typed_events(events().iter()).cut_after_pieces(6, End::Close);
-    let unfinished = events();
-    let unfinished = Answer::typed_events(unfinished[..9].iter());
+    let unfinished = Answer::typed_events(events()[..9].iter());
     let gateway = Gateway::start(&anthropic("p1", &provider.url())).await;
-    for answer in [Answer::typed_events(told.iter()), cut, unfinished] {
+    let told = (Answer::typed_events(told.iter()), "overloaded_error");
+    for (answer, kind) in [told, (cut, "api_error"), (unfinished, "api_error")] {
         let gate = Gate::shut();
         provider.on(MESSAGES, [answer.held_after(1, &gate)]);
         let body = hello_with("p1/model", json!({ "stream": true }));
@@ -234,7 +234,7 @@ async fn a_stream_that_breaks_in_the_providers_own_words_never_ends_either() {
             ("message_start", Some(&"error"))
         );
         assert_eq!(ending, Ending::Aborted);
-        refused(&seen.last().unwrap().json(), "api_error");
+        refused(&seen.last().unwrap().json(), kind);
     }
 }
 

@@ -33,7 +33,7 @@ fn place(provider: &str, is_stream: bool) -> &'static str {
     match (provider, is_stream) {
         ("a", _) => MESSAGES,
         ("g", false) => "/v1beta/models/upstream-model:generateContent",
-        ("g", true) => "/v1beta/models/upstream-model:streamGenerateContent?alt=sse",
+        ("g", true) => "/v1beta/models/upstream-model:streamGenerateContent",
         _ => CHAT,
     }
 }

@@ -483,10 +483,8 @@ async fn exchange(
     // What the provider quotes of its key does not get into the adapter.
     let provider = &attempt.step.model.provider;
     let text = |(name, value): (&HeaderName, &HeaderValue)| {
-        Some((
-            name.as_str().to_owned(),
-            provider.redact(value.to_str().ok()?.to_owned()),
-        ))
+        let value = provider.redact(value.to_str().ok()?.to_owned());
+        Some((name.as_str().to_owned(), value))
     };
     let headers: Vec<(String, String)> = response.headers().iter().filter_map(text).collect();
     // What cannot be read of an error is not worth another error.

@@ -31,6 +31,9 @@ fn elsewhere(path: &str) -> Answer {
         path if path.ends_with("/moderations") => {
             json!({ "id": "m-1", "model": "m", "results": [{ "flagged": false, "categories": {}, "category_scores": {} }] })
         }
+        path if path.contains("/rerank") => {
+            json!({ "id": "r-1", "model": "m", "results": [{ "index": 0, "relevance_score": 0.5 }], "usage": usage() })
+        }
         path if path.ends_with("/images/generations") => json!({ "created": 1, "data": [{ "b64_json": "AAAA" }] }),
         path if path.ends_with("/audio/speech") => return Answer::new(200, "audio/mpeg", "sound"),
         _ => return refused(&Refusal::Wrong(format!("there is no {path}"))),

@@ -2,6 +2,7 @@
 //! column, and in the end names the keys that nobody asked for. It knows no setting by name.
 
 use std::cell::RefCell;
+use std::cmp::Reverse;
 use std::fmt;
 use std::ops::Range;
 
@@ -29,6 +30,17 @@ impl fmt::Display for Mistake {
         let separator = if self.path.is_empty() { "" } else { ": " };
         write!(formatter, "{}{separator}{}", self.path, self.message)
     }
+}
+
+/// Where a text nests too deeply, which its reader does not say: the line with the most of what nests.
+fn densest(text: &str) -> Option<Range<usize>> {
+    let mut end = 0;
+    let lines = text.split_inclusive('\n').map(|line| {
+        let begin = end;
+        end += line.len();
+        (line.matches(['.', '[', '{']).count(), Reverse(begin))
+    });
+    lines.max().map(|(_, Reverse(begin))| begin..begin)
 }
 
 /// Where something was written, for those who find out later what is wrong with it. No setting: a configuration whose lines
@@ -73,7 +85,14 @@ impl<'a> Reader<'a> {
     pub fn table(&self) -> Spanned<DeTable<'a>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in errors {
-            self.note(error.span(), "", error.message().trim());
+            match error.span() {
+                Some(span) => self.note(Some(span), "", error.message().trim()),
+                None => self.note(
+                    densest(self.text),
+                    "",
+                    "tables, arrays or names with dots nest too deeply",
+                ),
+            }
         }
         table
     }

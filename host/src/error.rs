@@ -32,6 +32,8 @@ pub struct ApiError {
     pub allow: Option<&'static str>,
     /// Whether another model that the caller names could do better.
     pub may_go_on: bool,
+    /// Whether it only says that there is too much to do, which is logged once for many.
+    pub is_shed: bool,
     /// Where the request was going, as metrics call it; empty where it did not get so far.
     pub route: String,
 }
@@ -65,6 +67,7 @@ impl ApiError {
             should_retry: None,
             route: String::new(),
             is_replay: false,
+            is_shed: false,
             may_go_on: false,
             allow: None,
         }
@@ -210,6 +213,16 @@ impl ApiError {
     /// The gateway itself has too much to do: 503.
     pub fn overloaded() -> Self {
         Self::busy(StatusCode::SERVICE_UNAVAILABLE, "overloaded", Self::OVERLOADED)
+    }
+
+    /// The same, said by whoever counts what the gateway has to do.
+    pub fn shed(reason: &'static str, retry_after: Duration) -> Self {
+        Self {
+            is_shed: true,
+            ..Self::overloaded()
+        }
+        .with_retry_after(Some(retry_after))
+        .with_detail(format!("at the limit: {reason}"))
     }
 
     /// The gateway ends before its answer does: the last event of a stream.

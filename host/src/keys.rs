@@ -8,6 +8,8 @@ mod limits;
 mod operators;
 mod pepper;
 mod record;
+#[cfg(test)]
+mod timing;
 mod token;
 mod vault;
 mod wish;

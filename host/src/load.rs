@@ -2,9 +2,11 @@
 //! much is refused at once, and told when to come back; who waits, waits briefly, and callers take turns.
 //!
 //! What a request costs the gateway is in its beginning: reading, deciding, translating. So it is the requests which have no
-//! answer yet whose number is adapted, to how late the gateway's own tasks run; streams under way are only counted.
+//! answer yet whose number is adapted, to how late the gateway's own tasks run; streams under way are only counted. And where so
+//! many are begun at once that everything else waits for them, only as many are as fit into a short time.
 
 mod machine;
+mod pace;
 mod queue;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,21 +14,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::config::LoadConfig;
 use crate::error::ApiError;
 use crate::telemetry::LoadMeter;
-use queue::{Granted, Queue};
+use queue::{Granted, LATE, Queue};
 
-/// Tasks that run later than this say that there is more to do than can be done.
-const LATE: Duration = Duration::from_millis(20);
 /// How often is looked how late they run, and after how many looks something is changed: only when all of them were late is
 /// there a queue that stays.
 const LOOK: Duration = Duration::from_millis(10);
 const LOOKS: u32 = 10;
-/// So many are begun however late tasks run: with fewer the machine would have pauses.
-const FLOOR: usize = 256;
+/// A body from here on.
+const LARGE: usize = 64 << 10;
+/// Bodies that are kept may be this part of memory.
+const BODIES: usize = 8;
+/// How often is told how much was refused: each by itself would be one more thing to do when there is too much.
+const TELL: Duration = Duration::from_secs(1);
 /// When whoever is refused may come back.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -36,8 +40,14 @@ pub struct Gate {
     limits: Limits,
     /// In tasks' hands for moments only.
     queue: Mutex<Queue>,
+    /// Something was begun, or waits: the turn has to come to its end.
+    turn: Notify,
     connections: AtomicUsize,
+    /// Requests and connections, since that was last told.
+    refused: AtomicUsize,
     memory: AtomicUsize,
+    /// Bytes of requests' bodies that are kept while they are served.
+    bodies: AtomicUsize,
     meter: LoadMeter,
 }
 
@@ -59,6 +69,33 @@ pub struct Place {
     gate: Arc<Gate>,
     caller: Arc<str>,
     is_beginning: bool,
+    room: Room,
+}
+
+/// What a request's body takes, for as long as its place is held.
+#[derive(Debug, Clone)]
+pub struct Room {
+    gate: Arc<Gate>,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Room {
+    /// Takes so many bytes more, where all bodies together leave them. They come faster than memory is looked at, and what is made of a
+    /// body takes several times as much; one that is alone is taken in any case. A body that becomes large while half of it all is
+    /// taken is refused, so that those which have come far come to their end.
+    pub fn take(&self, bytes: usize) -> Result<(), ApiError> {
+        let own = self.taken.load(Ordering::Relaxed);
+        let all = self.gate.limits.memory / BODIES;
+        let becomes_large = own < LARGE && own + bytes >= LARGE;
+        let most = if becomes_large { all / 2 } else { all };
+        let before = self.gate.bodies.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > most && before > own {
+            self.gate.bodies.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(self.gate.refuse("memory"));
+        }
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 /// A connection's place.
@@ -106,8 +143,11 @@ impl Gate {
         Arc::new(Self {
             queue: Mutex::new(Queue::new(limits.in_flight, limits.of_one, limits.waiting)),
             limits,
+            turn: Notify::new(),
             connections: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
             memory: AtomicUsize::new(0),
+            bodies: AtomicUsize::new(0),
             meter,
         })
     }
@@ -121,7 +161,7 @@ impl Gate {
             _ if before >= self.limits.connections => "connections",
             _ => return Some(connected),
         };
-        self.meter.refused(reason);
+        self.count(reason);
         None
     }
 
@@ -135,12 +175,20 @@ impl Gate {
         if self.memory() >= Memory::Short {
             return Err(self.refuse("memory"));
         }
-        let mut place = match self.queue().ask(caller, self.limits.wait) {
+        let granted = self.queue().ask(caller, self.limits.wait);
+        if let Granted::Now | Granted::Later(..) = granted {
+            self.turn.notify_one();
+        }
+        let (mut place, until) = match granted {
             Granted::Now => return Ok(self.place(caller.clone())),
-            Granted::Later(place) => place,
+            Granted::Later(place, until) => {
+                // Those who wait before this one may have to, for reasons of their own.
+                self.next();
+                (place, until)
+            }
             Granted::Never(reason) => return Err(self.refuse(reason)),
         };
-        match tokio::time::timeout(self.limits.wait, &mut place).await {
+        match tokio::time::timeout_at(until.into(), &mut place).await {
             Ok(Ok(place)) => Ok(place),
             // Somebody who has less took the place in the queue.
             Ok(Err(_)) => Err(self.refuse("queue")),
@@ -152,14 +200,21 @@ impl Gate {
     }
 
     fn refuse(&self, reason: &'static str) -> ApiError {
+        self.count(reason);
+        ApiError::shed(reason, RETRY_AFTER)
+    }
+
+    fn count(&self, reason: &'static str) {
         self.meter.refused(reason);
-        ApiError::overloaded()
-            .with_retry_after(Some(RETRY_AFTER))
-            .with_detail(format!("at the limit: {reason}"))
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     fn place(self: &Arc<Self>, caller: Arc<str>) -> Place {
         Place {
+            room: Room {
+                gate: self.clone(),
+                taken: Arc::default(),
+            },
             gate: self.clone(),
             caller,
             is_beginning: true,
@@ -179,6 +234,28 @@ impl Gate {
 
     /// Adapts to how late tasks run and how much memory there is, for as long as the process lives.
     pub async fn watch(self: Arc<Self>) {
+        tokio::join!(self.clone().adapt(), self.turns());
+    }
+
+    /// Counts the turns of whatever is ready to run, while there is anything that they are counted for.
+    async fn turns(self: Arc<Self>) {
+        loop {
+            self.turn.notified().await;
+            loop {
+                let began = Instant::now();
+                // Comes back when all that was ready has run.
+                tokio::task::yield_now().await;
+                self.queue().turned(began.elapsed());
+                self.next();
+                if !self.queue().waits_for_turn() {
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn adapt(self: Arc<Self>) {
+        let mut told = Instant::now();
         loop {
             let mut least = Duration::MAX;
             for _ in 0..LOOKS {
@@ -186,10 +263,20 @@ impl Gate {
                 tokio::time::sleep(LOOK).await;
                 least = least.min(began.elapsed().saturating_sub(LOOK));
             }
-            let limit = self.queue().adapt(least > LATE, FLOOR);
+            let limit = self.queue().adapt(least > LATE);
             self.meter.limit.set(limit as i64);
             self.next();
             self.memory.store(machine::resident(), Ordering::Relaxed);
+            if told.elapsed() >= TELL {
+                told = Instant::now();
+                let refused = self.refused.swap(0, Ordering::Relaxed);
+                if refused > 0 {
+                    tracing::warn!(
+                        refused,
+                        "there is more to do than can be done: what is too much is refused"
+                    );
+                }
+            }
         }
     }
 
@@ -216,19 +303,29 @@ impl Gate {
 
     /// For operators.
     pub fn shown(&self) -> Value {
-        let (beginning, in_flight, waiting, limit) = self.queue().shown();
+        let mut queue = self.queue();
+        let (beginning, in_flight, waiting, limit) = queue.shown();
+        let pace = queue.pace();
+        drop(queue);
         json!({
             "open_files": {"limit": self.limits.files, "kept_for_the_gateway": machine::KEPT_FILES},
             "connections": {"now": self.connections.load(Ordering::Relaxed), "limit": self.limits.connections},
             "beginning": {"now": beginning, "limit": limit, "limit_at_most": self.limits.in_flight},
             "in_flight": {"now": in_flight, "limit": self.limits.in_flight, "limit_of_one_key": self.limits.of_one},
+            "begun_in_a_turn": {"limit": pace},
             "queue": {"now": waiting, "limit": self.limits.waiting, "wait_ms": self.limits.wait.as_millis() as u64},
+            "body_bytes": {"now": self.bodies.load(Ordering::Relaxed), "limit": self.limits.memory / BODIES},
             "memory_bytes": {"now": self.memory.load(Ordering::Relaxed), "limit": self.limits.memory},
         })
     }
 }
 
 impl Place {
+    /// Where the request's body is counted.
+    pub fn room(&self) -> Room {
+        self.room.clone()
+    }
+
     /// The answer has begun: what is left costs little.
     pub fn begun(&mut self) {
         if std::mem::take(&mut self.is_beginning) {
@@ -240,6 +337,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        let taken = self.room.taken.swap(0, Ordering::Relaxed);
+        self.gate.bodies.fetch_sub(taken, Ordering::Relaxed);
         self.gate.queue().left(&self.caller, self.is_beginning);
         self.gate.next();
     }

@@ -137,6 +137,14 @@ fn checksum(body: &[u8]) -> [u8; CHECK_LENGTH] {
     })
 }
 
+/// A text that goes on like this, with a checksum that fits it.
+#[cfg(test)]
+pub(super) fn sealed(begin: &str, rest: &str) -> String {
+    let body = [begin, rest].concat();
+    let check = checksum(body.as_bytes()).map(char::from);
+    body + &String::from_iter(check)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! What the machine gives: open files and memory. Elsewhere than on Linux nothing is known of them, and little is assumed.
 
+use std::path::{Path, PathBuf};
+
 /// Kept for operators, the store, files that are read, and whatever else is not a client's or a provider's connection.
 pub(super) const KEPT_FILES: usize = 128;
 
@@ -26,20 +28,37 @@ pub(super) fn open_files() -> usize {
     256 + KEPT_FILES
 }
 
-/// Bytes that the process may have: what its control group allows, else what the machine has.
+/// Bytes that the process may have: what its control group allows and those above it, else what the machine has.
 pub(super) fn memory() -> usize {
-    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
-    let group = [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ];
-    let group = group.into_iter().filter_map(number).min();
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let number = |path: PathBuf| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
+    let group = limits(&own).filter_map(number).min();
     let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         let kibibytes: usize = line.split_whitespace().next()?.parse().ok()?;
         Some(kibibytes << 10)
     });
     group.into_iter().chain(machine).min().unwrap_or(usize::MAX)
+}
+
+/// Where the limits of a process' control groups are, by what the system says of them: `0::/a/b` of the second version, `4:memory:/a/b`
+/// of the first. In a container the path may be one that only the world outside knows; the outermost folder is the container's then.
+fn limits(own: &str) -> impl Iterator<Item = PathBuf> {
+    let group = |line: &str| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => return None,
+        };
+        let path = Path::new(path.trim_start_matches('/'));
+        let folders = path.ancestors().map(|folder| Path::new(root).join(folder).join(file));
+        Some(folders.collect::<Vec<_>>())
+    };
+    own.lines().filter_map(group).flatten().collect::<Vec<_>>().into_iter()
 }
 
 /// Bytes that the process has; none where the system does not say.
@@ -59,4 +78,30 @@ fn page_size() -> usize {
 #[cfg(not(target_os = "linux"))]
 fn page_size() -> usize {
     4096
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_of_a_process_are_those_of_its_groups_and_of_all_above_them() {
+        let of = |own| limits(own).map(|path| path.display().to_string()).collect::<Vec<_>>();
+        assert_eq!(
+            of("0::/system.slice/pointsman.service\n"),
+            [
+                "/sys/fs/cgroup/system.slice/pointsman.service/memory.max",
+                "/sys/fs/cgroup/system.slice/memory.max",
+                "/sys/fs/cgroup/memory.max",
+            ]
+        );
+        assert_eq!(
+            of("5:cpu:/x\n4:memory,hugetlb:/y\nrubbish\n"),
+            [
+                "/sys/fs/cgroup/memory/y/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            ]
+        );
+        assert!(memory() > 0);
+    }
 }

@@ -1,5 +1,6 @@
 //! Who is let in next. Of several callers it is the one who has least, so that one who floods the gateway waits for itself;
-//! of one caller's requests it is the newest, since the oldest may be of no use any more when its turn comes.
+//! of one caller's requests it is the oldest while all can be served, and else the newest, since the oldest may be of no use any more
+//! when its turn comes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -7,7 +8,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::pace::Pace;
 use super::{Place, Waiter};
+
+/// Tasks that run later than this say that there is more to do than can be done.
+pub(super) const LATE: Duration = Duration::from_millis(20);
+/// So many are begun however late tasks run: with fewer the machine would have pauses.
+const FLOOR: usize = 256;
+/// Whoever waits for the gateway's own work waits no longer: after that, somebody else is served sooner.
+const BRIEF: Duration = Duration::from_millis(50);
 
 /// Counts, and requests that wait.
 #[derive(Debug)]
@@ -20,6 +29,11 @@ pub(super) struct Queue {
     most: usize,
     most_of_one: usize,
     most_waiting: usize,
+    /// There is more to begin than can be begun, so that the pace is kept to.
+    is_over: bool,
+    pace: Pace,
+    /// Until then not all who wait can be served.
+    crowded_until: Option<Instant>,
     callers: HashMap<Arc<str>, Counts>,
 }
 
@@ -32,7 +46,8 @@ struct Counts {
 /// What becomes of a request.
 pub(super) enum Granted {
     Now,
-    Later(oneshot::Receiver<Place>),
+    /// Up to then.
+    Later(oneshot::Receiver<Place>, Instant),
     /// For this reason.
     Never(&'static str),
 }
@@ -47,6 +62,9 @@ impl Queue {
             most,
             most_of_one,
             most_waiting,
+            is_over: false,
+            pace: Pace::default(),
+            crowded_until: None,
             callers: HashMap::new(),
         }
     }
@@ -57,14 +75,31 @@ impl Queue {
         if own >= self.most_of_one {
             return Granted::Never("key");
         }
-        if self.has_room() && self.waiting == 0 {
-            self.enter(caller);
-            return Granted::Now;
+        let now = Instant::now();
+        if self.has_room() {
+            // Those who have gone meanwhile stand in nobody's way.
+            if self.waiting > 0 {
+                self.sweep(now);
+            }
+            if self.waiting == 0 {
+                self.enter(caller);
+                return Granted::Now;
+            }
         }
-        if self.waiting >= self.most_waiting {
-            self.sweep(Instant::now());
+        self.pace.wait();
+        let is_paced = self.is_over && self.in_flight < self.most && self.beginning < self.limit;
+        let (most_waiting, wait) = match is_paced {
+            true => (self.most_waiting.min(self.pace.line()), wait.min(BRIEF)),
+            false => (self.most_waiting, wait),
+        };
+        if self.waiting >= most_waiting {
+            self.sweep_oldest(now);
         }
-        if self.waiting >= self.most_waiting && !self.make_room(own_waiting) {
+        let is_crowded = self.waiting >= most_waiting;
+        if is_crowded || !is_paced {
+            self.crowded_until = Some(now + wait);
+        }
+        if is_crowded && !self.make_room(own_waiting) {
             return Granted::Never(if self.in_flight >= self.most {
                 "in_flight"
             } else {
@@ -72,10 +107,11 @@ impl Queue {
             });
         }
         let (sender, receiver) = oneshot::channel();
+        let until = now + wait;
         let counts = self.callers.entry(caller.clone()).or_default();
-        counts.waiting.push_back((Instant::now() + wait, sender));
+        counts.waiting.push_back((until, sender));
         self.waiting += 1;
-        Granted::Later(receiver)
+        Granted::Later(receiver, until)
     }
 
     /// Whoever has the most requests waiting gives up the oldest, if that is more than one more than these.
@@ -90,10 +126,12 @@ impl Queue {
     }
 
     fn has_room(&self) -> bool {
-        self.beginning < self.limit && self.in_flight < self.most
+        let is_in_pace = !self.is_over || self.pace.has_room();
+        self.beginning < self.limit && self.in_flight < self.most && is_in_pace
     }
 
     fn enter(&mut self, caller: &Arc<str>) {
+        self.pace.begin();
         self.beginning += 1;
         self.in_flight += 1;
         self.callers.entry(caller.clone()).or_default().in_flight += 1;
@@ -101,21 +139,53 @@ impl Queue {
 
     /// Who gets a place, if there is one.
     pub(super) fn next(&mut self, now: Instant) -> Option<(Arc<str>, Waiter)> {
-        if self.waiting == 0 {
-            return None;
+        while self.waiting > 0 && self.has_room() {
+            let waiting = self.callers.iter_mut().filter(|(_, counts)| !counts.waiting.is_empty());
+            let waiting = waiting.filter(|(_, counts)| counts.in_flight < self.most_of_one);
+            let (caller, counts) = waiting.min_by_key(|(_, counts)| counts.in_flight)?;
+            let is_crowded = self.crowded_until.is_some_and(|until| now < until);
+            let next = match is_crowded {
+                true => counts.waiting.pop_back(),
+                false => counts.waiting.pop_front(),
+            };
+            let (until, waiter) = next?;
+            let caller = caller.clone();
+            self.waiting -= 1;
+            if until > now && !waiter.is_closed() {
+                self.enter(&caller);
+                return Some((caller, waiter));
+            }
         }
-        self.sweep(now);
-        if !self.has_room() {
-            return None;
+        None
+    }
+
+    /// Everything that was ready when the turn began has run.
+    pub(super) fn turned(&mut self, took: Duration) {
+        if !self.is_over && self.beginning >= FLOOR && self.pace.is_too_fast(took) {
+            self.is_over = true;
         }
-        let waiting = self.callers.iter_mut().filter(|(_, counts)| !counts.waiting.is_empty());
-        let waiting = waiting.filter(|(_, counts)| counts.in_flight < self.most_of_one);
-        let (caller, counts) = waiting.min_by_key(|(_, counts)| counts.in_flight)?;
-        let (_, waiter) = counts.waiting.pop_back()?;
-        let caller = caller.clone();
-        self.waiting -= 1;
-        self.enter(&caller);
-        Some((caller, waiter))
+        self.pace.turned(took);
+    }
+
+    /// How many are begun in a turn.
+    pub(super) fn pace(&self) -> usize {
+        self.pace.most()
+    }
+
+    /// Whether somebody waits for nothing but the next turn.
+    pub(super) fn waits_for_turn(&self) -> bool {
+        self.is_over && self.waiting > 0 && !self.pace.has_room()
+    }
+
+    /// Forgets the oldest, where they wait no more: cheaply, since there may be many to ask.
+    fn sweep_oldest(&mut self, now: Instant) {
+        for counts in self.callers.values_mut() {
+            let is_gone = |(until, waiter): &(Instant, Waiter)| *until <= now || waiter.is_closed();
+            while counts.waiting.front().is_some_and(is_gone) {
+                counts.waiting.pop_front();
+                self.waiting -= 1;
+            }
+        }
     }
 
     /// Forgets who waits no more.
@@ -147,8 +217,10 @@ impl Queue {
     }
 
     /// A fifth less while tasks run late, and a little more while they do not; gives the new limit.
-    pub(super) fn adapt(&mut self, is_late: bool, floor: usize) -> usize {
-        let floor = floor.min(self.most);
+    pub(super) fn adapt(&mut self, is_late: bool) -> usize {
+        // Nobody had to wait since this was asked last.
+        self.is_over &= self.pace.was_short();
+        let floor = FLOOR.min(self.most);
         self.limit = match is_late {
             true => (self.beginning.min(self.limit) * 4 / 5).max(floor),
             false => (self.limit + (self.limit / 20).max(1)).min(self.most),
@@ -184,7 +256,7 @@ mod tests {
         let mut waiting = Vec::new();
         for who in [&many, &many, &one, &one] {
             match queue.ask(who, WAIT) {
-                Granted::Later(place) => waiting.push(place),
+                Granted::Later(place, _) => waiting.push(place),
                 _ => panic!("there is no room, and a queue"),
             }
         }
@@ -204,15 +276,72 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_for_a_turn_is_served_in_order_while_all_can_be_and_else_the_newest_is() {
+        let mut queue = Queue::new(10_000, 10_000, 2);
+        queue.is_over = true;
+        let one = caller("one");
+        while let Granted::Now = queue.ask(&one, WAIT) {}
+        let mut waiting = Vec::new();
+        for is_crowded in [false, true] {
+            // One waits since the loop before this.
+            queue.sweep(Instant::now());
+            while let Granted::Later(place, until) = queue.ask(&one, WAIT) {
+                assert!(until <= Instant::now() + BRIEF);
+                waiting.push(place);
+                if !is_crowded && waiting.len() == 2 {
+                    break;
+                }
+            }
+            assert!(queue.next(Instant::now()).is_none(), "before the turn is over");
+            queue.turned(Duration::from_millis(1));
+            drop(queue.next(Instant::now()).expect("there is room again"));
+            let has_ended = |place: &mut oneshot::Receiver<Place>| {
+                matches!(place.try_recv(), Err(oneshot::error::TryRecvError::Closed))
+            };
+            let served = waiting.iter_mut().position(has_ended);
+            assert_eq!(served, Some(if is_crowded { waiting.len() - 1 } else { 0 }));
+            waiting.remove(served.unwrap());
+            // What is left of the turn.
+            while queue.has_room() {
+                queue.enter(&one);
+            }
+        }
+    }
+
+    #[test]
+    fn the_pace_is_kept_to_only_where_what_is_begun_makes_turns_long() {
+        const LONG: Duration = Duration::from_millis(50);
+        let mut queue = Queue::new(10_000, 10_000, 1_000);
+        let one = caller("one");
+        let begin = |queue: &mut Queue, count: usize| {
+            let begun = (0..count).take_while(|_| matches!(queue.ask(&one, WAIT), Granted::Now));
+            begun.count()
+        };
+        assert_eq!(begin(&mut queue, 1_000), 1_000);
+        queue.turned(Duration::from_millis(1));
+        assert_eq!(begin(&mut queue, 10), 10);
+        queue.turned(LONG);
+        assert_eq!(begin(&mut queue, 100), 100, "it was not the doing of ten");
+        queue.turned(LONG);
+        let paced = begin(&mut queue, 1_000);
+        assert!(paced < 100, "{paced}");
+        // Until nobody has to wait any more.
+        queue.adapt(false);
+        queue.turned(Duration::ZERO);
+        queue.adapt(false);
+        assert_eq!(begin(&mut queue, 500), 500);
+    }
+
+    #[test]
     fn a_full_queue_takes_from_who_has_most_in_it() {
         let mut queue = Queue::new(1, 1_000, 4);
         let (flood, other) = (caller("flood"), caller("other"));
         assert!(matches!(queue.ask(&flood, WAIT), Granted::Now));
         let waiting: Vec<Granted> = (0..4).map(|_| queue.ask(&flood, WAIT)).collect();
-        assert!(waiting.iter().all(|granted| matches!(granted, Granted::Later(_))));
+        assert!(waiting.iter().all(|granted| matches!(granted, Granted::Later(..))));
         assert!(matches!(queue.ask(&flood, WAIT), Granted::Never("in_flight")));
         let place = queue.ask(&other, WAIT);
-        assert!(matches!(place, Granted::Later(_)));
+        assert!(matches!(place, Granted::Later(..)));
         assert_eq!(queue.shown(), (1, 1, 4, 1));
     }
 
@@ -232,13 +361,13 @@ mod tests {
         for _ in 0..500 {
             queue.ask(&caller("a"), WAIT);
         }
-        assert_eq!(queue.adapt(true, 100), 400);
-        assert!(matches!(queue.ask(&caller("a"), WAIT), Granted::Later(_)));
+        assert_eq!(queue.adapt(true), 400);
+        assert!(matches!(queue.ask(&caller("a"), WAIT), Granted::Later(..)));
         for _ in 0..500 {
             queue.left(&caller("a"), true);
         }
-        assert_eq!(queue.adapt(true, 100), 100);
-        let steps = (0..).take_while(|_| queue.adapt(false, 100) < 1_000).count();
+        assert_eq!(queue.adapt(true), FLOOR);
+        let steps = (0..).take_while(|_| queue.adapt(false) < 1_000).count();
         assert!(steps < 60, "{steps}");
     }
 }

@@ -99,22 +99,37 @@ pub(super) fn stream(
         has_more: beginning.has_more,
         next: resume,
     };
-    Body::pulled(move |outlet| relay(course, telling, account, recorder, outlet))
+    let way = Box::new(Way {
+        course,
+        telling,
+        account,
+        recorder,
+    });
+    Body::pulled(move |outlet| relay(way, outlet))
 }
 
-async fn relay(
+/// What a relay begins with. It comes in a box, since a function keeps room for what it is given as well as for what it makes of it,
+/// for as long as it runs: of ten thousand idle streams that is what counts.
+struct Way {
     course: Course,
-    mut telling: Telling,
-    mut account: Account,
-    mut recorder: Option<Recorder>,
-    outlet: Outlet,
-) -> Result<(), Broken> {
-    let Course {
-        mut watched,
-        events: mut out,
-        mut has_more,
-        next: mut resume,
-    } = course;
+    telling: Telling,
+    account: Account,
+    recorder: Option<Recorder>,
+}
+
+async fn relay(way: Box<Way>, outlet: Outlet) -> Result<(), Broken> {
+    let Way {
+        course:
+            Course {
+                mut watched,
+                events: mut out,
+                mut has_more,
+                next: mut resume,
+            },
+        mut telling,
+        mut account,
+        mut recorder,
+    } = *way;
     let mut framing = account.call().wording.framing();
     loop {
         account.used(watched.source.usage(), watched.source.progress());
@@ -155,7 +170,8 @@ async fn relay(
                 let call = account.call();
                 tracing::warn!(request_id = %call.id, kind = %failure.word(), detail = failure.detail(), "a stream broke");
                 let error = match way_on.filter(|way_on| way_on.mends(&failure)) {
-                    Some(way_on) => match way_on.next(&failure, &mut account).await {
+                    // In a box: few streams break, and none has to carry the room for another request about.
+                    Some(way_on) => match Box::pin(way_on.next(&failure, &mut account)).await {
                         Ok(resumed) => {
                             out.extend_from_slice(&resumed.events);
                             (watched, has_more, resume) = (resumed.watched, resumed.has_more, resumed.next);

@@ -19,7 +19,7 @@ use crate::generation::Generation;
 use crate::hops;
 use crate::json::Limits;
 use crate::keys::Caller;
-use crate::load::Place;
+use crate::load::{Place, Room};
 use crate::pipeline::{Answer, Call};
 use crate::surfaces::{Address, Request as Asked, Surface, Wording, gemini, messages, models};
 
@@ -64,8 +64,18 @@ impl Service for Data {
         let served = match &caller {
             Ok(caller) => match self.enter(&route, caller).await {
                 Ok(entered) => {
+                    let room = entered.as_ref().map(Place::room);
                     place = entered;
-                    let serving = self.serve(route, head, body, id.clone(), received, generation, caller.clone());
+                    // In a box, so that who is refused does not carry the room for all of it about.
+                    let serving = Box::pin(self.serve(
+                        route,
+                        head,
+                        (body, room),
+                        id.clone(),
+                        received,
+                        generation,
+                        caller.clone(),
+                    ));
                     let served = AssertUnwindSafe(serving).catch_unwind().await;
                     served.unwrap_or_else(|_| Err(ApiError::internal("a request panicked")))
                 }
@@ -195,7 +205,7 @@ impl Data {
         &self,
         endpoint: Endpoint,
         head: Parts,
-        body: Incoming,
+        body: (Incoming, Option<Room>),
         id: Arc<str>,
         received: Instant,
         generation: Arc<Generation>,
@@ -232,7 +242,7 @@ async fn read(
     app: &App,
     address: Address,
     head: Parts,
-    body: Incoming,
+    (body, room): (Incoming, Option<Room>),
     id: Arc<str>,
     received: Instant,
     generation: &Generation,
@@ -241,7 +251,7 @@ async fn read(
     let limits = &generation.config.server;
     head::check_body(&head.headers, limits)?;
     let shape = address.surface.shape(&head.headers)?;
-    let text = intake::read(body, limits).await?;
+    let text = intake::read(body, limits, room.as_ref()).await?;
     let json = Limits {
         depth: limits.json_depth,
     };
@@ -300,7 +310,7 @@ fn respond(served: Result<Answer, ApiError>, id: &str, app: &App, surface: Surfa
 fn refuse(error: &ApiError, id: &str, app: &App, surface: Surface) -> Response<Body> {
     let status = error.status.as_u16();
     app.meter.request(&error.route, status);
-    if status >= 500 {
+    if status >= 500 && !error.is_shed {
         tracing::warn!(request_id = %id, status, code = %error.code, detail = error.detail, "{}", error.message);
     } else {
         tracing::debug!(request_id = %id, status, code = %error.code, detail = error.detail, "{}", error.message);

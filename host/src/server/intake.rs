@@ -1,4 +1,4 @@
-//! A request's body: read whole, within its size, and no slower than its rate.
+//! A request's body: read whole, within its size and what all bodies together may take, and no slower than its rate.
 
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ use tokio::time::{Instant, timeout_at};
 use super::head;
 use crate::config::ServerConfig;
 use crate::error::ApiError;
+use crate::load::Room;
 
 /// Room that is made before anything has come, at most: what a head promises need not follow.
 const PROMISED_BYTES: u64 = 64 << 10;
 
 /// Into one buffer: a body in many small pieces must not cost many times its size.
-pub(super) async fn read(mut body: Incoming, limits: &ServerConfig) -> Result<Bytes, ApiError> {
+pub(super) async fn read(mut body: Incoming, limits: &ServerConfig, room: Option<&Room>) -> Result<Bytes, ApiError> {
     let began = Instant::now();
     let mut whole = BytesMut::with_capacity(body.size_hint().lower().min(PROMISED_BYTES) as usize);
     loop {
@@ -32,6 +33,7 @@ pub(super) async fn read(mut body: Incoming, limits: &ServerConfig) -> Result<By
         if data.len() > limits.body_bytes - whole.len() {
             return Err(head::too_large(limits));
         }
+        room.map_or(Ok(()), |room| room.take(data.len()))?;
         whole.extend_from_slice(&data);
     }
     Ok(whole.freeze())

@@ -1,0 +1,127 @@
+//! How many requests are begun before whatever else is ready to run has had its turn. What is beyond the machine would otherwise wait where
+//! nobody sees it: in the runtime's queue of tasks, in front of answers that have come and streams that go on.
+
+use std::time::Duration;
+
+/// A turn of everything that is ready should take about so long.
+const TURN: Duration = Duration::from_millis(2);
+/// So many are begun in each turn, however long it takes: a turn may be long for reasons that are none of the requests'.
+const LEAST: usize = 4;
+const MOST: usize = 1 << 12;
+/// So many turns may be waited for, and so many may wait in any case: what comes at once need not be too much.
+const TURNS: usize = 8;
+const LINE: usize = 64;
+/// Fewer than this are not what makes a turn long.
+const MANY: usize = 32;
+/// Where it begins, before anything is known of what requests cost.
+const FIRST: usize = 64;
+
+/// Counts those of one turn.
+#[derive(Debug)]
+pub(super) struct Pace {
+    begun: usize,
+    most: usize,
+    /// Somebody had to wait for the next turn.
+    is_short: bool,
+    /// Somebody had to, since that was asked.
+    was_short: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            begun: 0,
+            most: FIRST,
+            is_short: false,
+            was_short: false,
+        }
+    }
+}
+
+impl Pace {
+    /// Whether one more may be begun in this turn.
+    pub(super) fn has_room(&self) -> bool {
+        self.begun < self.most
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.begun += 1;
+    }
+
+    /// Somebody waits for the next turn.
+    pub(super) fn wait(&mut self) {
+        (self.is_short, self.was_short) = (true, true);
+    }
+
+    /// Whether somebody had to wait since this was asked last.
+    pub(super) fn was_short(&mut self) -> bool {
+        std::mem::take(&mut self.was_short)
+    }
+
+    /// Whether so much was begun in this turn that it took much too long.
+    pub(super) fn is_too_fast(&self, took: Duration) -> bool {
+        took > 4 * TURN && self.begun >= MANY
+    }
+
+    /// Everything that was ready when the turn began has run. As many as fit into a turn are begun in the next one: at most by half
+    /// fewer, and only where this one was full of them; by a quarter more, where there was time left and some waited.
+    pub(super) fn turned(&mut self, took: Duration) {
+        let is_full = self.begun * 2 >= self.most;
+        if took > TURN && is_full {
+            let fit = self.begun as f64 * TURN.as_secs_f64() / took.as_secs_f64();
+            self.most = (fit as usize).max(self.most / 2).max(LEAST);
+        } else if took < TURN && self.is_short {
+            self.most = (self.most + (self.most / 4).max(1)).min(MOST);
+        }
+        self.begun = 0;
+        self.is_short = false;
+    }
+
+    /// How many may wait for a turn: those of the next few. More are refused at once, which costs least.
+    pub(super) fn line(&self) -> usize {
+        (self.most * TURNS).max(LINE)
+    }
+
+    /// How many are begun in a turn now.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Turns in which as much is begun as may be, each request taking so long; how many that are in the end.
+    fn settled(each: Duration) -> usize {
+        let mut pace = Pace::default();
+        for _ in 0..100 {
+            while pace.has_room() {
+                pace.begin();
+            }
+            pace.wait();
+            let took = each * u32::try_from(pace.most()).unwrap();
+            pace.turned(took);
+        }
+        pace.most()
+    }
+
+    #[test]
+    fn as_many_are_begun_in_a_turn_as_fit_into_it() {
+        let many = settled(Duration::from_micros(20));
+        assert!((60..=130).contains(&many), "{many}");
+        let few = settled(Duration::from_micros(200));
+        assert!((5..=13).contains(&few), "{few}");
+        assert_eq!(settled(Duration::from_millis(50)), LEAST);
+    }
+
+    #[test]
+    fn a_turn_that_is_long_for_other_reasons_changes_nothing() {
+        let mut pace = Pace::default();
+        for _ in 0..100 {
+            pace.begin();
+            pace.turned(Duration::from_millis(100));
+        }
+        assert_eq!(pace.most(), FIRST);
+    }
+}

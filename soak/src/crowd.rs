@@ -1,115 +1,36 @@
 //! Many clients at once, and what they cost: streams that are idle, streams that are hardly read, clients that come again while nobody has room.
 //! Beside them goes good traffic, which is timed. The gateway is a process of its own; what it holds is asked of the system.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use futures_util::StreamExt;
 use serde_json::json;
 use tests::config::{openai, route};
-use tests::gateway::complete;
 use tests::{Answer, Client, End, FakeProvider};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::process::{self, Process};
+use crate::gateway::{body, good_traffic, open_files, p99, start};
 
 /// The most memory that an idle stream may take.
 const IDLE_BYTES: u64 = 50 << 10;
 /// The most that is buffered of a stream that nobody reads, with what an idle one takes.
 const UNREAD_BYTES: u64 = (256 << 10) + IDLE_BYTES;
-/// Good traffic.
-const RATE: u64 = 100;
 
-/// A gateway with this configuration, and where its clients ask.
-struct Gateway {
-    process: Process,
-    address: SocketAddr,
-}
-
-fn start(home: &Path, config: &str) -> Result<Gateway> {
-    fs::write(home.join("pointsman.toml"), complete(config)).context("writing the configuration")?;
-    let began = Instant::now();
-    let mut command = Command::new(process::gateway()?);
-    command.args(["serve", "--config", "pointsman.toml"]);
-    command.current_dir(home).env("POINTSMAN_LOG", "off");
-    let process = Process::start(&mut command)?;
-    let ready = process::ready(&process, began)?.context("the gateway ended")?;
-    Ok(Gateway {
-        process,
-        address: ready.data,
-    })
-}
-
-impl Gateway {
-    /// Bytes of memory that it has.
-    fn memory(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes: u64 = line
-            .and_then(|line| line.split_whitespace().next())
-            .context("no VmRSS")?
-            .parse()?;
-        Ok(kibibytes << 10)
-    }
-}
-
-/// Room for so many connections at both ends of the gateway, for this process and those that it starts.
-fn open_files(wanted: u64) -> Result<()> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limits = getrlimit(Resource::Nofile);
-    let maximum = limits.maximum.map_or(wanted, |most| most.max(wanted));
-    let wider = Rlimit {
-        current: Some(wanted),
-        maximum: Some(maximum),
-    };
-    setrlimit(Resource::Nofile, wider).with_context(|| {
-        format!("{wanted} open files are needed, which only root may allow itself; fewer streams need fewer")
-    })
-}
-
-fn body(model: &str, is_stream: bool) -> serde_json::Value {
-    json!({ "model": model, "stream": is_stream, "messages": [{ "role": "user", "content": "hello" }] })
-}
-
-/// Whole answers at a steady pace; how long each took, sorted, and how many failed.
-async fn good_traffic(address: SocketAddr, span: Duration) -> (Vec<Duration>, usize) {
-    let (mut clients, began) = (JoinSet::new(), Instant::now());
-    for number in 0..span.as_secs() * RATE {
-        let due = Duration::from_nanos(1_000_000_000 / RATE) * u32::try_from(number).unwrap_or(u32::MAX);
-        tokio::time::sleep_until((began + due).into()).await;
-        clients.spawn(async move {
-            let sent = Instant::now();
-            let reply = Client::new(address).chat(&body("good/model", false)).await;
-            (reply.status == 200).then(|| sent.elapsed())
-        });
-    }
-    let (mut took, mut failed) = (Vec::new(), 0);
-    while let Some(ended) = clients.join_next().await {
-        match ended {
-            Ok(Some(time)) => took.push(time),
-            _ => failed += 1,
-        }
-    }
-    took.sort();
-    (took, failed)
-}
-
-fn p99(sorted: &[Duration]) -> f64 {
-    let at = (sorted.len() * 99 / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
-}
+/// What the system keeps for a client.
+const RECEIVED_BYTES: u32 = 16 << 10;
 
 /// A stream that has begun, of which nothing more is read here.
 async fn begun(address: SocketAddr, model: &str) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(address).await?;
+    let socket = TcpSocket::new_v4()?;
+    // What the system would keep for a client that reads slowly is megabytes, which nothing is learned from.
+    socket.set_recv_buffer_size(RECEIVED_BYTES)?;
+    let mut stream = socket.connect(address).await?;
     let body = body(model, true).to_string();
     let length = body.len();
     let request =
@@ -134,7 +55,7 @@ async fn begin(address: SocketAddr, model: &'static str, count: usize) -> Result
 
 /// O1: streams on which nothing happens.
 pub(crate) fn idle(streams: usize, seconds: u64) -> Result<()> {
-    open_files(4 * streams as u64 + 2_000)?;
+    open_files(2 * streams as u64 + 600)?;
     tokio::runtime::Runtime::new()?.block_on(sit(streams, Duration::from_secs(seconds)))
 }
 
@@ -152,10 +73,11 @@ async fn sit(count: usize, span: Duration) -> Result<()> {
     ) + &openai("good", &good.url())
         + "[server]\nheartbeat_ms = 5_000\n";
     let gateway = start(home.path(), &config)?;
-    let (before, _) = good_traffic(gateway.address, span).await;
+    let client = Client::new(gateway.address);
+    let (before, _) = good_traffic(&client, span).await;
     let empty = gateway.memory()?;
     let streams = begin(gateway.address, "silent/model", count).await?;
-    let (during, failed) = good_traffic(gateway.address, span).await;
+    let (during, failed) = good_traffic(&client, span).await;
     let each = gateway.memory()?.saturating_sub(empty) / count as u64;
     // All have been silent for longer than between two heartbeats.
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -182,7 +104,7 @@ async fn sit(count: usize, span: Duration) -> Result<()> {
 
 /// U4: streams that are hardly read, and streams that are not.
 pub(crate) fn slow(streams: usize, seconds: u64) -> Result<()> {
-    open_files(4 * streams as u64 + 2_000)?;
+    open_files(2 * streams as u64 + 600)?;
     tokio::runtime::Runtime::new()?.block_on(crawl(streams, Duration::from_secs(seconds)))
 }
 
@@ -195,7 +117,8 @@ async fn crawl(count: usize, span: Duration) -> Result<()> {
     good.on("/v1/chat/completions", [Answer::chat("hello")]);
     let config = openai("large", &large.url()) + &openai("good", &good.url()) + "[server]\nstall_ms = 10_000\n";
     let gateway = start(home.path(), &config)?;
-    let (before, _) = good_traffic(gateway.address, span).await;
+    let client = Client::new(gateway.address);
+    let (before, _) = good_traffic(&client, span).await;
     let empty = gateway.memory()?;
     let mut streams = begin(gateway.address, "large/model", count).await?;
     let stopped = streams.split_off(count / 2);
@@ -221,17 +144,20 @@ async fn crawl(count: usize, span: Duration) -> Result<()> {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let ((during, failed), ()) = tokio::join!(good_traffic(gateway.address, span), watching);
+    let ((during, failed), ()) = tokio::join!(good_traffic(&client, span), watching);
     let mut still_read = 0;
     while let Some(ended) = reading.join_next().await {
         still_read += usize::from(ended.is_ok_and(|is_open| is_open));
     }
-    let mut given_up = 0;
-    for mut stream in stopped {
+    let ending = futures_util::stream::iter(stopped).map(async |mut stream| {
         // To the end: what is left in between is short, and then it breaks.
         let rest = async { while matches!(stream.read(&mut [0; 64 << 10]).await, Ok(1..)) {} };
-        given_up += usize::from(tokio::time::timeout(Duration::from_secs(5), rest).await.is_ok());
-    }
+        tokio::time::timeout(Duration::from_secs(5), rest).await.is_ok()
+    });
+    let given_up = ending
+        .buffer_unordered(count)
+        .filter(|is_over| std::future::ready(*is_over));
+    let given_up = given_up.count().await;
     let each = (most.load(Relaxed) as u64).saturating_sub(empty) / count as u64;
     println!(
         "{count} slow readers: at most {:.0} KiB each; of {} that read nothing {given_up} were given up, of {} that read 1 KiB/s \

@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: trials of the ledger, and of outages, that take too long for the tests. Here are the arguments and the table; each trial
+//! `cargo xtask soak`: trials of the ledger, of outages and of the server that take too long for the tests. Here are the arguments and the table; each trial
 //! is a file. What they have in common: the truth is what a provider's journal, or the other side of a pipe, has seen, and
 //! a trial that finds anything wrong fails. `docs/reliability.md` says which of them shows what.
 
@@ -8,17 +8,21 @@ mod crowd;
 mod day;
 mod faults;
 mod flips;
+mod gateway;
 mod image;
 mod kill;
 mod kinds;
+mod memory;
 mod power;
 mod process;
 mod redb;
 mod script;
+mod siege;
 mod store;
 mod story;
 mod strace;
 mod swap;
+mod twice;
 mod worker;
 
 use anyhow::Result;
@@ -26,7 +30,7 @@ use clap::{Parser, Subcommand};
 
 use crate::kinds::Kind;
 
-/// Long trials of the ledger, and of outages.
+/// Long trials of the ledger, of outages and of the server.
 #[derive(Parser)]
 #[command(name = "soak", bin_name = "cargo xtask soak")]
 struct Arguments {
@@ -110,12 +114,56 @@ enum Trial {
     },
     /// O1: streams on which nothing happens, beside good traffic
     Idle {
-        /// How many; ten thousand need root.
+        /// How many; ten thousand need 20,600 open files.
         #[arg(long, default_value_t = 10_000)]
         streams: usize,
         /// How long each part takes.
         #[arg(long, default_value_t = 20)]
         seconds: u64,
+    },
+    /// H3: sockets that begin a request and go on a byte at a time, beside good traffic
+    Sockets {
+        /// How many, half of them in the head and half in the body.
+        #[arg(long, default_value_t = 4_000)]
+        sockets: usize,
+        /// How long each part takes.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
+    /// O5: one key takes all that it may, beside another's good traffic
+    Tenants {
+        /// On how many connections.
+        #[arg(long, default_value_t = 200)]
+        connections: usize,
+        /// How long each part takes.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
+    /// O4: large bodies to a gateway in a control group with little memory
+    Memory {
+        /// How little.
+        #[arg(long, default_value_t = 256)]
+        megabytes: u64,
+        /// Clients at one time.
+        #[arg(long, default_value_t = 100)]
+        clients: usize,
+        /// For how long.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
+    /// P5: a guest that leaves a mebibyte behind with every call
+    Guest {
+        /// How many calls.
+        #[arg(long, default_value_t = 100_000)]
+        calls: usize,
+    },
+    /// S10: the same source is built twice, in two folders
+    Twice {
+        /// These plugins; all when none is named.
+        plugins: Vec<String>,
+        /// The gateway as well.
+        #[arg(long)]
+        gateway: bool,
     },
     /// SQLite and redb under kills, full disks, failing disks, losses of power and flipped bytes
     Store {
@@ -145,6 +193,15 @@ fn main() -> Result<()> {
         Trial::Limited { clients, seconds } => crowd::limited(clients, seconds),
         Trial::Slow { streams, seconds } => crowd::slow(streams, seconds),
         Trial::Idle { streams, seconds } => crowd::idle(streams, seconds),
+        Trial::Sockets { sockets, seconds } => siege::sockets(sockets, seconds),
+        Trial::Tenants { connections, seconds } => siege::tenants(connections, seconds),
+        Trial::Memory {
+            megabytes,
+            clients,
+            seconds,
+        } => memory::little(megabytes, clients, seconds),
+        Trial::Guest { calls } => memory::guest(calls),
+        Trial::Twice { plugins, gateway } => twice::run(&plugins, gateway),
         Trial::Store { cycles } => store::run(cycles),
         Trial::Worker(options) => worker::run(&options),
         Trial::DayWorker(options) => day::work(&options),

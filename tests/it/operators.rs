@@ -277,3 +277,136 @@ async fn what_is_changed_is_written_down_and_what_cannot_be_written_down_is_not_
         201
     );
 }
+
+/// Values that a field was not made for.
+fn odd() -> Vec<Value> {
+    let long = "x".repeat(70_000);
+    vec![
+        json!(null),
+        json!(-1),
+        json!(1e300),
+        json!(u64::MAX),
+        json!(true),
+        json!([]),
+        json!({}),
+        json!([[[["deep"]]]]),
+        json!(""),
+        json!("'; DROP TABLE lines; --"),
+        json!("\u{0}\r\n\u{1b}[31m"),
+        json!("1e400"),
+        json!("-0.0000000001"),
+        json!("9999-99-99T99:99:99Z"),
+        json!(long),
+    ]
+}
+
+#[tokio::test]
+async fn whatever_operators_send_is_answered_and_never_with_a_servers_error() {
+    const FIELDS: [(&str, &[&str]); 3] = [
+        (
+            "/admin/keys",
+            &[
+                "name", "team", "budget", "budgets", "limits", "routes", "models", "tags", "expires", "metadata",
+                "moon",
+            ],
+        ),
+        ("/admin/keys/nobody/rotate", &["overlap", "overlap_seconds", "moon"]),
+        ("/admin/ledger/corrections", &["line", "by_usd", "reason", "moon"]),
+    ];
+    const OPTIONS: [&str; 9] = [
+        "by", "since", "until", "key", "team", "period", "format", "last", "moon",
+    ];
+    let (_provider, gateway) = gateway("").await;
+    gateway.home().make_token("write");
+    let gateway = gateway.with_token().await;
+    let admin = gateway.admin();
+    let (mut asked, mut wrong) = (0, Vec::new());
+    let mut look = |what: String, reply: tests::Reply| {
+        asked += 1;
+        let is_error = reply.status >= 400;
+        let has_shape =
+            || serde_json::from_slice::<Value>(&reply.body).is_ok_and(|said| said["error"]["message"].is_string());
+        if reply.status >= 500 || is_error && !has_shape() {
+            wrong.push(format!("{what:.200}: {} {:.200}", reply.status, reply.text()));
+        }
+    };
+    for (path, fields) in FIELDS {
+        let whole = json!({ "name": "n", "line": 1, "by_usd": "-0.5", "reason": "r" });
+        for field in fields {
+            for value in odd() {
+                for mut body in [json!({}), whole.clone()] {
+                    body[*field] = value.clone();
+                    look(format!("{path} {body}"), admin.post(path, &body).await);
+                }
+            }
+        }
+        for body in [
+            "",
+            "{",
+            "null",
+            "[]",
+            "\"",
+            "{\"name\":1,\"name\":2}",
+            "\u{feff}{}",
+            "{} {}",
+        ] {
+            let reply = admin.send(Method::POST, path, &[], body).await;
+            look(format!("{path} {body:?}"), reply);
+        }
+    }
+    let odd_words = odd().into_iter().filter_map(|value| value.as_str().map(str::to_owned));
+    let escaped: Vec<String> = odd_words
+        .map(|word| word.bytes().take(2_000).map(|byte| format!("%{byte:02X}")).collect())
+        .collect();
+    for option in OPTIONS {
+        for word in escaped
+            .iter()
+            .map(String::as_str)
+            .chain(["%", "%ff", "key,key", "-1", "18446744073709551616"])
+        {
+            for path in ["/admin/spend", "/admin/budgets", "/admin/keys"] {
+                let path = format!("{path}?{option}={word}&{option}");
+                look(path.clone(), admin.get(&path).await);
+            }
+        }
+    }
+    for word in escaped
+        .iter()
+        .map(String::as_str)
+        .chain(["..", "%2e%2e", "a/b", "%", "%ff", "nobody"])
+    {
+        for (method, path) in [
+            (Method::GET, format!("/admin/decisions/{word}")),
+            (Method::DELETE, format!("/admin/keys/{word}")),
+            (Method::POST, format!("/admin/keys/{word}/rotate")),
+            (Method::PUT, format!("/admin/{word}")),
+        ] {
+            let reply = admin.send(method.clone(), &path, &[], "").await;
+            look(format!("{method} {path}"), reply);
+        }
+    }
+    for path in LOOKS.iter().chain(&[
+        "/",
+        "/readyz",
+        "/healthz",
+        "/admin/reload",
+        "/admin/health",
+        "/admin/limits",
+    ]) {
+        for method in [
+            Method::GET,
+            Method::HEAD,
+            Method::PUT,
+            Method::PATCH,
+            Method::OPTIONS,
+            Method::TRACE,
+        ] {
+            let reply = admin.send(method.clone(), path, &[], "").await;
+            if method != Method::HEAD {
+                look(format!("{method} {path}"), reply);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(asked > 1_000, "{asked}");
+}

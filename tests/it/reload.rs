@@ -359,3 +359,47 @@ async fn a_configuration_that_is_cut_off_anywhere_takes_nothing_out_of_service()
     }
     assert!(refused > 3, "{refused}");
 }
+
+#[tokio::test]
+async fn ten_thousand_routes_are_served_and_what_is_larger_is_refused_whole() {
+    let routes: String = (0..10_000)
+        .map(|number| format!("[routes.\"route-{number}\"]\ncandidates = [\"b\", \"a\"]\n"))
+        .collect();
+    let config = format!("{}{routes}", told("\"a\", \"b\"", EVENTS));
+    let gateway = serving(&config).await;
+    let ask = |route: &str| json!({ "model": route, "messages": [{ "role": "user", "content": "hello" }] });
+    let listed = gateway.data().get("/v1/models").await.json();
+    let listed = listed["data"].as_array().unwrap();
+    assert!(
+        listed.iter().any(|model| model["id"] == "route-9999"),
+        "{}",
+        listed.len()
+    );
+    for route in ["route-0", "route-9999"] {
+        let reply = gateway.data().chat(&ask(route)).await;
+        assert_eq!(
+            (reply.status, reply.header("x-pointsman-model")),
+            (200, Some("b")),
+            "{route}"
+        );
+    }
+    gateway
+        .data()
+        .chat(&ask("route-10000"))
+        .await
+        .refused(404, "model_not_found");
+
+    // One that is wrong is told among all the others, and one file of more than is read of any changes nothing.
+    let wrong = config.replace(
+        "[routes.\"route-7000\"]\ncandidates = [\"b\"",
+        "[routes.\"route-7000\"]\ncandidates = [\"moon\"",
+    );
+    let large = format!("{config}# {}", "x".repeat(9 << 20));
+    for (config, says) in [(wrong, "moon"), (large, "a configuration is at most")] {
+        gateway.write_config(&config);
+        let report = gateway.reload().await;
+        assert_eq!(report.status, 422);
+        assert!(report.text().contains(says), "{}", report.text());
+        assert_eq!(gateway.data().chat(&ask("route-9999")).await.status, 200);
+    }
+}

@@ -94,6 +94,8 @@ async fn no_secret_of_a_configuration_is_in_anything_that_a_gateway_says_or_keep
     );
     let mut command = home.command(&["serve", "--config", "pointsman.toml"]);
     command.env("CANARY_KEY", "canary-in-the-environment");
+    // All that there is to say.
+    command.env("POINTSMAN_LOG", "trace");
     let gateway = Gateway::start_with(home.clone(), command).await;
     let made = |arguments: &[&str]| {
         let command = [arguments, &["--name", "somebody", "--format", "json"]].concat();

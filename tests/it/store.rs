@@ -161,6 +161,25 @@ async fn a_second_gateway_on_the_same_store_is_refused() {
 }
 
 #[tokio::test]
+async fn a_start_without_its_store_ends_with_the_reason_and_one_without_names_of_providers_serves() {
+    let good = FakeProvider::chatting([Answer::chat("hello")]).await;
+    let nowhere = openai("nowhere", "https://provider.invalid");
+    let config = nowhere + &openai("p1", &good.url()) + &route("auto", &["nowhere", "p1"], "");
+    let home = Home::with_config(&format!("{config}[store]\npath = \"file/store\"\n"));
+    home.write("file", "no folder");
+    let (code, said) = run(&home, &["serve"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("file/store"), "{said}");
+    // Nobody is looked for before somebody asks.
+    let gateway = Gateway::start(&config).await;
+    assert_eq!(gateway.admin().get("/readyz").await.status, 200);
+    for _ in 0..3 {
+        let reply = gateway.data().chat(&ask()).await;
+        assert_eq!((reply.status, reply.header("x-pointsman-provider")), (200, Some("p1")));
+    }
+}
+
+#[tokio::test]
 async fn a_correction_is_a_line_of_its_own_and_frees_the_budget_that_it_was_booked_on() {
     let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
     // Enough for one call and a bit: a call may cost a little more than 0.0002 USD before it is known.

@@ -149,6 +149,10 @@ pub(crate) fn soak(arguments: &[String]) -> Result<()> {
             cargo(["test", "--workspace", "--test", "it", "ledger::leaving"])
                 .env("POINTSMAN_SOAK_TIMES", times("1000")),
         ),
+        Some("timing") => execute(
+            cargo(["test", "--workspace", "--lib", "keys::timing", "--", "--nocapture"])
+                .env("POINTSMAN_SOAK_TIMES", times("1000000")),
+        ),
         Some(trial) => {
             add_missing_targets()?;
             let mut build = cargo(["build", "--workspace", "--bin", "pointsman", "--bin", "soak"]);
@@ -166,7 +170,7 @@ pub(crate) fn soak(arguments: &[String]) -> Result<()> {
             execute(&mut soak)?;
             if trial == "help" {
                 println!(
-                    "\nAnd two that are tests, with more rounds:\n  schedules  B11: orders of threads, and steps against a model\n  leave      B3: clients that leave\n"
+                    "\nAnd three that are tests, with more rounds:\n  schedules  B11: orders of threads, and steps against a model\n  leave      B3: clients that leave\n  timing     S3: how long wrong keys take\n"
                 );
             }
             Ok(())

@@ -45,7 +45,7 @@ impl Group {
         let missing = "there is no control group for memory that this user may make; run this trial as root, outside of a container";
         fs::create_dir(&folder).context(missing)?;
         let group = Self { folder, is_second };
-        // Without the third, the group would swap where there is a disk to swap to.
+        // Without the second, the group would swap where there is a disk to swap to.
         let limits = match is_second {
             true => [("memory.max", bytes), ("memory.swap.max", 0)],
             false => [("memory.limit_in_bytes", bytes), ("memory.swappiness", 0)],

@@ -36,6 +36,7 @@ mod case;
 pub(crate) mod imports;
 mod policy_files;
 mod recordings;
+mod robustness;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub use adapter_files::adapter_golden;
 pub use case::Case;
 pub use policy_files::{golden, review_golden};
 pub use recordings::{Recording, events, run, target};
+pub use robustness::{check_bodies, check_streams, check_unended};
 
 use crate::models::Ask;
 use crate::{Ended, Observe, Opinion, Policy, Request, Review, Verdict, log::Level};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{AdapterStream, Chunk, Event, Failure, Framing, Operation, Target};
+use crate::{AdapterStream, Answer, Chunk, Event, Failure, Framing, Operation, Target};
 
 /// Streams that are longer are cut at so many places.
 const CUT_AT_EVERY_BYTE: usize = 8_000;
@@ -120,6 +120,27 @@ impl Recording {
             );
             before = Some(events);
         }
+    }
+
+    /// A list with as many vectors as the view has, of the same sizes, whose first numbers are the same; and what it says that was used.
+    #[track_caller]
+    pub fn check_vectors(&self, answer: Result<Answer, Failure>, told: Option<u64>) {
+        let (id, expected) = (&self.id, self.expected());
+        let answer = answer.unwrap_or_else(|failure| panic!("{id}: {failure:?}"));
+        let list: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
+        let vectors = list["data"].as_array().expect("a list has data");
+        assert_eq!(vectors.len() as u64, expected["count"], "{id}");
+        for (at, vector) in vectors.iter().enumerate() {
+            let numbers = vector["embedding"].as_array().expect("a vector is a list");
+            assert_eq!(
+                (vector["index"].as_u64(), numbers.len() as u64),
+                (Some(at as u64), expected["dims"][at].as_u64().expect("a size")),
+                "{id}"
+            );
+            let head = expected["head"][at].as_array().into_iter().flatten();
+            assert!(head.zip(numbers).all(|(one, other)| one == other), "{id}: vector {at}");
+        }
+        assert_eq!(answer.usage.map(|usage| usage.input), told, "{id}");
     }
 }
 

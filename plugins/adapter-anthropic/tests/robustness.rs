@@ -5,7 +5,8 @@
 mod validity;
 
 use adapter_anthropic::{Anthropic, Stream};
-use pointsman_plugin::{Adapter, AdapterStream, Chunk, Event, Operation, Target};
+use pointsman_plugin::testing::check_unended;
+use pointsman_plugin::{Adapter, Event, Operation, Target};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
@@ -178,12 +179,6 @@ fn garbage() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn is_empty_or_cut(chunks: &[Chunk]) -> bool {
-    chunks
-        .iter()
-        .all(|chunk| serde_json::from_slice::<Value>(&chunk.data).is_ok())
-}
-
 proptest! {
     // The same cases in every run, and nothing written beside the sources.
     #![proptest_config(ProptestConfig {
@@ -225,12 +220,6 @@ proptest! {
             let name = is_named.then(|| "tomorrow".to_owned());
             events.insert(at.index(events.len() + 1), Event { name, data });
         }
-        let mut stream = Stream::begin(Operation::Chat, &target("m")).expect("a stream begins");
-        for event in &events {
-            if let Ok(chunks) = stream.push(std::slice::from_ref(event)) {
-                prop_assert!(is_empty_or_cut(&chunks));
-            }
-        }
-        prop_assert!(stream.finish().is_err(), "the closing event was never sent");
+        check_unended::<Stream>(&events);
     }
 }

@@ -10,7 +10,7 @@ mod validity;
 
 use adapter_cohere::{Cohere, Stream};
 use pointsman_plugin::testing::{Recording, run, target};
-use pointsman_plugin::{Adapter, Answer, Chunk, Failure, Framing, Kind, Operation, Usage};
+use pointsman_plugin::{Adapter, Chunk, Failure, Framing, Kind, Operation, Usage};
 use serde_json::{Value, json};
 
 /// Why a canonical request may be refused.
@@ -58,9 +58,10 @@ fn every_recorded_vector_and_order_decodes_to_its_view() {
         return;
     };
     for recording in &recordings {
-        check_vectors(
-            recording,
+        let told = recording.expected()["usage"]["prompt"].as_u64();
+        recording.check_vectors(
             Cohere::decode(Operation::Embedding, &target("embed"), &recording.body),
+            told,
         );
         let request = recording.request();
         let ask = json!({ "input": request["texts"], "dimensions": request["output_dimension"], "input_type": request["input_type"], "truncate": request["truncate"] });
@@ -96,27 +97,6 @@ fn every_recorded_vector_and_order_decodes_to_its_view() {
             recording.id
         );
     }
-}
-
-/// A list with as many vectors as the view has, of the same sizes, whose first numbers are the same.
-fn check_vectors(recording: &Recording, answer: Result<Answer, Failure>) {
-    let (id, expected) = (&recording.id, recording.expected());
-    let answer = answer.unwrap_or_else(|failure| panic!("{id}: {failure:?}"));
-    let list: Value = serde_json::from_slice(&answer.body).expect("an answer is JSON");
-    let vectors = list["data"].as_array().expect("a list has data");
-    assert_eq!(vectors.len() as u64, expected["count"], "{id}");
-    for (at, vector) in vectors.iter().enumerate() {
-        let numbers = vector["embedding"].as_array().expect("a vector is a list");
-        assert_eq!(
-            (vector["index"].as_u64(), numbers.len() as u64),
-            (Some(at as u64), expected["dims"][at].as_u64().expect("a size")),
-            "{id}"
-        );
-        let head = expected["head"][at].as_array().into_iter().flatten();
-        assert!(head.zip(numbers).all(|(one, other)| one == other), "{id}: vector {at}");
-    }
-    let told = expected["usage"]["prompt"].as_u64();
-    assert_eq!(answer.usage.map(|usage| usage.input), told, "{id}");
 }
 
 #[test]

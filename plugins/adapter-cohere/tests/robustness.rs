@@ -5,7 +5,8 @@
 mod validity;
 
 use adapter_cohere::{Cohere, Stream};
-use pointsman_plugin::{Adapter, AdapterStream, Event, Operation, Target};
+use pointsman_plugin::testing::check_unended;
+use pointsman_plugin::{Adapter, Event, Operation, Target};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
@@ -218,13 +219,6 @@ proptest! {
             let name = is_named.then(|| "tomorrow".to_owned());
             events.insert(at.index(events.len() + 1), Event { name, data });
         }
-        let mut stream = Stream::begin(Operation::Chat, &target("m")).expect("a stream begins");
-        for event in &events {
-            for chunk in stream.push(std::slice::from_ref(event)).into_iter().flatten() {
-                prop_assert!(serde_json::from_slice::<Value>(&chunk.data).is_ok());
-                prop_assert!(!chunk.data.contains(&b'\n'), "a chunk is one line");
-            }
-        }
-        prop_assert!(stream.finish().is_err(), "the closing event was never sent");
+        check_unended::<Stream>(&events);
     }
 }

@@ -5,7 +5,8 @@
 mod validity;
 
 use adapter_gemini::{Gemini, Stream};
-use pointsman_plugin::{Adapter, AdapterStream, Chunk, Event, Operation, Target};
+use pointsman_plugin::testing::check_unended;
+use pointsman_plugin::{Adapter, Event, Operation, Target};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
@@ -197,12 +198,6 @@ fn garbage() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn is_json(chunks: &[Chunk]) -> bool {
-    chunks
-        .iter()
-        .all(|chunk| serde_json::from_slice::<Value>(&chunk.data).is_ok())
-}
-
 proptest! {
     // The same cases in every run, and nothing written beside the sources.
     #![proptest_config(ProptestConfig {
@@ -253,12 +248,6 @@ proptest! {
             let name = is_named.then(|| "tomorrow".to_owned());
             events.insert(at.index(events.len() + 1), Event { name, data });
         }
-        let mut stream = Stream::begin(Operation::Chat, &target("m")).expect("a stream begins");
-        for event in &events {
-            if let Ok(chunks) = stream.push(std::slice::from_ref(event)) {
-                prop_assert!(is_json(&chunks));
-            }
-        }
-        prop_assert!(stream.finish().is_err(), "no candidate said why it ended");
+        check_unended::<Stream>(&events);
     }
 }

@@ -19,7 +19,10 @@ fn a_key_that_is_nearly_right_takes_as_long_as_one_that_is_not_at_all() {
     let pepper = "a pepper of the tests";
     let right = NewKey::make().unwrap();
     let hash = super::Pepper::new(pepper.as_bytes()).unwrap().hash(&right.presented());
-    let text = format!("[server]\npepper = \"{pepper}\"\n[keys.one]\nhash = \"{}\"\n", hash.to_text());
+    let text = format!(
+        "[server]\npepper = \"{pepper}\"\n[keys.one]\nhash = \"{}\"\n",
+        hash.to_text()
+    );
     let keys = Keys::default();
     keys.declare(&Source { path: None, text }.load().unwrap().keys);
     let ring = keys.ring();

@@ -192,8 +192,13 @@ impl Part {
         // Counts are of what would be asked, and take less.
         let is_count = path.contains("count");
         let specification = SPECIFICATIONS.get(self.name).filter(|_| !is_count)?;
+        let body = match self.words {
+            Words::Gemini => gemini::spelled(received.json()).to_string().into(),
+            _ => received.body.clone(),
+        };
         let received = Received {
             path: path.to_owned(),
+            body,
             ..received.clone()
         };
         // Vectors are not in all of them.

@@ -37,12 +37,13 @@ pub(super) fn answer(path: &str, body: &Value, memory: &Memory) -> Answer {
 }
 
 /// Google takes members in both spellings, and its SDK for Python mixes them.
-fn spelled(value: Value) -> Value {
+pub(super) fn spelled(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(spelled).collect(),
         Value::Object(members) => {
             let camel = |name: String| match name.as_str() {
                 "mime_type" => "mimeType".to_owned(),
+                "property_ordering" => "propertyOrdering".to_owned(),
                 "parameters_json_schema" => "parametersJsonSchema".to_owned(),
                 _ => name,
             };

@@ -36,7 +36,7 @@ pub(crate) fn run(named: &[String], with_gateway: bool) -> Result<()> {
     let mut made = Vec::new();
     for home in &homes {
         let source = home.path().join("source");
-        copy(&workspace(), &source)?;
+        copy(workspace(), &source)?;
         eprintln!("building in {}", source.display());
         made.push(build(&source, &all, with_gateway)?);
     }

@@ -100,7 +100,9 @@ struct Shared {
 }
 
 /// Answers a request by what is in it.
-struct Speaker(Box<dyn Fn(&Received) -> Option<Answer> + Send + Sync>);
+struct Speaker(Box<Speaking>);
+
+type Speaking = dyn Fn(&Received) -> Option<Answer> + Send + Sync;
 
 impl std::fmt::Debug for Speaker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

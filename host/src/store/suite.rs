@@ -77,6 +77,13 @@ fn all(store: &dyn Store, span: Span, by: &[By]) -> Vec<(Vec<String>, i128, u64)
         .collect()
 }
 
+fn booked(lines: Vec<Line>) -> Batch {
+    Batch {
+        lines,
+        ..Batch::default()
+    }
+}
+
 #[test]
 fn a_line_is_found_by_its_number() {
     each(|store| {
@@ -167,12 +174,7 @@ fn sums_are_asked_for_by_what_lines_are_counted_under() {
             line(2, day + 1, 10, tags("a", "n", &[("task", "chat")])),
             line(3, 2 * day, 100, tags("b", "m", &[])),
         ];
-        store
-            .commit(&Batch {
-                lines,
-                ..Batch::default()
-            })
-            .unwrap();
+        store.commit(&booked(lines)).unwrap();
         let group = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(
             all(store, Span::EVER, &[By::Key]),
@@ -280,12 +282,7 @@ fn forgotten_lines_stay_in_the_sums() {
             line(1, 5, 1, tags("k", "m", &[])),
             line(2, 9_000_000, 2, tags("k", "m", &[])),
         ];
-        store
-            .commit(&Batch {
-                lines,
-                ..Batch::default()
-            })
-            .unwrap();
+        store.commit(&booked(lines)).unwrap();
         assert_eq!(store.prune(0, 3_600_000).unwrap().lines, 1);
         assert_eq!(all(store, Span::EVER, &[]), [(vec![], 3, 2)]);
         sound(store);
@@ -296,12 +293,7 @@ fn forgotten_lines_stay_in_the_sums() {
 fn numbers_do_not_come_back_when_all_that_had_them_is_forgotten() {
     each(|store| {
         let lines = vec![line(7, 5, 1, tags("k", "m", &[])), line(8, 6, 2, tags("k", "m", &[]))];
-        store
-            .commit(&Batch {
-                lines,
-                ..Batch::default()
-            })
-            .unwrap();
+        store.commit(&booked(lines)).unwrap();
         assert_eq!(store.prune(0, u64::MAX >> 1).unwrap().lines, 1, "the last one stays");
         assert_eq!(store.open_holds().unwrap(), (vec![], 9));
         assert_eq!(all(store, Span::EVER, &[]), [(vec![], 3, 2)]);
@@ -314,12 +306,8 @@ fn keys_are_written_beside_a_gateway_whose_tables_nobody_changes() {
     let folder = tempfile::tempdir().unwrap();
     assert!(Sqlite::open_beside(folder.path()).is_err(), "there is none");
     let mut serving = Sqlite::open(folder.path()).unwrap();
-    serving
-        .commit(&Batch {
-            lines: vec![line(1, 5, 3, tags("k", "m", &[]))],
-            ..Batch::default()
-        })
-        .unwrap();
+    let lines = vec![line(1, 5, 3, tags("k", "m", &[]))];
+    serving.commit(&booked(lines)).unwrap();
     let log = folder.path().join(format!("{}-wal", super::sqlite::FILE));
     let length = || std::fs::metadata(&log).unwrap().len();
     let before = length();

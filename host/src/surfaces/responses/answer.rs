@@ -71,8 +71,8 @@ impl Echo {
 
     /// Whether this, a name as JSON, is that of a tool that takes a text.
     pub(super) fn is_custom(&self, name: &str) -> bool {
-        let is_this = |custom: &String| serde_json::Value::from(custom.as_str()).to_string() == name;
-        self.custom.iter().any(is_this)
+        let name: Option<String> = serde_json::from_str(name).ok();
+        name.is_some_and(|name| self.custom.contains(&name))
     }
 }
 

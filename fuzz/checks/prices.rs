@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use pointsman::catalog::{Catalog, Entry, Origin, read_source, write};
-use pointsman::money::{Nanodollars, Price, Usage};
+use pointsman::money::{Most, Nanodollars, Price, Usage};
 
 pub(super) fn check(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
@@ -76,15 +76,27 @@ fn costs(entry: &Entry) {
             },
             Usage {
                 audio_output: output,
+                image_input: input,
+                characters: input,
+                ..usage
+            },
+            Usage {
+                image_output: output,
+                searches: output,
                 ..usage
             },
         ] {
             let cost = price.cost(&usage);
             assert_eq!(price.parts(&usage).total(), cost);
-            assert!(
-                cost <= price.dearest(input, output, true),
-                "{usage:?} costs more than was held"
-            );
+            let most = Most {
+                input,
+                output,
+                characters: usage.characters,
+                searches: usage.searches,
+                has_audio: true,
+                has_images: true,
+            };
+            assert!(cost <= price.dearest(&most), "{usage:?} costs more than was held");
         }
     }
 }

@@ -24,6 +24,8 @@ use crate::money::PriceList;
 
 /// Generated: `host/catalog/README.md` says from what.
 const BUILT_IN: &str = include_str!("../catalog/models.txt");
+/// What no list tells in this form: models that are billed by images, characters and searches.
+const BESIDE: &str = include_str!("../catalog/beside.txt");
 
 /// Its name in the store.
 pub const FILE: &str = "catalog.txt";
@@ -85,7 +87,13 @@ impl Catalog {
     /// What is known of a provider's model, by the provider's name here and its own name of the model.
     pub fn find(&self, provider: &str, model: &str) -> Option<Entry> {
         let found = self.texts().filter_map(|text| text::find(text, provider, model));
-        found.reduce(Entry::or)
+        found.reduce(|known, more| {
+            let mut entry = known.or(more.clone());
+            if let (Some(price), Some(more)) = (&mut entry.price, &more.price) {
+                price.rates.add_kinds(&more.rates);
+            }
+            entry
+        })
     }
 
     /// All models, or those of one provider, by provider and name.
@@ -111,7 +119,7 @@ impl Catalog {
 
     /// The newer one first.
     fn texts(&self) -> impl Iterator<Item = &str> {
-        self.newer.as_deref().into_iter().chain([BUILT_IN])
+        self.newer.as_deref().into_iter().chain([BUILT_IN, BESIDE])
     }
 }
 
@@ -137,6 +145,7 @@ mod tests {
     #[test]
     fn the_built_in_catalog_is_good_and_large() {
         assert_eq!(text::check(BUILT_IN), Ok(()));
+        assert_eq!(text::check(BESIDE), Ok(()));
         let catalog = Catalog::default();
         let all = catalog.list(None);
         let priced = all
@@ -166,6 +175,22 @@ mod tests {
         ] {
             assert_eq!(catalog.find(provider, model), None, "{provider}/{model}");
         }
+    }
+
+    #[test]
+    fn what_is_billed_by_images_characters_and_searches_has_a_price_that_newer_lists_do_not_take_away() {
+        let newer = "pointsman-catalog 1\n\n[openai]\ngpt-image-2 input=4 output=20\n";
+        for (catalog, input) in [(Catalog::default(), 5), (Catalog::with(newer).unwrap(), 4)] {
+            let price = Price::new(&catalog.find("openai", "gpt-image-2").unwrap().price.unwrap());
+            let rates = price.base();
+            assert_eq!(
+                (rates.input.0, rates.image_input.0),
+                (input * 1_000_000_000, 8_000_000_000)
+            );
+        }
+        let price = |provider, model| Price::new(&Catalog::default().find(provider, model).unwrap().price.unwrap());
+        assert!(price("openai", "tts-1").is_by_character());
+        assert_eq!(price("cohere", "rerank-v3.5").base().search, Nanodollars(2_000_000));
     }
 
     #[test]

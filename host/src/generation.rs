@@ -278,8 +278,7 @@ impl Provider {
 }
 
 impl Model {
-    /// All that decides what it answers, whatever it is called here: another generation's model with the same answers has
-    /// the same.
+    /// All that decides what it answers, whatever it is called here: another generation's with the same answers has the same.
     pub fn source(&self) -> String {
         let way = match &self.provider.way {
             Way::Simulated(config) => format!("{config:?}"),

@@ -5,7 +5,7 @@ mod usage;
 
 use std::fmt;
 
-pub use price::{Parts, Price, PriceList, PriceVersion, Rates, StatedRates, Tier};
+pub use price::{Most, Parts, Price, PriceList, PriceVersion, Rates, StatedRates, Tier};
 pub use usage::Usage;
 
 /// Nano-US-dollars: 1 USD is 1_000_000_000.

@@ -16,6 +16,7 @@ pub mod plain;
 pub mod responses;
 mod strictness;
 mod telling;
+mod unfolded;
 mod wishes;
 
 use std::borrow::Cow;
@@ -30,6 +31,7 @@ use responses::Turn;
 pub use telling::{Heard, Hearing, Telling};
 pub use wishes::{Sort, Suffix, Wishes};
 
+use crate::config::Extensions;
 use crate::error::ApiError;
 use crate::json::{Document, Edit, Limits};
 use crate::money::Usage;
@@ -55,6 +57,8 @@ pub enum Surface {
     GenerateContent,
     StreamGenerateContent,
     CountContentTokens,
+    EmbedContent,
+    BatchEmbedContents,
 }
 
 /// A request as its surface has read it.
@@ -115,6 +119,8 @@ impl Wording {
             Surface::Responses => responses::whole(answer, usage, &self.echo()),
             Surface::GenerateContent => gemini::whole(answer, usage, self.shows_thoughts()),
             Surface::CountContentTokens => gemini::count(answer),
+            Surface::EmbedContent => gemini::vectors(answer, usage, false),
+            Surface::BatchEmbedContents => gemini::vectors(answer, usage, true),
             _ => answer,
         }
     }
@@ -215,6 +221,8 @@ impl Surface {
             Self::GenerateContent => "generate-content",
             Self::StreamGenerateContent => "stream-generate-content",
             Self::CountContentTokens => "count-content-tokens",
+            Self::EmbedContent => "embed-content",
+            Self::BatchEmbedContents => "batch-embed-contents",
             surface => surface.operation().name(),
         }
     }
@@ -225,7 +233,7 @@ impl Surface {
             Self::ChatCompletions | Self::Messages | Self::Responses | Self::Completions => Operation::Chat,
             Self::GenerateContent | Self::StreamGenerateContent => Operation::Chat,
             Self::CountTokens | Self::CountContentTokens => Operation::CountTokens,
-            Self::Embeddings => Operation::Embedding,
+            Self::Embeddings | Self::EmbedContent | Self::BatchEmbedContents => Operation::Embedding,
             Self::Moderations => Operation::Moderation,
             Self::Rerank => Operation::Rerank,
             Self::ImageGenerations => Operation::Image,
@@ -243,6 +251,7 @@ impl Surface {
             Self::Responses => Some(Dialect::Responses),
             Self::Completions => Some(Dialect::Completions),
             Self::GenerateContent | Self::StreamGenerateContent | Self::CountContentTokens => Some(Dialect::Gemini),
+            Self::EmbedContent | Self::BatchEmbedContents => Some(Dialect::Gemini),
             _ => None,
         }
     }
@@ -287,6 +296,10 @@ impl Surface {
             Dialect::Messages => messages::canonical(document.root(), self == Self::CountTokens)?,
             Dialect::Responses => responses::canonical(document.root())?,
             Dialect::Completions => completions::canonical(document.root())?,
+            Dialect::Gemini if self.operation() == Operation::Embedding => {
+                let is_batch = self == Self::BatchEmbedContents;
+                gemini::embedded(document.root(), model.unwrap_or_default(), is_batch)?
+            }
             Dialect::Gemini => {
                 let method = match self {
                     Self::StreamGenerateContent => gemini::Method::Stream,
@@ -418,7 +431,12 @@ pub enum Shape {
 
 impl Shape {
     /// The body as JSON; of a form, its fields.
-    pub fn document(self, body: Bytes, limits: Limits) -> Result<(Document, Option<Form>), ApiError> {
+    pub fn document(
+        self,
+        body: Bytes,
+        limits: Limits,
+        known: Extensions,
+    ) -> Result<(Document, Option<Form>), ApiError> {
         let (text, form) = match self {
             Self::Json => (body, None),
             Self::Form(boundary) => {
@@ -429,7 +447,10 @@ impl Shape {
         let document = Document::parse(text, limits);
         let document =
             document.map_err(|error| ApiError::invalid("invalid_json", format!("the request body: {error}")))?;
-        Ok((document, form))
+        match form {
+            Some(form) => Ok((unfolded::unfolded(document, known, limits)?, Some(form))),
+            None => Ok((document, None)),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What requests say beside OpenAI's words, as applications for OpenRouter and LiteLLM do: it narrows what a caller may use, never
 //! widens it, and no provider sees it.
 
+use hyper::Method;
 use serde_json::{Value, json};
 use tests::config::{openai, route};
 use tests::{Answer, Ending, FakeProvider, Gateway};
@@ -77,6 +78,68 @@ async fn a_request_goes_on_with_the_models_that_it_names_and_providers_see_nothi
         .await;
     unknown.refused(404, "model_not_found");
     assert_eq!(unknown.json()["error"]["param"], "models[0]");
+}
+
+#[tokio::test]
+async fn forms_say_the_same_as_sdks_write_it_and_as_json() {
+    let (providers, gateway) = gateway(&["a", "b", "c"], "").await;
+    let path = "/v1/audio/transcriptions";
+    providers[0].on(path, [Answer::error(500, "broken")]);
+    providers[2].on(path, [Answer::json(200, &json!({ "text": "hello" }))]);
+    let client = gateway.data();
+    let ask = async |model: &str, fields: &[(&str, &str)]| {
+        let file = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\n\r\nsound\r\n";
+        let fields = [("model", model)].into_iter().chain(fields.iter().copied());
+        let fields: String = fields
+            .map(|(name, value)| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"))
+            .collect();
+        let kind = [("content-type", "multipart/form-data; boundary=b")];
+        client
+            .send(Method::POST, path, &kind, format!("{file}{fields}--b--\r\n"))
+            .await
+    };
+    for (model, fields) in [
+        (
+            "a/model",
+            &[("models[]", "c/model"), ("num_retries", "0"), ("timeout", "30")][..],
+        ),
+        ("a/model", &[("fallbacks", r#"["c/model"]"#)]),
+        (
+            "auto",
+            &[("provider[only][]", "c"), ("provider[allow_fallbacks]", "false")],
+        ),
+        (
+            "auto",
+            &[("provider", r#"{"only": ["c"]}"#), ("metadata[tags][]", "any")],
+        ),
+    ] {
+        let reply = ask(model, fields).await;
+        assert_eq!(
+            (reply.status, reply.header("x-pointsman-model")),
+            (200, Some("c/model")),
+            "{fields:?}: {}",
+            reply.text()
+        );
+    }
+    for sent in providers[2].journal() {
+        let body = String::from_utf8_lossy(&sent.body).into_owned();
+        let names: Vec<&str> = body
+            .split("name=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        assert!(
+            names == ["file", "a.mp3", "model"] || names == ["file", "model"],
+            "{body}"
+        );
+    }
+    ask("auto", &[("provider[zdr]", "true")])
+        .await
+        .refused(400, "unsupported_extension");
+    ask("auto", &[("models", "c/model")]).await.refused(400, "invalid_type");
+    ask("auto", &[("mock_response", "hi")])
+        .await
+        .refused(400, "invalid_value");
 }
 
 #[tokio::test]

@@ -279,7 +279,7 @@ async fn errors_have_googles_shape_and_a_key_in_an_address_is_in_no_log() {
         ),
         (path.clone(), json!([]), (400, "INVALID_ARGUMENT", "invalid_type")),
         (
-            at("auto", "embedContent"),
+            at("auto", "embedText"),
             hello(),
             (405, "INVALID_ARGUMENT", "method_not_allowed"),
         ),
@@ -353,4 +353,30 @@ async fn an_answer_is_kept_and_replayed_in_the_form_that_is_asked_for() {
     let counted = gateway.data().post(&at("kept", "countTokens"), &hello()).await;
     assert_eq!(counted.header("x-pointsman-estimated"), Some("true"));
     assert!(counted.json()["totalTokens"].as_u64().is_some_and(|tokens| tokens > 0));
+}
+
+#[tokio::test]
+async fn texts_become_vectors_in_geminis_words_at_any_provider() {
+    let provider = FakeProvider::start().await;
+    let vectors = json!({ "object": "list", "model": "m", "usage": { "prompt_tokens": 5, "total_tokens": 5 },
+        "data": [{ "object": "embedding", "index": 0, "embedding": [1.0, 2.0] }, { "object": "embedding", "index": 1, "embedding": [3.0] }] });
+    provider.on("/v1/embeddings", [Answer::json(200, &vectors)]);
+    let gateway = Gateway::start(&openai("one", &provider.url())).await;
+    let client = gateway.data();
+    let text = |text: &str| json!({ "content": { "parts": [{ "text": text }] }, "outputDimensionality": 2, "taskType": "CLUSTERING" });
+    let batch = json!({ "requests": [text("a"), text("b")] });
+    let reply = client.post(&at("one/model", "batchEmbedContents"), &batch).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.header("x-pointsman-dropped"), Some("task_type"));
+    let expected = json!({ "embeddings": [{ "values": [1.0, 2.0] }, { "values": [3.0] }], "usageMetadata": { "promptTokenCount": 5 } });
+    assert_eq!(reply.json(), expected);
+    assert_eq!(
+        provider.only().json(),
+        json!({ "model": "upstream-model", "input": ["a", "b"], "dimensions": 2 })
+    );
+    let one = client.post(&at("one/model", "embedContent"), &text("a")).await.json();
+    assert_eq!(one["embedding"]["values"], json!([1.0, 2.0]));
+    let image = json!({ "content": { "parts": [{ "inlineData": { "mimeType": "image/png", "data": "AA==" } }] } });
+    let reply = client.post(&at("one/model", "embedContent"), &image).await;
+    refused(&reply.json(), 400, "INVALID_ARGUMENT", "invalid_type");
 }

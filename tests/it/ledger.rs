@@ -2,6 +2,7 @@
 //! nothing stays reserved. The truth is what the fake provider received. Here is what these tests share.
 
 mod exits;
+mod kinds;
 mod leaving;
 mod log;
 mod nested;

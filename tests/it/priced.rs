@@ -60,7 +60,7 @@ async fn what_recorded_answers_cost_is_what_an_independent_script_says() {
     );
     assert_eq!(
         recordings.len(),
-        396,
+        398,
         "the index has other recordings than this test knows of: {kinds:?}"
     );
 }
@@ -69,6 +69,7 @@ async fn what_recorded_answers_cost_is_what_an_independent_script_says() {
 async fn cost(gateway: &Gateway, upstream: &FakeProvider, recording: &Recording) -> Result<(u64, String), String> {
     let path = match (recording.adapter.as_str(), recording.is_streamed) {
         ("anthropic", _) => "/v1/messages".to_owned(),
+        ("cohere", _) if is_ranking(recording) => "/v2/rerank".to_owned(),
         ("cohere", _) => "/v2/chat".to_owned(),
         ("gemini", false) => format!("/models/{}:generateContent", recording.model),
         ("gemini", true) => format!("/models/{}:streamGenerateContent", recording.model),
@@ -90,7 +91,12 @@ async fn cost(gateway: &Gateway, upstream: &FakeProvider, recording: &Recording)
         ask["stream"] = true.into();
         ask["stream_options"] = json!({ "include_usage": true });
     }
-    let reply = gateway.data().chat(&ask).await;
+    let reply = if is_ranking(recording) {
+        let ask = json!({ "model": ask["model"], "query": "hello", "documents": ["hello", "world"] });
+        gateway.data().post("/v1/rerank", &ask).await
+    } else {
+        gateway.data().chat(&ask).await
+    };
     let text = reply.text();
     if reply.status != 200 {
         return Err(format!("{}: {text}", reply.status));
@@ -105,6 +111,10 @@ async fn cost(gateway: &Gateway, upstream: &FakeProvider, recording: &Recording)
     let cost = told.and_then(|usd| nanodollars(&usd));
     let request = reply.header("x-pointsman-request-id").unwrap_or_default();
     Ok((cost.ok_or(format!("no cost in {text}"))?, request.to_owned()))
+}
+
+fn is_ranking(recording: &Recording) -> bool {
+    recording.model.starts_with("rerank")
 }
 
 /// In each place that a provider may have for the usage of a chunk.

@@ -64,8 +64,15 @@ async fn holds(specification: &str, below: &str, paths: &str, shape: &str) {
 #[tokio::test]
 async fn what_openais_specification_allows_and_what_not_is_never_a_servers_error() {
     let file = "openai/openapi.chat-embeddings-models.yaml";
-    let paths = "^/(chat/completions|embeddings|moderations|models)";
+    let paths = "^/(chat/completions|completions|embeddings|moderations|models)";
     holds(file, "/v1", paths, "openai").await;
+}
+
+/// Nobody here makes images or sound: what is tried is how requests for them are read, as JSON and as forms.
+#[tokio::test]
+async fn what_the_specification_of_images_and_sound_allows_and_what_not_is_never_a_servers_error() {
+    let paths = "^/(images/(generations|edits)|audio/(speech|transcriptions|translations))$";
+    holds("openai/openapi.full.yaml", "/v1", paths, "openai").await;
 }
 
 #[tokio::test]
@@ -81,6 +88,6 @@ async fn what_the_specification_of_responses_allows_and_what_not_is_never_a_serv
 
 #[tokio::test]
 async fn what_geminis_specification_allows_and_what_not_is_never_a_servers_error() {
-    let paths = "^/models(/[^:]*(:countTokens|:generateContent|:streamGenerateContent)?)?$";
+    let paths = "^/models(/[^:]*(:countTokens|:generateContent|:streamGenerateContent|:embedContent)?)?$";
     holds("gemini/openapi.generate-content.yaml", "/v1beta", paths, "google").await;
 }

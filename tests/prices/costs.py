@@ -34,7 +34,10 @@ PROVIDERS = {
     "zhipu": ("zhipuai", "zhipu", "openai"),
 }
 
-WIRES = {"openai-chat", "anthropic-messages", "gemini-generate", "cohere-v2-chat"}
+# What models.dev's list does not say: nano-dollars for a search, as the provider's own price list has it.
+SEARCHES = {"rerank-v3.5": 2_000_000, "rerank-english-v3.0": 2_000_000, "rerank-multilingual-v3.0": 2_000_000}
+
+WIRES = {"openai-chat", "anthropic-messages", "gemini-generate", "cohere-v2-chat", "cohere-rerank"}
 
 
 def rate(cost, *names):
@@ -158,6 +161,23 @@ def cost_of(cost, usage, body):
     return int(Fraction(millionths, 10**6) + Fraction(1, 2))
 
 
+def ranking(entry, case, fixtures):
+    """A reranking, which is billed by the search and by nothing else."""
+    model = case["request"]["body"]["model"]
+    units = json.loads((fixtures / entry["body"]).read_text())["meta"]["billed_units"]["search_units"]
+    return {
+        "id": entry["id"],
+        "provider": "cohere",
+        "adapter": "cohere",
+        "model": model,
+        "is_streamed": False,
+        "finish": "ranked",
+        "body": entry["body"],
+        "usage": {"searches": units},
+        "nanodollars": units * SEARCHES[model],
+    }
+
+
 def model_of(entry, case, body, models):
     """The model as it was asked for, else as it says who it is, if it has a price."""
     request = case.get("request") or {}
@@ -181,6 +201,9 @@ def main():
             continue
         listed, name, adapter = PROVIDERS[entry["provider"]]
         case = json.loads((fixtures / entry["case"]).read_text())
+        if entry["wire"] == "cohere-rerank":
+            print(json.dumps(ranking(entry, case, fixtures)))
+            continue
         usage = (case.get("expected") or {}).get("usage") or {}
         body = (fixtures / entry["body"]).read_text()
         model = model_of(entry, case, body, catalog[listed]["models"])

@@ -108,6 +108,10 @@ fn without_noughts(rates: StatedRates) -> StatedRates {
         reasoning: told(rates.reasoning),
         audio_input: told(rates.audio_input),
         audio_output: told(rates.audio_output),
+        image_input: told(rates.image_input),
+        image_output: told(rates.image_output),
+        characters: told(rates.characters),
+        search: told(rates.search),
         ..rates
     }
 }

@@ -10,7 +10,7 @@
 //! deepseek-chat context=1000000 max_output=384000 abilities=streaming,tools input=0.14 cached_input=0.0028 output=0.28
 //! ```
 //!
-//! The words are those of the configuration, and so are the units: US dollars per million tokens. Rates that stand after
+//! The words are those of the configuration, and so are the units: US dollars per million tokens, but for `search`. Rates that stand after
 //! `above=200000` hold for calls with more input than that. `batch=500` is in thousandths of the price. A line that begins with
 //! `#` is a comment.
 
@@ -100,7 +100,7 @@ fn write_rates(text: &mut String, rates: &StatedRates) {
 }
 
 /// By the words of the configuration.
-pub(super) fn named(rates: &StatedRates) -> [(&'static str, Option<Nanodollars>); 8] {
+pub(super) fn named(rates: &StatedRates) -> [(&'static str, Option<Nanodollars>); 12] {
     [
         ("input", Some(rates.input)),
         ("cached_input", rates.cached_input),
@@ -110,6 +110,10 @@ pub(super) fn named(rates: &StatedRates) -> [(&'static str, Option<Nanodollars>)
         ("reasoning", rates.reasoning),
         ("audio_input", rates.audio_input),
         ("audio_output", rates.audio_output),
+        ("image_input", rates.image_input),
+        ("image_output", rates.image_output),
+        ("characters", rates.characters),
+        ("search", rates.search),
     ]
 }
 
@@ -257,6 +261,10 @@ impl Rates {
             "reasoning" => &mut self.stated.reasoning,
             "audio_input" => &mut self.stated.audio_input,
             "audio_output" => &mut self.stated.audio_output,
+            "image_input" => &mut self.stated.image_input,
+            "image_output" => &mut self.stated.image_output,
+            "characters" => &mut self.stated.characters,
+            "search" => &mut self.stated.search,
             _ => return None,
         };
         *more = Some(rate);

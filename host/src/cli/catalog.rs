@@ -11,7 +11,7 @@ use hyper::header::{HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 
 use crate::catalog::{self, Catalog, Origin, Taken};
 use crate::config::Source;
-use crate::money::{Price, Rates};
+use crate::money::{Nanodollars, Price, Rates};
 use crate::upstream::{Endpoint, TlsRoots, Upstream};
 
 #[derive(Debug, Subcommand)]
@@ -141,9 +141,9 @@ fn shown(origin: &Origin) -> String {
     format!("{}, {}", origin.source, origin.date)
 }
 
-/// What differs from input and output; US dollars per million tokens.
+/// What differs from input and output, as the configuration has it.
 fn rates(rates: &Rates) -> Vec<(&'static str, String)> {
-    let (input, output) = (rates.input, rates.output);
+    let (input, output, nothing) = (rates.input, rates.output, Nanodollars(0));
     let all = [
         ("input", rates.input, None),
         ("cached_input", rates.cached_input, Some(input)),
@@ -153,6 +153,10 @@ fn rates(rates: &Rates) -> Vec<(&'static str, String)> {
         ("output", rates.output, None),
         ("reasoning", rates.reasoning, Some(output)),
         ("audio_output", rates.audio_output, Some(output)),
+        ("image_input", rates.image_input, Some(input)),
+        ("image_output", rates.image_output, Some(output)),
+        ("characters", rates.characters, Some(nothing)),
+        ("search", rates.search, Some(nothing)),
     ];
     let told = all.into_iter().filter(|(_, rate, usual)| Some(*rate) != *usual);
     told.map(|(key, rate, _)| (key, rate.to_string())).collect()

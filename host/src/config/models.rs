@@ -167,6 +167,10 @@ fn rates(section: &Section<'_>) -> StatedRates {
         reasoning: amount("reasoning"),
         audio_input: amount("audio_input"),
         audio_output: amount("audio_output"),
+        image_input: amount("image_input"),
+        image_output: amount("image_output"),
+        characters: amount("characters"),
+        search: amount("search"),
     }
 }
 

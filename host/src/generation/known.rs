@@ -7,4 +7,6 @@ pub struct Known {
     pub limit_headers: Vec<(String, String)>,
     /// Settings, as JSON text, that requests in the provider's own words need not be translated for.
     pub passing: String,
+    /// Whether it is Google's own, by its name in the catalog: it reads its signatures in OpenAI's words, too.
+    pub is_googles: bool,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyper::HeaderMap;
+use jiff::Timestamp;
 
 use super::limits::{self, Admission, Limited};
 use crate::budget::{Scope, Scoped};
@@ -137,9 +138,10 @@ impl Caller {
         Admission::of(&self.limited, tokens, limits::now())
     }
 
-    /// Says how much of the tightest limits is left, as OpenAI spells it.
-    pub fn put_limits(&self, headers: &mut HeaderMap) {
-        limits::put_headers(&self.limited, headers, limits::now());
+    /// Says how much of the tightest limits is left, as OpenAI spells it, and as Anthropic does, too, where its clients ask.
+    pub fn put_limits(&self, headers: &mut HeaderMap, is_anthropics: bool) {
+        let clock = is_anthropics.then(Timestamp::now);
+        limits::put_headers(&self.limited, headers, limits::now(), clock);
     }
 }
 

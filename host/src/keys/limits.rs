@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
+use jiff::Timestamp;
 
 use crate::budget::Scope;
 use crate::config::RateLimits;
@@ -216,8 +217,22 @@ const NAMES: [[HeaderName; 3]; 2] = [
     ],
 ];
 
-/// Of several limits the one of which least is left.
-pub(super) fn put_headers(limited: &[Limited], headers: &mut HeaderMap, now: Duration) {
+/// The same in Anthropic's words.
+const ANTHROPIC_NAMES: [[HeaderName; 3]; 2] = [
+    [
+        HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+        HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+    ],
+    [
+        HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+        HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
+    ],
+];
+
+/// Of several limits the one of which least is left; in Anthropic's words, too, where it is so late by the clock.
+pub(super) fn put_headers(limited: &[Limited], headers: &mut HeaderMap, now: Duration, clock: Option<Timestamp>) {
     let mut tightest: [Option<(u64, u32, Duration)>; 2] = [None, None];
     for one in limited {
         let mut minute = one.limiter.minute();
@@ -235,14 +250,28 @@ pub(super) fn put_headers(limited: &[Limited], headers: &mut HeaderMap, now: Dur
             }
         }
     }
-    for ([limit, remaining, reset], tightest) in NAMES.into_iter().zip(tightest) {
+    let names = NAMES.into_iter().zip(ANTHROPIC_NAMES);
+    for (([limit, remaining, reset], anthropic), tightest) in names.zip(tightest) {
         let Some((left, most, until)) = tightest else { continue };
+        if let Some(at) = clock.and_then(|clock| whole_second(clock, until)) {
+            let [limit, remaining, reset] = anthropic;
+            headers.insert(limit, most.into());
+            headers.insert(remaining, left.into());
+            headers.insert(reset, at);
+        }
         headers.insert(limit, most.into());
         headers.insert(remaining, left.into());
         if let Ok(until) = HeaderValue::from_str(&spelt(until)) {
             headers.insert(reset, until);
         }
     }
+}
+
+/// The moment after so long, as RFC 3339 spells it; not before all of it has passed.
+fn whole_second(clock: Timestamp, until: Duration) -> Option<HeaderValue> {
+    let at = clock.checked_add(until).ok()?;
+    let second = at.as_second() + i64::from(at.subsec_nanosecond() > 0);
+    HeaderValue::from_str(&Timestamp::from_second(second).ok()?.to_string()).ok()
 }
 
 /// As OpenAI spells durations: `120ms`, `59.5s`, `1m0s`.
@@ -344,12 +373,19 @@ mod tests {
         let both = [limited(tokens), limited(rpm(5))];
         let _admission = Admission::of(&both, 30, at(500)).unwrap();
         let mut headers = HeaderMap::new();
-        put_headers(&both, &mut headers, at(1_500));
+        put_headers(&both, &mut headers, at(1_500), None);
+        assert!(headers.keys().all(|name| !name.as_str().starts_with("anthropic")));
+        let clock = "2026-11-22T10:00:00.5Z".parse().unwrap();
+        put_headers(&both, &mut headers, at(1_500), Some(clock));
         let read = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         assert_eq!(read("x-ratelimit-limit-requests"), Some("5"));
         assert_eq!(read("x-ratelimit-remaining-requests"), Some("4"));
         assert_eq!(read("x-ratelimit-reset-requests"), Some("59.5s"));
         assert_eq!(read("x-ratelimit-remaining-tokens"), Some("70"));
+        assert_eq!(read("anthropic-ratelimit-requests-limit"), Some("5"));
+        assert_eq!(read("anthropic-ratelimit-tokens-remaining"), Some("70"));
+        // After 59.5 seconds, in whole ones.
+        assert_eq!(read("anthropic-ratelimit-requests-reset"), Some("2026-11-22T10:01:00Z"));
     }
 
     #[test]

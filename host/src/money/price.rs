@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Nanodollars, Usage};
 
-/// Rates per million tokens, as far as somebody stated them.
+/// Rates per million tokens, but for the last two, as far as somebody stated them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StatedRates {
     /// Input that was not cached.
@@ -28,9 +28,17 @@ pub struct StatedRates {
     pub audio_input: Option<Nanodollars>,
     /// Where absent, the dearer of `output` and `audio_input`.
     pub audio_output: Option<Nanodollars>,
+    /// As `input` where absent.
+    pub image_input: Option<Nanodollars>,
+    /// As `output` where absent.
+    pub image_output: Option<Nanodollars>,
+    /// Per million characters that are spoken; nothing where absent: then tokens are billed.
+    pub characters: Option<Nanodollars>,
+    /// Per search; nothing where absent.
+    pub search: Option<Nanodollars>,
 }
 
-/// Rates per million tokens, for every kind of them.
+/// Rates for every kind of what is billed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in `StatedRates`, which explains them")]
 pub struct Rates {
@@ -42,9 +50,26 @@ pub struct Rates {
     pub reasoning: Nanodollars,
     pub audio_input: Nanodollars,
     pub audio_output: Nanodollars,
+    pub image_input: Nanodollars,
+    pub image_output: Nanodollars,
+    pub characters: Nanodollars,
+    pub search: Nanodollars,
 }
 
 impl StatedRates {
+    /// Takes over what another list states of kinds that this one says nothing of, and that few lists have words for.
+    pub fn add_kinds(&mut self, other: &Self) {
+        let kinds = [
+            (&mut self.image_input, other.image_input),
+            (&mut self.image_output, other.image_output),
+            (&mut self.characters, other.characters),
+            (&mut self.search, other.search),
+        ];
+        for (own, more) in kinds {
+            *own = own.or(more);
+        }
+    }
+
     /// Fills in what is not stated.
     fn fill(&self) -> Rates {
         let input = self.input;
@@ -65,6 +90,10 @@ impl StatedRates {
             reasoning: self.reasoning.unwrap_or(self.output),
             audio_input,
             audio_output: self.audio_output.unwrap_or(self.output.max(audio_input)),
+            image_input: self.image_input.unwrap_or(input),
+            image_output: self.image_output.unwrap_or(self.output),
+            characters: self.characters.unwrap_or_default(),
+            search: self.search.unwrap_or_default(),
         }
     }
 
@@ -81,6 +110,10 @@ impl StatedRates {
             reasoning: dearer(self.reasoning, filled.reasoning, below.reasoning),
             audio_input: dearer(self.audio_input, filled.audio_input, below.audio_input),
             audio_output: dearer(self.audio_output, filled.audio_output, below.audio_output),
+            image_input: dearer(self.image_input, filled.image_input, below.image_input),
+            image_output: dearer(self.image_output, filled.image_output, below.image_output),
+            characters: dearer(self.characters, filled.characters, below.characters),
+            search: dearer(self.search, filled.search, below.search),
             ..filled
         }
     }
@@ -98,6 +131,10 @@ impl Rates {
             ("reasoning", self.reasoning),
             ("audio_input", self.audio_input),
             ("audio_output", self.audio_output),
+            ("image_input", self.image_input),
+            ("image_output", self.image_output),
+            ("characters", self.characters),
+            ("search", self.search),
         ]
     }
 
@@ -106,46 +143,77 @@ impl Rates {
         [
             self.input,
             self.audio_input,
+            self.image_input,
             self.cached_input,
             self.cache_write,
             self.cache_write_1h,
             self.output,
             self.reasoning,
             self.audio_output,
+            self.image_output,
+            self.characters,
+            self.search,
         ]
     }
 
     /// What a token of input, and one of output, can cost at most.
-    fn dearest(&self, has_audio: bool) -> (Nanodollars, Nanodollars) {
+    fn dearest(&self, most: &Most) -> (Nanodollars, Nanodollars) {
         let cached = self.cached_input.max(self.cache_write).max(self.cache_write_1h);
-        let (input, output) = (self.input.max(cached), self.output.max(self.reasoning));
-        if has_audio {
-            (input.max(self.audio_input), output.max(self.audio_output))
-        } else {
-            (input, output)
+        let mut input = self.input.max(cached);
+        // What makes images may do so whenever it answers.
+        let mut output = self.output.max(self.reasoning).max(self.image_output);
+        if most.has_images {
+            input = input.max(self.image_input);
         }
+        if most.has_audio {
+            (input, output) = (input.max(self.audio_input), output.max(self.audio_output));
+        }
+        (input, output)
     }
 }
 
-/// Kinds of tokens that have a rate of their own.
-const KINDS: usize = 8;
+/// The most that a call can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Most {
+    /// Tokens of input, of whatever kind.
+    pub input: u64,
+    /// Tokens of output, of whatever kind.
+    pub output: u64,
+    /// Characters that are spoken.
+    pub characters: u64,
+    /// Searches.
+    pub searches: u64,
+    /// Whether any of it can be sound; if not, the rates for sound are left out.
+    pub has_audio: bool,
+    /// Whether any input can be an image.
+    pub has_images: bool,
+}
+
+/// Kinds of what is billed that have a rate of their own.
+const KINDS: usize = 12;
 
 impl Usage {
-    /// Each token in the one kind that it is billed as. Parts that claim more than there is are cut to it.
+    /// Each token in the one kind that it is billed as, and what is no token. Parts that claim more than there is are cut to it.
     fn amounts(&self) -> [u64; KINDS] {
         let audio_input = self.audio_input.min(self.input);
+        let image_input = self.image_input.min(self.input - audio_input);
         let for_an_hour = self.cache_write_1h.min(self.cache_write);
         let reasoning = self.reasoning.min(self.output);
         let audio_output = self.audio_output.min(self.output - reasoning);
+        let image_output = self.image_output.min(self.output - reasoning - audio_output);
         [
-            self.input - audio_input,
+            self.input - audio_input - image_input,
             audio_input,
+            image_input,
             self.cache_read,
             self.cache_write - for_an_hour,
             for_an_hour,
-            self.output - reasoning - audio_output,
+            self.output - reasoning - audio_output - image_output,
             reasoning,
             audio_output,
+            image_output,
+            self.characters,
+            self.searches,
         ]
     }
 }
@@ -194,10 +262,12 @@ impl fmt::Display for PriceVersion {
 /// A cost in its parts, which add up to it exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Parts {
-    /// Text and images that were not cached.
+    /// Text that was not cached.
     pub input: Nanodollars,
     /// Sound that was heard.
     pub audio_input: Nanodollars,
+    /// Images that were looked at.
+    pub image_input: Nanodollars,
     /// What the provider's cache served.
     pub cached_input: Nanodollars,
     /// What it took in, for however long.
@@ -208,6 +278,12 @@ pub struct Parts {
     pub reasoning: Nanodollars,
     /// Sound that was made.
     pub audio_output: Nanodollars,
+    /// Images that were made.
+    pub image_output: Nanodollars,
+    /// Characters that were spoken.
+    pub characters: Nanodollars,
+    /// Searches.
+    pub searches: Nanodollars,
 }
 
 impl Parts {
@@ -216,11 +292,15 @@ impl Parts {
         let parts = [
             self.input,
             self.audio_input,
+            self.image_input,
             self.cached_input,
             self.cache_write,
             self.output,
             self.reasoning,
             self.audio_output,
+            self.image_output,
+            self.characters,
+            self.searches,
         ];
         Nanodollars(parts.iter().fold(0, |sum, part| sum.saturating_add(part.0)))
     }
@@ -282,12 +362,16 @@ impl Price {
         let [
             input,
             audio_input,
+            image_input,
             cached_input,
             write,
             for_an_hour,
             output,
             reasoning,
             audio_output,
+            image_output,
+            characters,
+            searches,
         ] = charges.map(|charge| {
             let before = rounded(sum, unit);
             sum = sum.saturating_add(charge);
@@ -296,25 +380,45 @@ impl Price {
         Parts {
             input: Nanodollars(input),
             audio_input: Nanodollars(audio_input),
+            image_input: Nanodollars(image_input),
             cached_input: Nanodollars(cached_input),
             // Both are differences of one rising sum, so they do not overflow.
             cache_write: Nanodollars(write + for_an_hour),
             output: Nanodollars(output),
             reasoning: Nanodollars(reasoning),
             audio_output: Nanodollars(audio_output),
+            image_output: Nanodollars(image_output),
+            characters: Nanodollars(characters),
+            searches: Nanodollars(searches),
         }
     }
 
-    /// The most that a call with at most so much input and output can cost, whatever kinds its tokens turn out to be of and
-    /// whichever tier it reaches. Where nothing of it is sound, the rates for sound are left out.
-    pub fn dearest(&self, input: u64, output: u64, has_audio: bool) -> Nanodollars {
-        let reached = self.tiers.iter().filter(|tier| input > tier.above);
+    /// Whether speech is billed by what is spoken, and not by what is heard.
+    pub fn is_by_character(&self) -> bool {
+        self.base.characters.0 > 0
+    }
+
+    /// Whether searches are billed.
+    pub fn is_by_search(&self) -> bool {
+        self.base.search.0 > 0
+    }
+
+    /// The most that a call that uses at most so much can cost, whatever kinds its tokens turn out to be of and whichever
+    /// tier it reaches.
+    pub fn dearest(&self, most: &Most) -> Nanodollars {
+        let reached = self.tiers.iter().filter(|tier| most.input > tier.above);
         let rates = std::iter::once(&self.base).chain(reached.map(|tier| &tier.rates));
-        let most = rates.map(|rates| {
-            let (dearest_input, dearest_output) = rates.dearest(has_audio);
-            charge(input, dearest_input).saturating_add(charge(output, dearest_output))
+        let sums = rates.map(|rates| {
+            let (dearest_input, dearest_output) = rates.dearest(most);
+            let parts = [
+                charge(most.input, dearest_input),
+                charge(most.output, dearest_output),
+                charge(most.characters, rates.characters),
+                charge(most.searches, rates.search).saturating_mul(MILLION),
+            ];
+            parts.into_iter().fold(0, u128::saturating_add)
         });
-        rounded(most.max().unwrap_or_default(), MILLION)
+        rounded(sums.max().unwrap_or_default(), MILLION)
     }
 
     /// What each kind comes to, exactly, in parts of a nano-dollar of which so many make one.
@@ -326,6 +430,8 @@ impl Price {
         for ((sum, tokens), rate) in charges.iter_mut().zip(usage.amounts()).zip(rates) {
             *sum = charge(tokens, rate);
         }
+        // The last kind's rate is for one.
+        charges[KINDS - 1] = charges[KINDS - 1].saturating_mul(MILLION);
         if !usage.is_batch {
             return (charges, MILLION);
         }
@@ -350,8 +456,26 @@ fn rounded(sum: u128, unit: u128) -> Nanodollars {
 /// All rates in nano-dollars, in one fixed order, one tier a line: whatever changes a cost changes this text.
 fn version(base: &Rates, tiers: &[Tier], batch_permille: u32) -> PriceVersion {
     let line = |above: u64, rates: &Rates| {
-        let rates = rates.list().map(|rate| rate.0.to_string());
-        format!("{above} {}\n", rates.join(" "))
+        let always = [
+            rates.input,
+            rates.audio_input,
+            rates.cached_input,
+            rates.cache_write,
+            rates.cache_write_1h,
+            rates.output,
+            rates.reasoning,
+            rates.audio_output,
+        ];
+        // Kinds that were added later stand there where they change anything, so that older versions stay what they were.
+        let added = [
+            ("image_input", rates.image_input, rates.input),
+            ("image_output", rates.image_output, rates.output),
+            ("characters", rates.characters, Nanodollars(0)),
+            ("search", rates.search, Nanodollars(0)),
+        ];
+        let added = added.iter().filter(|(_, rate, usual)| rate != usual);
+        let added: String = added.map(|(name, rate, _)| format!(" {name}={}", rate.0)).collect();
+        format!("{above} {}{added}\n", always.map(|rate| rate.0.to_string()).join(" "))
     };
     let mut text = format!("batch {batch_permille}\n{}", line(0, base));
     for tier in tiers {

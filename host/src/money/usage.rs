@@ -1,6 +1,6 @@
 //! What a call used, in the kinds of tokens that providers bill apart.
 
-/// Tokens as billed: `input` excludes what the cache served or took in; `output` includes reasoning.
+/// What is billed. Tokens: `input` excludes what the cache served or took in; `output` includes reasoning. And what is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Input that was not cached.
@@ -19,13 +19,21 @@ pub struct Usage {
     pub reasoning: u64,
     /// The part of the output that was sound.
     pub audio_output: u64,
+    /// The part of the input that was images.
+    pub image_input: u64,
+    /// The part of the output that was images.
+    pub image_output: u64,
+    /// Characters that were spoken.
+    pub characters: u64,
+    /// Searches: of the web, or units in which rerankers count.
+    pub searches: u64,
     /// Whether the provider served it at its price for batches.
     pub is_batch: bool,
 }
 
 impl Usage {
     /// Its members by name, as the store and reports spell them.
-    pub fn named(&self) -> [(&'static str, u64); 9] {
+    pub fn named(&self) -> [(&'static str, u64); 13] {
         [
             ("input", self.input),
             ("audio_input", self.audio_input),
@@ -35,6 +43,10 @@ impl Usage {
             ("output", self.output),
             ("reasoning", self.reasoning),
             ("audio_output", self.audio_output),
+            ("image_input", self.image_input),
+            ("image_output", self.image_output),
+            ("characters", self.characters),
+            ("searches", self.searches),
             ("is_batch", self.is_batch.into()),
         ]
     }
@@ -52,6 +64,10 @@ impl Usage {
                 "output" => &mut usage.output,
                 "reasoning" => &mut usage.reasoning,
                 "audio_output" => &mut usage.audio_output,
+                "image_input" => &mut usage.image_input,
+                "image_output" => &mut usage.image_output,
+                "characters" => &mut usage.characters,
+                "searches" => &mut usage.searches,
                 "is_batch" => {
                     usage.is_batch = tokens > 0;
                     continue;
@@ -73,12 +89,16 @@ impl Usage {
             output: self.output.saturating_add(other.output),
             reasoning: self.reasoning.saturating_add(other.reasoning),
             audio_output: self.audio_output.saturating_add(other.audio_output),
+            image_input: self.image_input.saturating_add(other.image_input),
+            image_output: self.image_output.saturating_add(other.image_output),
+            characters: self.characters.saturating_add(other.characters),
+            searches: self.searches.saturating_add(other.searches),
             // A sum is of calls, whose prices may differ: nothing is counted with it.
             is_batch: false,
         }
     }
 
-    /// All tokens, however they were billed.
+    /// All tokens, however they were billed; what is no token is not among them.
     pub fn all(&self) -> u64 {
         self.all_input().saturating_add(self.output)
     }

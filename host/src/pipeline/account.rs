@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::attempt::{self, Failure, Run};
 use super::bill::Bill;
 use super::decide::{Decided, Decision, Step};
-use super::purse::{Place, Purse};
+use super::purse::{Payment, Place, Purse};
 use super::receipt::Receipt;
 use super::record::{self, Told};
 use super::{Call, milliseconds, prefix, telling};
@@ -213,9 +213,9 @@ impl Account {
     pub(super) fn serving(&mut self, step: &Step, run: Run) {
         self.served = Some(Serving {
             model: step.model.clone(),
+            usage: run.payment.as_ref().and_then(Payment::untold),
             run,
             total: None,
-            usage: None,
             counted: 0,
             is_booked: false,
         });

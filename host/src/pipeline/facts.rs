@@ -54,7 +54,7 @@ pub(super) fn summary(call: &Call, route: &Route) -> words::Summary {
             Surface::GenerateContent | Surface::StreamGenerateContent | Surface::CountContentTokens => {
                 words::Surface::Other
             }
-            Surface::Embeddings => words::Surface::Embeddings,
+            Surface::Embeddings | Surface::EmbedContent | Surface::BatchEmbedContents => words::Surface::Embeddings,
             Surface::Moderations => words::Surface::Moderation,
             Surface::Rerank => words::Surface::Rerank,
             Surface::ImageGenerations | Surface::ImageEdits => words::Surface::Images,
@@ -153,6 +153,8 @@ fn costs(model: &Model, ask: &Ask, cached: u64) -> (Option<u64>, Option<u64>) {
         input: expected_input(ask).saturating_sub(cached),
         cache_read: cached,
         output: most.min(USUAL_OUTPUT_TOKENS).saturating_mul(choices),
+        characters: ask.characters,
+        searches: ask.searches,
         ..Usage::default()
     });
     let ceiling = ceiling(model, ask, most);

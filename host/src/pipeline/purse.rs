@@ -12,9 +12,10 @@ use crate::generation::{Generation, Model, Route};
 use crate::handover::{self, Books, Claim};
 use crate::json::{Document, Edit, Limits};
 use crate::ledger::{Settlement, Wish};
-use crate::money::{Nanodollars, Usage};
+use crate::money::{Most, Nanodollars, Price, Usage};
 use crate::store::{self, Line, Tags};
 use crate::surfaces::chat::Ask;
+use crate::surfaces::media;
 use crate::upstream::limits::Pass;
 
 /// What an answer is taken to be at most where neither the client nor the catalog says.
@@ -56,6 +57,8 @@ pub(super) struct Payment {
     pub(super) output: Option<u64>,
     /// Whether nobody but the provider can tell what was used: an image or a sound has no length that is tokens.
     is_told_only: bool,
+    /// What speech is taken to have used where nobody tells, and whether that is exact.
+    spoken: Option<(Usage, bool)>,
 }
 
 /// Who answers for an attempt's figures.
@@ -141,7 +144,9 @@ impl Purse {
             let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
             *warnings = claim.warnings().to_vec();
         }
+        let is_by_character = model.price.as_deref().is_some_and(Price::is_by_character);
         Ok(Payment {
+            spoken: media::spoken(ask, is_by_character, most_output(model, ask)).map(|usage| (usage, is_by_character)),
             output: bounds.output(model, ask, claim.granted()),
             claim,
             pass,
@@ -279,14 +284,24 @@ fn most_output(model: &Model, ask: &Ask) -> u64 {
 
 /// The most that a request can cost at a model with so much output; unknown without a price.
 pub(super) fn ceiling(model: &Model, ask: &Ask, output: u64) -> Option<Nanodollars> {
-    // A part that is no text and no image may be sound.
-    let has_audio = ask.wants_audio || ask.other_parts > 0;
-    let output = output.saturating_mul(ask.choices.into());
     let price = model.price.as_ref()?;
-    Some(price.dearest(ask.most_input_tokens(model.context), output, has_audio))
+    Some(price.dearest(&Most {
+        input: ask.most_input_tokens(model.context),
+        output: output.saturating_mul(ask.choices.into()),
+        characters: ask.characters,
+        searches: ask.searches,
+        // A part that is no text and no image may be sound, or hold images.
+        has_audio: ask.wants_audio || ask.other_parts > 0,
+        has_images: ask.images > 0 || ask.other_parts > 0,
+    }))
 }
 
 impl Payment {
+    /// What is taken to have been used where nobody tells.
+    pub(super) fn untold(&self) -> Option<Usage> {
+        self.spoken.map(|(usage, _)| usage)
+    }
+
     /// From now on the provider may have got something.
     pub(super) fn sending(&self) {
         self.claim.sending();
@@ -337,6 +352,14 @@ impl Payment {
     /// The attempt answered. What nobody said is counted: the input by the gateway's guess, the output by what came.
     pub(super) fn answered(mut self, outcome: Option<&str>, usage: Option<Usage>, counted: u64, place: Place) {
         let outcome_word = outcome.unwrap_or("answered").to_owned();
+        if let Some((spoken, is_exact)) = self.spoken
+            && usage.is_none_or(|usage| usage == spoken)
+        {
+            self.pass.settle(spoken.all());
+            self.purse.told(&spoken);
+            let cost = self.model.cost(Some(&spoken));
+            return self.book(outcome_word, spoken, cost, place, !is_exact);
+        }
         if self.is_told_only && usage.is_none() {
             // What was taken for it stays taken.
             let all = self.model.price.is_some().then_some(self.claim.granted());
@@ -356,7 +379,11 @@ impl Payment {
         let said = usage
             .filter(|usage| usage.all() <= IMPLAUSIBLE_TOKENS)
             .unwrap_or_default();
-        let input = if said.all_input() == 0 { self.input } else { said.input };
+        let price = self.model.price.as_deref();
+        // What is billed by the search has no tokens.
+        let is_by_search = said.searches > 0 && price.is_some_and(Price::is_by_search);
+        let has_input = said.all_input() > 0 || is_by_search;
+        let input = if has_input { said.input } else { self.input };
         let has_output = said.output > 0 && (is_whole || said.output >= counted);
         let output = if has_output {
             said.output
@@ -370,7 +397,7 @@ impl Payment {
     fn book(self, outcome: String, usage: Usage, cost: Option<Nanodollars>, place: Place, is_estimated: bool) {
         let reference = match place {
             // What nobody can count costs the same everywhere.
-            Place::Serves if usage.all() == 0 => cost,
+            Place::Serves if usage == Usage::default() => cost,
             Place::Serves => self.purse.reference(&self.model, &usage),
             Place::Beside => Some(Nanodollars(0)),
         };

@@ -43,21 +43,29 @@ impl Receipt {
         let Parts {
             input,
             audio_input,
+            image_input,
             cached_input,
             cache_write,
             output,
             reasoning,
             audio_output,
+            image_output,
+            characters,
+            searches,
         } = self.parts;
         let beside = Nanodollars(self.cost.0.saturating_sub(self.parts.total().0));
         let parts = [
             ("input", input, true),
             ("audio_input", audio_input, false),
+            ("image_input", image_input, false),
             ("cached_input", cached_input, false),
             ("cache_write", cache_write, false),
             ("output", output, true),
             ("reasoning", reasoning, false),
             ("audio_output", audio_output, false),
+            ("image_output", image_output, false),
+            ("characters", characters, false),
+            ("searches", searches, false),
             ("beside", beside, false),
         ];
         let told = parts.into_iter().filter(|(_, cost, always)| *always || cost.0 > 0);

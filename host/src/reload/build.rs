@@ -292,6 +292,7 @@ impl Builder<'_> {
             known: Known {
                 limit_headers: config.limit_headers.clone().unwrap_or(profile.limit_headers),
                 passing: config.passing.to_string(),
+                is_googles: matches!(config.catalog.as_deref(), Some("gemini" | "vertex")),
             },
             speaks_openai,
             operations: operations.collect(),

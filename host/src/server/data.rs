@@ -20,6 +20,7 @@ use crate::hops;
 use crate::json::Limits;
 use crate::keys::Caller;
 use crate::load::{Place, Room};
+use crate::operation::Dialect;
 use crate::pipeline::{Answer, Call};
 use crate::surfaces::{Address, Request as Asked, Surface, Wording, gemini, messages, models};
 
@@ -96,7 +97,8 @@ impl Service for Data {
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Ok(caller) = &caller {
-            caller.put_limits(response.headers_mut());
+            let is_anthropics = surface.dialect() == Some(Dialect::Messages);
+            caller.put_limits(response.headers_mut(), is_anthropics);
         }
         if let Some(line) = line {
             let key = caller.ok().map(|caller| caller.id.clone());
@@ -255,7 +257,7 @@ async fn read(
     let json = Limits {
         depth: limits.json_depth,
     };
-    let (document, form) = shape.document(text, json)?;
+    let (document, form) = shape.document(text, json, limits.extensions)?;
     let responses = generation.config.responses.as_ref();
     let asked = kept::read(app, responses, address, document, &caller, (json, limits.extensions)).await?;
     let Asked { document, ask, wording } = asked;

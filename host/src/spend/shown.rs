@@ -8,7 +8,7 @@ use crate::money::usd;
 use crate::store::{By, Spent, Sums};
 
 /// Beside the group: the columns of CSV.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 18] = [
     "calls",
     "estimated",
     "unpriced",
@@ -20,6 +20,10 @@ const COLUMNS: [&str; 14] = [
     "output",
     "reasoning",
     "audio_output",
+    "image_input",
+    "image_output",
+    "characters",
+    "searches",
     "cost_usd",
     "reference_usd",
     "savings_usd",

@@ -22,10 +22,12 @@ pub struct Address {
     pub is_array: bool,
 }
 
-const GEMINI: [(&str, Surface); 3] = [
+const GEMINI: [(&str, Surface); 5] = [
     (":generateContent", Surface::GenerateContent),
     (":streamGenerateContent", Surface::StreamGenerateContent),
     (":countTokens", Surface::CountContentTokens),
+    (":embedContent", Surface::EmbedContent),
+    (":batchEmbedContents", Surface::BatchEmbedContents),
 ];
 
 /// Below these are Gemini's models.
@@ -178,7 +180,12 @@ mod tests {
                 some(Surface::CountContentTokens, "m", false),
             ),
             ("/v1beta/models/m", None),
-            ("/v1beta/models/m:embedContent", None),
+            ("/v1beta/models/m:embedContent", some(Surface::EmbedContent, "m", false)),
+            (
+                "/v1beta/models/m:batchEmbedContents",
+                some(Surface::BatchEmbedContents, "m", false),
+            ),
+            ("/v1beta/models/m:embedText", None),
             (
                 "/openai/deployments/d/chat/completions?api-version=1",
                 some(Surface::ChatCompletions, "d", false),

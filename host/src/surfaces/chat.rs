@@ -46,6 +46,10 @@ pub struct Ask {
     pub choices: u32,
     /// The most tokens of an image, where images are to be made.
     pub image_tokens: Option<u32>,
+    /// Characters that are to be spoken.
+    pub characters: u64,
+    /// Searches that a reranking may be counted as.
+    pub searches: u64,
 }
 
 /// What an image is counted as where nothing better is known.
@@ -95,6 +99,8 @@ impl Ask {
             max_output_tokens: None,
             choices: 1,
             image_tokens: None,
+            characters: 0,
+            searches: 0,
         }
     }
 

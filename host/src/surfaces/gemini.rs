@@ -1,10 +1,11 @@
-//! `/v1beta/models/{model}:generateContent`, `:streamGenerateContent` and `:countTokens`: Gemini's dialect, for clients that speak it to
+//! `/v1beta/models/{model}:generateContent`, `:streamGenerateContent`, `:countTokens`, `:embedContent` and `:batchEmbedContents`: Gemini's dialect, for clients that speak it to
 //! models of any provider. The request becomes canonical in `request.rs`, `contents.rs` and `schema.rs`, a whole answer comes back
 //! through `answer.rs` and a stream through `events.rs`. Where the provider speaks the dialect as well nothing is translated, and
 //! `own.rs` listens.
 
 mod answer;
 mod contents;
+mod embedding;
 mod events;
 mod models;
 mod own;
@@ -20,6 +21,7 @@ use hyper::StatusCode;
 use serde_json::json;
 
 pub(super) use answer::{count, whole};
+pub(super) use embedding::{canonical as embedded, whole as vectors};
 pub(super) use events::Events;
 pub use models::{list, one};
 pub(super) use own::{Hearing, is_filtered};

@@ -38,10 +38,22 @@ pub(super) fn read(document: &Document, operation: Operation) -> Result<Ask, Api
             inputs(&mut ask, "documents", documents)?;
             // What is asked comes last, as in a conversation.
             one(&mut ask, "query", query)?;
+            ask.searches = most_searches(query, documents);
         }
         _ => inputs(&mut ask, "input", body.field("input").ok_or_else(|| missing("input"))?)?,
     }
     Ok(ask)
+}
+
+/// The most that Cohere counts: a search has up to 100 documents, of which one of more than 500 tokens, the query included, counts as
+/// several. <https://docs.cohere.com/docs/how-does-cohere-pricing-work>
+fn most_searches(query: Value<'_>, documents: Value<'_>) -> u64 {
+    // A token is a byte at least.
+    let room = 500_u64.saturating_sub(query.raw().len() as u64).max(50);
+    let pieces = documents
+        .elements()
+        .map(|document| (document.raw().len() as u64).div_ceil(room).max(1));
+    pieces.sum::<u64>().div_ceil(100)
 }
 
 fn inputs(ask: &mut Ask, field: &str, input: Value<'_>) -> Result<(), ApiError> {

@@ -19,6 +19,10 @@ const MOST_IMAGE_TOKENS: u32 = 10_000;
 /// Where a size is asked for, so many pixels are a token at least: gpt-image-1 has one for 252.
 const TOKEN_PIXELS: u64 = 200;
 
+/// Where speech is billed by tokens and nobody says how many they were, two bytes of its text are taken for three of them: sound is
+/// about twenty tokens a second, and a second of it is some fifteen letters, or four of the signs that are three bytes each.
+const SPOKEN_TOKENS: (u64, u64) = (3, 2);
+
 /// Reads a request, whose fields are texts where it came as a form; the error names the field that is wrong.
 pub(super) fn read(document: &Document, operation: Operation) -> Result<Ask, ApiError> {
     let body = document.root();
@@ -33,7 +37,10 @@ pub(super) fn read(document: &Document, operation: Operation) -> Result<Ask, Api
         Operation::Speech => {
             // Sound goes on as it comes.
             (ask.is_stream, ask.wants_audio) = (true, true);
-            text(body, "input")?
+            let input = text(body, "input")?;
+            let characters = body.field("input").and_then(|input| input.as_str());
+            ask.characters = characters.map_or(input, |text| text.chars().count() as u64);
+            input
         }
         Operation::Transcription | Operation::Translation => {
             // Nobody can tell from a file how long it is.
@@ -58,6 +65,30 @@ pub(super) fn read(document: &Document, operation: Operation) -> Result<Ask, Api
     };
     ask.text_bytes = said;
     Ok(ask)
+}
+
+/// What speech has used where its provider says nothing, if it is known at all: the characters, which are what is billed or tell how
+/// much it will have been.
+pub fn spoken(ask: &Ask, is_by_character: bool, most_output: u64) -> Option<Usage> {
+    if ask.operation != Operation::Speech {
+        return None;
+    }
+    let characters = ask.characters;
+    if is_by_character {
+        return Some(Usage {
+            characters,
+            ..Usage::default()
+        });
+    }
+    let (tokens, bytes) = SPOKEN_TOKENS;
+    let output = ask.text_bytes.saturating_mul(tokens).div_ceil(bytes).min(most_output);
+    Some(Usage {
+        input: ask.estimated_input_tokens().into(),
+        output,
+        audio_output: output,
+        characters,
+        ..Usage::default()
+    })
 }
 
 fn text(body: Value<'_>, field: &str) -> Result<u64, ApiError> {
@@ -121,13 +152,17 @@ pub struct Hearing {
     /// Whether something of it is whole; of several images each says so.
     has_ended: bool,
     makes_sound: bool,
+    makes_images: bool,
+    characters: u64,
 }
 
 impl Hearing {
     /// Of an answer to this.
-    pub fn of(operation: Operation) -> Self {
+    pub fn of(ask: &Ask) -> Self {
         Self {
-            makes_sound: operation == Operation::Speech,
+            makes_sound: ask.operation == Operation::Speech,
+            makes_images: matches!(ask.operation, Operation::Image | Operation::ImageEdit),
+            characters: ask.characters,
             ..Self::default()
         }
     }
@@ -189,13 +224,21 @@ impl Hearing {
             .field("input_tokens_details")
             .or(usage.field("input_token_details"));
         let inside = |name: &str| details.and_then(|details| count(details, name)).unwrap_or(0);
+        let made = usage.field("output_tokens_details");
+        let made = made.and_then(|details| count(details, "image_tokens"));
         let cache_read = inside("cached_tokens").min(input);
+        let audio_input = inside("audio_tokens").min(input - cache_read);
+        // What makes images writes nothing else, unless it says so.
+        let image_output = if self.makes_images { made.unwrap_or(output) } else { 0 };
         let used = Usage {
             input: input - cache_read,
-            audio_input: inside("audio_tokens").min(input - cache_read),
+            audio_input,
+            image_input: inside("image_tokens").min(input - cache_read - audio_input),
             cache_read,
             output,
             audio_output: if self.makes_sound { output } else { 0 },
+            image_output: image_output.min(output),
+            characters: self.characters,
             ..Usage::default()
         };
         // Each image of a stream has its own.
@@ -206,6 +249,14 @@ impl Hearing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn hearing(operation: Operation) -> Hearing {
+        let ask = Ask {
+            operation,
+            ..Ask::empty("m".to_owned())
+        };
+        Hearing::of(&ask)
+    }
 
     fn read(operation: Operation, body: &str) -> Result<Ask, String> {
         let document = Document::parse(Bytes::copy_from_slice(body.as_bytes()), LIMITS).unwrap();
@@ -236,6 +287,13 @@ mod tests {
         );
         let speech = read(Operation::Speech, r#"{"model":"m","input":"four"}"#).unwrap();
         assert!(speech.is_stream && speech.wants_audio);
+        let chinese = read(Operation::Speech, r#"{"model":"m","input":"你好!\n"}"#).unwrap();
+        assert_eq!(
+            (chinese.characters, spoken(&chinese, true, 9).unwrap().characters),
+            (4, 4)
+        );
+        let tokens = spoken(&speech, false, 9).unwrap();
+        assert_eq!((tokens.output, tokens.audio_output, tokens.characters), (6, 6, 4));
         let heard = read(
             Operation::Transcription,
             r#"{"model":"m","file":{"bytes":9},"stream":"False"}"#,
@@ -281,7 +339,7 @@ mod tests {
     #[test]
     fn what_was_used_is_read_in_its_kinds() {
         let whole = |operation: Operation, answer: &str| {
-            let mut hearing = Hearing::of(operation);
+            let mut hearing = hearing(operation);
             match hearing.whole(&Bytes::copy_from_slice(answer.as_bytes())) {
                 Heard::Error(error) => Err(error),
                 _ => Ok(hearing.usage()),
@@ -299,14 +357,21 @@ mod tests {
         );
         let refused = whole(Operation::Image, r#"{"error":{"message":"no"}}"#);
         assert_eq!(refused, Err(r#"{"message":"no"}"#.to_owned()));
-        let mut hearing = Hearing::of(Operation::Image);
+        let edited = r#"{"usage":{"input_tokens":30,"output_tokens":50,"total_tokens":80,
+            "input_tokens_details":{"text_tokens":10,"image_tokens":20},"output_tokens_details":{"image_tokens":40,"text_tokens":10}}}"#;
+        let usage = whole(Operation::ImageEdit, edited).unwrap().unwrap();
+        assert_eq!((usage.image_input, usage.output, usage.image_output), (20, 50, 40));
+        let mut hearing = hearing(Operation::Image);
         let completed =
             br#"{"type":"image_generation.completed","b64_json":"AA","usage":{"input_tokens":10,"output_tokens":20}}"#;
         for _ in 0..2 {
             assert_eq!(hearing.event(completed), Ok(Heard::Progress));
         }
-        assert_eq!(hearing.usage().map(|usage| (usage.input, usage.output)), Some((20, 40)));
-        let mut hearing = Hearing::of(Operation::Speech);
+        let used = hearing
+            .usage()
+            .map(|usage| (usage.input, usage.output, usage.image_output));
+        assert_eq!(used, Some((20, 40, 40)));
+        let mut hearing = self::hearing(Operation::Speech);
         assert_eq!(
             hearing.event(br#"{"type":"speech.audio.delta","audio":"AA"}"#),
             Ok(Heard::Progress)

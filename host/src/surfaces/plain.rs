@@ -9,7 +9,7 @@ const LIMITS: Limits = Limits { depth: 520 };
 /// OpenAI takes no longer names of users.
 const LONGEST_USER: usize = 64;
 /// Members of a request that OpenAI does not know, and whether an answer may differ without them.
-const FOREIGN: [(&str, bool); 11] = [
+const FOREIGN: [(&str, bool); 13] = [
     ("top_k", true),
     ("thinking", false),
     ("metadata", false),
@@ -21,6 +21,8 @@ const FOREIGN: [(&str, bool); 11] = [
     ("safety_settings", true),
     ("generation_config", true),
     ("thinking_config", false),
+    ("task_type", true),
+    ("title", true),
 ];
 
 /// What is known of who gets the request.
@@ -34,6 +36,8 @@ pub struct Reader<'a> {
     pub may_reason: bool,
     /// Whether it wants to see the reasoning of earlier turns.
     pub keeps_reasoning: bool,
+    /// Whether it is Google's own, which wants its signatures of thoughts back.
+    pub keeps_signatures: bool,
 }
 
 /// The request in OpenAI's words alone, and what it has lost. None where it cannot be read, which a canonical one can.
@@ -134,7 +138,8 @@ fn messages(to: &mut Writer, messages: Value<'_>, reader: Reader<'_>) {
         for (name, value) in message.members() {
             let name = name.as_str().unwrap_or_default();
             match &*name {
-                "cache_control" | "thinking_blocks" | "extra_content" => {}
+                "cache_control" | "thinking_blocks" => {}
+                "extra_content" if !reader.keeps_signatures => {}
                 "reasoning_content" if !reader.keeps_reasoning => {}
                 "content" if value.kind() == Kind::Array => {
                     to.key("content");
@@ -145,9 +150,11 @@ fn messages(to: &mut Writer, messages: Value<'_>, reader: Reader<'_>) {
                 "tool_calls" => {
                     to.key("tool_calls");
                     to.open('[');
-                    value
-                        .elements()
-                        .for_each(|call| without(to, call, &["cache_control", "extra_content"]));
+                    let foreign: &[&str] = match reader.keeps_signatures {
+                        true => &["cache_control"],
+                        false => &["cache_control", "extra_content"],
+                    };
+                    value.elements().for_each(|call| without(to, call, foreign));
                     to.close(']');
                 }
                 _ => {
@@ -263,6 +270,7 @@ mod tests {
         most: Some(50),
         may_reason: true,
         keeps_reasoning: false,
+        keeps_signatures: false,
     };
 
     #[test]
@@ -320,6 +328,26 @@ mod tests {
         assert_eq!(plain["reasoning_effort"], "xhigh");
         let (plain, _) = read(&json!({ "response_format": format(&closed) }), READER);
         assert_eq!(plain["response_format"], format(&closed));
+    }
+
+    #[test]
+    fn googles_signatures_are_for_google_alone() {
+        let signed = json!({ "google": { "thought_signature": "c2ln" } });
+        let call = json!({ "id": "1", "type": "function", "function": { "name": "f", "arguments": "{}" } });
+        let mut signed_call = call.clone();
+        signed_call["extra_content"] = signed.clone();
+        let request = json!({ "messages": [
+            { "role": "assistant", "content": null, "tool_calls": [signed_call] },
+            { "role": "assistant", "content": "a", "extra_content": signed },
+        ] });
+        let google = Reader {
+            keeps_signatures: true,
+            ..READER
+        };
+        assert_eq!(read(&request, google).0, request);
+        let (plain, _) = read(&request, READER);
+        assert_eq!(plain["messages"][0]["tool_calls"], json!([call]));
+        assert_eq!(plain["messages"][1], json!({ "role": "assistant", "content": "a" }));
     }
 
     #[test]

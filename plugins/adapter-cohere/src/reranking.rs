@@ -2,6 +2,7 @@
 //! documents that are objects, and documents that come back.
 
 use crate::settings::Settings;
+use crate::usage;
 use pointsman_plugin::translate::{Members, Raw, read, refuse, unreadable};
 use pointsman_plugin::{Answer, Failure, Outgoing, Target};
 use serde::{Deserialize, Serialize};
@@ -21,9 +22,17 @@ struct Request<'a> {
 
 /// What has to be in an answer, which is passed on as it came.
 #[derive(Deserialize)]
-struct Ranked {
+struct Ranked<'a> {
     #[serde(rename = "results")]
     _results: Vec<Place>,
+    #[serde(borrow)]
+    meta: Option<Meta<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Meta<'a> {
+    #[serde(borrow)]
+    billed_units: Option<Raw<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -78,8 +87,12 @@ fn text((index, document): (usize, Raw<'_>)) -> Result<Raw<'_>, Failure> {
         .ok_or_else(|| refuse(format!("documents[{index}] has no text")))
 }
 
-/// Searches are billed, which no price says yet: what was used is not known.
+/// Searches are billed.
 pub(crate) fn decode(body: &[u8]) -> Result<Answer, Failure> {
-    serde_json::from_slice::<Ranked>(body).map_err(|error| unreadable(&error))?;
-    Ok(Answer::new(body))
+    let ranked: Ranked = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let units = ranked.meta.and_then(|meta| meta.billed_units);
+    Ok(Answer {
+        usage: units.and_then(usage::of_searches),
+        ..Answer::new(body)
+    })
 }

@@ -88,6 +88,17 @@ impl Units {
     }
 }
 
+/// What a reranking is billed by; `None` where the provider told nothing.
+pub(crate) fn of_searches(billed: &RawValue) -> Option<Usage> {
+    let billed: Units = serde_json::from_str(billed.get()).ok()?;
+    let searches = whole(billed.search_units)?;
+    Some(Usage {
+        input: whole(billed.input_tokens).unwrap_or(0),
+        extras: vec![("search-units".to_owned(), searches)],
+        ..Usage::none()
+    })
+}
+
 /// Rounded; what no answer can have used is not known.
 fn whole(count: Option<f64>) -> Option<u64> {
     count

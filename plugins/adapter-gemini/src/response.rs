@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Response<'a> {
+pub(crate) struct Response<'a, U = Reported> {
     #[serde(borrow)]
     pub(crate) response_id: Option<Text<'a>>,
     #[serde(borrow)]
@@ -23,8 +23,7 @@ pub(crate) struct Response<'a> {
     pub(crate) candidates: Option<Vec<Candidate<'a>>>,
     #[serde(borrow)]
     pub(crate) prompt_feedback: Option<Feedback<'a>>,
-    #[serde(borrow)]
-    pub(crate) usage_metadata: Option<Raw<'a>>,
+    pub(crate) usage_metadata: Option<U>,
     /// Only in a stream, after a status that promised success.
     pub(crate) error: Option<IgnoredAny>,
 }
@@ -87,8 +86,19 @@ pub(crate) struct Blob<'a> {
 }
 
 impl<'a> Response<'a> {
+    /// Read in one go; where the counts make no sense, all but them.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Failure> {
-        serde_json::from_slice(body).map_err(|error| unreadable(&error))
+        serde_json::from_slice(body).or_else(|_| {
+            let response: Response<'a, Raw<'a>> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+            Ok(Response {
+                response_id: response.response_id,
+                model_version: response.model_version,
+                candidates: response.candidates,
+                prompt_feedback: response.prompt_feedback,
+                usage_metadata: response.usage_metadata.map(Reported::read),
+                error: response.error,
+            })
+        })
     }
 }
 
@@ -124,7 +134,7 @@ impl Blob<'_> {
 pub(crate) fn decode(target: &Target, body: &[u8]) -> Result<Answer, Failure> {
     let response = Response::read(body)?;
     let candidates = response.candidates.unwrap_or_default();
-    let mut reported = response.usage_metadata.map(Reported::read).unwrap_or_default();
+    let mut reported = response.usage_metadata.unwrap_or_default();
     let mut calls = Calls::of(target);
     let mut completion = Completion::new(target, response.response_id.as_ref(), response.model_version.as_ref());
     for (position, candidate) in (0..).zip(candidates) {

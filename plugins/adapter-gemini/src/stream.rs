@@ -99,7 +99,7 @@ impl Stream {
             self.pieces = Some(Pieces::of(id, model, self.created)?);
         }
         if let Some(counts) = response.usage_metadata {
-            self.reported.update(Reported::read(counts));
+            self.reported.update(counts);
         }
         for candidate in response.candidates.into_iter().flatten() {
             self.reported.count_searches(candidate.grounding_metadata);

@@ -1,9 +1,10 @@
 //! What was used: the provider's counts, the canonical ones for the client, and the parts as they are billed.
 
 use pointsman_plugin::Usage;
-use pointsman_plugin::translate::{Counts, Raw};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use pointsman_plugin::translate::{Counts, Raw, Text};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
 
 /// The provider's counts. In a stream every event has some, each of the whole answer so far.
 #[derive(Deserialize, Default)]
@@ -17,29 +18,61 @@ pub(crate) struct Reported {
     candidates_token_count: Option<u64>,
     /// Beside the candidates' count, and billed as output.
     thoughts_token_count: Option<u64>,
-    prompt_tokens_details: Option<Vec<Modality>>,
-    candidates_tokens_details: Option<Vec<Modality>>,
+    prompt_tokens_details: Option<Details>,
+    candidates_tokens_details: Option<Details>,
     service_tier: Option<String>,
     #[serde(skip)]
     searches: u64,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct Modality {
-    modality: String,
+/// Tokens of what is billed apart.
+#[derive(Default, Clone, Copy)]
+struct Details {
+    audio: u64,
+    image: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Modality<'a> {
+    #[serde(borrow)]
+    modality: Option<Text<'a>>,
+    #[serde(default)]
     token_count: u64,
+}
+
+impl<'de> Deserialize<'de> for Details {
+    /// Every event has them, so nothing is kept of them but sums.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Details;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Details, A::Error> {
+                let mut details = Details::default();
+                while let Some(Modality { modality, token_count }) = list.next_element()? {
+                    let sum = match modality.as_ref().map_or("", |modality| &modality.0) {
+                        "AUDIO" => &mut details.audio,
+                        "IMAGE" => &mut details.image,
+                        _ => continue,
+                    };
+                    *sum = sum.saturating_add(token_count);
+                }
+                Ok(details)
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Grounding {
     web_search_queries: Vec<IgnoredAny>,
-}
-
-fn sound(details: &Option<Vec<Modality>>) -> u64 {
-    let parts = details.iter().flatten().filter(|part| part.modality == "AUDIO");
-    parts.fold(0, |sum: u64, part| sum.saturating_add(part.token_count))
 }
 
 impl Reported {
@@ -55,9 +88,8 @@ impl Reported {
         self.cached_content_token_count = later.cached_content_token_count.or(self.cached_content_token_count);
         self.candidates_token_count = later.candidates_token_count.or(self.candidates_token_count);
         self.thoughts_token_count = later.thoughts_token_count.or(self.thoughts_token_count);
-        self.prompt_tokens_details = later.prompt_tokens_details.or(self.prompt_tokens_details.take());
-        let said = later.candidates_tokens_details;
-        self.candidates_tokens_details = said.or(self.candidates_tokens_details.take());
+        self.prompt_tokens_details = later.prompt_tokens_details.or(self.prompt_tokens_details);
+        self.candidates_tokens_details = later.candidates_tokens_details.or(self.candidates_tokens_details);
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
@@ -80,9 +112,13 @@ impl Reported {
         let reasoning = self.thoughts_token_count.unwrap_or(0);
         let output = self.candidates_token_count.unwrap_or(0).saturating_add(reasoning);
         let is_batch = matches!(self.service_tier.as_deref(), Some("flex" | "batch"));
+        let read = self.prompt_tokens_details.unwrap_or_default();
+        let made = self.candidates_tokens_details.unwrap_or_default();
         let extras = [
-            ("audio-input", sound(&self.prompt_tokens_details)),
-            ("audio-output", sound(&self.candidates_tokens_details).min(output)),
+            ("audio-input", read.audio),
+            ("image-input", read.image),
+            ("audio-output", made.audio.min(output)),
+            ("image-output", made.image.min(output)),
             ("web-search-requests", self.searches),
             ("batch", is_batch.into()),
         ];

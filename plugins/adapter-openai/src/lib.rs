@@ -6,6 +6,7 @@
 //! every other byte stays. Usage is read wherever a provider tells it (`usage.rs`, `stream.rs`).
 
 mod errors;
+mod known;
 mod messages;
 mod request;
 mod rerank;

@@ -1,5 +1,6 @@
 //! Messages for a provider that knows other roles, other places of reasoning or other ids of calls.
 
+use crate::known;
 use crate::settings::{CallIds, ReasoningField, Settings};
 use pointsman_plugin::Failure;
 use pointsman_plugin::translate::{Losses, Members, Raw, Text, digest, read, refuse};
@@ -50,6 +51,8 @@ fn one(mut message: Members, settings: &Settings, losses: &Losses) -> Result<Str
     if role == "assistant" {
         say_nothing(&mut message);
     }
+    let role = settings.roles.get(role).map_or(role, String::as_str);
+    known::keep_in_message(settings, role, &mut message, losses);
     Ok(message.into_json())
 }
 

@@ -1,5 +1,6 @@
 //! A request in the words of a provider whose dialect differs. What is not named in the settings keeps its bytes.
 
+use crate::known;
 use crate::messages;
 use crate::settings::Settings;
 use pointsman_plugin::translate::{Effort, Losses, Members, Text, read, refuse};
@@ -33,6 +34,8 @@ pub(crate) fn encode(
         return Ok(outgoing);
     }
     let losses = settings.losses();
+    let kept = known::inside(settings, body, &losses)?;
+    let body = kept.as_deref().map_or(body, str::as_bytes);
     let mut members = Members::of(body)?;
     refuse_some(settings, &members)?;
     leave_out(settings, &mut members, &losses)?;
@@ -65,6 +68,10 @@ pub(crate) fn encode(
     for (name, other) in &settings.rename {
         members.rename(name, other);
     }
+    if settings.stream_options == Some(false) {
+        members.remove("stream_options");
+    }
+    known::keep(settings, &mut members, &losses);
     if settings.changes_messages()
         && let Some(raw) = members.get("messages")
     {

@@ -16,6 +16,11 @@ pub(crate) struct Settings {
     pub(crate) drop: Vec<String>,
     /// The same, of messages.
     pub(crate) drop_in_messages: Vec<String>,
+    /// All members that it knows, where it refuses any other: those are left out, and named.
+    pub(crate) known: Option<Vec<String>>,
+    /// The same of messages, by their role, of parts of their content, by their type, and of calls, tools and their functions, by
+    /// these words.
+    pub(crate) known_inside: BTreeMap<String, Vec<String>>,
     /// Members that cannot be left out, since the answer would not be what was asked for.
     pub(crate) refuse: Vec<String>,
     /// Roles of messages that it calls otherwise.
@@ -117,6 +122,7 @@ impl Settings {
             || self.call_ids.is_some()
             || self.prefill.is_some()
             || self.parts.is_some()
+            || !self.known_inside.is_empty()
     }
 }
 

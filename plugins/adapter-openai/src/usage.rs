@@ -138,6 +138,8 @@ fn extras(usage: &Value) -> Vec<(String, u64)> {
     let named = [
         ("audio-input", &usage["prompt_tokens_details"]["audio_tokens"]),
         ("audio-output", &usage["completion_tokens_details"]["audio_tokens"]),
+        ("image-input", &usage["prompt_tokens_details"]["image_tokens"]),
+        ("image-output", &usage["completion_tokens_details"]["image_tokens"]),
         (
             "cache-write-1h",
             &usage["prompt_tokens_details"]["cache_creation"]["ephemeral_1h_input_tokens"],

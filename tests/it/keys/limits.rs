@@ -39,6 +39,21 @@ async fn a_request_beyond_the_limit_is_refused_and_told_when_to_come_back() {
     assert_eq!(number(&reply, "x-ratelimit-remaining-requests"), Some(0));
     assert_eq!(reply.header("x-should-retry"), None);
     assert_eq!(provider.journal().len(), 3);
+    // Anthropic's clients read it in its own words, too.
+    let mut said = hello("auto");
+    said["max_tokens"] = json!(9);
+    let reply = client.post("/v1/messages", &said).await;
+    assert_eq!(
+        (reply.status, number(&reply, "anthropic-ratelimit-requests-limit")),
+        (429, Some(3))
+    );
+    assert_eq!(number(&reply, "anthropic-ratelimit-requests-remaining"), Some(0));
+    assert!(
+        reply
+            .header("anthropic-ratelimit-requests-reset")
+            .unwrap()
+            .ends_with('Z')
+    );
     // Looking at the models is no request to one.
     assert_eq!(client.get("/v1/models").await.status, 200);
 }

@@ -3,12 +3,14 @@
 use super::{Item, Reading};
 use crate::catalog::{Abilities, Entry, names};
 use crate::json::Value;
-use crate::money::{PriceList, StatedRates};
+use crate::money::{Nanodollars, PriceList, StatedRates};
 
 /// An entry that explains the others.
 const SAMPLE: &str = "sample_spec";
 /// What answers in tokens.
 const MODES: [&str; 4] = ["chat", "completion", "responses", "embedding"];
+/// What may, or has another price that can be stated.
+const PRICED_MODES: [&str; 4] = ["image_generation", "audio_speech", "audio_transcription", "rerank"];
 
 pub(super) fn read(root: Value<'_>, reading: &mut Reading) {
     for (name, model) in root.members() {
@@ -24,8 +26,9 @@ pub(super) fn read(root: Value<'_>, reading: &mut Reading) {
             continue;
         };
         let mode = model.field("mode").and_then(|mode| mode.as_str());
-        let is_wanted = mode.is_none_or(|mode| MODES.contains(&&*mode));
-        let Some(own) = names::of_litellm(&provider).filter(|_| is_wanted) else {
+        let is_wanted = mode.as_deref().is_none_or(|mode| MODES.contains(&mode));
+        let is_wanted_priced = mode.as_deref().is_some_and(|mode| PRICED_MODES.contains(&mode));
+        let Some(own) = names::of_litellm(&provider).filter(|_| is_wanted || is_wanted_priced) else {
             reading.taken.left_out += 1;
             continue;
         };
@@ -34,6 +37,10 @@ pub(super) fn read(root: Value<'_>, reading: &mut Reading) {
             value: model,
             wrong: &mut reading.wrong,
         });
+        if entry.price.is_none() && !is_wanted {
+            reading.taken.left_out += 1;
+            continue;
+        }
         reading.insert(own, bare(&name, &provider), entry);
     }
 }
@@ -131,15 +138,35 @@ fn of_ranges<'a>(model: &mut Item<'a, '_>, ranges: Value<'a>) -> Option<PriceLis
 
 /// Nothing where input or output have no price, neither here nor below.
 fn rates(model: &mut Item<'_, '_>, suffix: &str, below: Option<&StatedRates>) -> Option<StatedRates> {
+    // Other models have these beside prices for tokens, and mean something else by them.
+    let is = |mode: &str| model.value.field("mode").is_some_and(|of| of.is(mode));
+    let (is_reranker, is_speaker) = (is("rerank"), is("audio_speech"));
+    // Of one search.
+    let search = model
+        .rate(&format!("input_cost_per_query{suffix}"), 6)
+        .filter(|_| is_reranker);
     let mut rate = |key: &str| model.rate(&format!("{key}{suffix}"), 0);
+    let characters = rate("input_cost_per_character").filter(|_| is_speaker);
+    let image_output = rate("output_cost_per_image_token");
+    // What is billed by something else has no price for tokens.
+    let none = search.or(characters).map(|_| Nanodollars(0));
     Some(super::without_noughts(StatedRates {
-        input: rate("input_cost_per_token").or(below.map(|below| below.input))?,
+        input: rate("input_cost_per_token")
+            .or(below.map(|below| below.input))
+            .or(none)?,
         cached_input: rate("cache_read_input_token_cost"),
         cache_write: rate("cache_creation_input_token_cost"),
         cache_write_1h: rate("cache_creation_input_token_cost_above_1hr"),
-        output: rate("output_cost_per_token").or(below.map(|below| below.output))?,
+        output: rate("output_cost_per_token")
+            .or(below.map(|below| below.output))
+            .or(image_output)
+            .or(none)?,
         reasoning: rate("output_cost_per_reasoning_token"),
         audio_input: rate("input_cost_per_audio_token"),
         audio_output: rate("output_cost_per_audio_token"),
+        image_input: rate("input_cost_per_image_token"),
+        image_output,
+        characters,
+        search,
     }))
 }

@@ -115,5 +115,6 @@ fn rates(cost: &mut Item<'_, '_>, below: Option<&StatedRates>) -> Option<StatedR
         reasoning: rate("reasoning"),
         audio_input: rate("input_audio"),
         audio_output: rate("output_audio"),
+        ..StatedRates::default()
     }))
 }

@@ -52,6 +52,10 @@ fn every_kind_of_token_is_billed_at_its_own_rate() {
         reasoning: Some(usd("6")),
         audio_input: Some(usd("10")),
         audio_output: Some(usd("20")),
+        image_input: Some(usd("8")),
+        image_output: Some(usd("30")),
+        characters: Some(usd("15")),
+        search: Some(usd("0.002")),
         ..stated.rates
     };
     let usage = Usage {
@@ -63,17 +67,25 @@ fn every_kind_of_token_is_billed_at_its_own_rate() {
         output: 60,
         reasoning: 20,
         audio_output: 15,
+        image_input: 8,
+        image_output: 5,
+        characters: 100,
+        searches: 3,
         is_batch: false,
     };
     let parts = Price::new(&stated).parts(&usage);
     let expected = Parts {
-        input: Nanodollars(20_000),
+        input: Nanodollars(12_000),
         audio_input: Nanodollars(100_000),
+        image_input: Nanodollars(64_000),
         cached_input: Nanodollars(500),
         cache_write: Nanodollars(3 * 1_250 + 4 * 2_000),
-        output: Nanodollars(25 * 4_000),
+        output: Nanodollars(20 * 4_000),
         reasoning: Nanodollars(120_000),
         audio_output: Nanodollars(300_000),
+        image_output: Nanodollars(150_000),
+        characters: Nanodollars(1_500_000),
+        searches: Nanodollars(6_000_000),
     };
     assert_eq!(parts, expected);
 }
@@ -84,6 +96,7 @@ fn what_a_list_leaves_out_is_never_free() {
     assert_eq!((rates.cached_input, rates.cache_write), (usd("1"), usd("1")));
     assert_eq!((rates.cache_write_1h, rates.audio_input), (usd("1"), usd("1")));
     assert_eq!((rates.reasoning, rates.audio_output), (usd("4"), usd("4")));
+    assert_eq!((rates.image_input, rates.image_output), (usd("1"), usd("4")));
     let mut dearer = list("1", "4");
     dearer.rates.cache_write = Some(usd("1.25"));
     dearer.rates.audio_input = Some(usd("9"));
@@ -138,6 +151,11 @@ fn a_version_is_that_of_the_rates_and_not_of_how_they_are_written() {
     assert_eq!(plain.version().to_string(), "02e74be2");
     spelled.tiers = vec![(1, spelled.rates)];
     assert_ne!(plain.version(), Price::new(&spelled).version());
+    let mut images = list("1", "4");
+    images.rates.image_input = Some(usd("1"));
+    assert_eq!(plain.version(), Price::new(&images).version());
+    images.rates.image_input = Some(usd("2"));
+    assert_ne!(plain.version(), Price::new(&images).version());
     let mut batch = list("1", "4");
     batch.batch_permille = Some(999);
     assert_ne!(plain.version(), Price::new(&batch).version());
@@ -158,9 +176,11 @@ fn rates() -> impl Strategy<Value = StatedRates> {
         stated(),
         stated(),
         stated(),
+        proptest::array::uniform4(stated()),
     );
     kinds.prop_map(
-        |(input, cached_input, cache_write, cache_write_1h, output, reasoning, audio_input, audio_output)| {
+        |(input, cached_input, cache_write, cache_write_1h, output, reasoning, audio_input, audio_output, more)| {
+            let [image_input, image_output, characters, search] = more;
             StatedRates {
                 input,
                 cached_input,
@@ -170,6 +190,10 @@ fn rates() -> impl Strategy<Value = StatedRates> {
                 reasoning,
                 audio_input,
                 audio_output,
+                image_input,
+                image_output,
+                characters,
+                search,
             }
         },
     )
@@ -191,7 +215,7 @@ fn tokens() -> impl Strategy<Value = u64> {
 }
 
 fn usage() -> impl Strategy<Value = Usage> {
-    let counts = proptest::array::uniform8(tokens());
+    let counts = proptest::array::uniform12(tokens());
     (counts, any::<bool>()).prop_map(|(counts, is_batch)| Usage {
         input: counts[0],
         audio_input: counts[1],
@@ -201,6 +225,10 @@ fn usage() -> impl Strategy<Value = Usage> {
         output: counts[5],
         reasoning: counts[6],
         audio_output: counts[7],
+        image_input: counts[8],
+        image_output: counts[9],
+        characters: counts[10],
+        searches: counts[11],
         is_batch,
     })
 }
@@ -209,11 +237,17 @@ fn usage() -> impl Strategy<Value = Usage> {
 fn honest() -> impl Strategy<Value = Usage> {
     usage().prop_map(|usage| {
         let reasoning = usage.reasoning.min(usage.output);
+        let (audio_input, spoken) = (
+            usage.audio_input.min(usage.input),
+            usage.audio_output.min(usage.output - reasoning),
+        );
         Usage {
-            audio_input: usage.audio_input.min(usage.input),
+            audio_input,
+            image_input: usage.image_input.min(usage.input - audio_input),
+            image_output: usage.image_output.min(usage.output - reasoning - spoken),
             cache_write_1h: usage.cache_write_1h.min(usage.cache_write),
             reasoning,
-            audio_output: usage.audio_output.min(usage.output - reasoning),
+            audio_output: spoken,
             ..usage
         }
     })
@@ -227,14 +261,23 @@ proptest! {
 
     #[test]
     fn nothing_costs_more_than_the_dearest(price in price(), usage in usage(), spare in any::<u16>()) {
-        // What claims to be sound is billed as sound, so the bound is asked for with it.
+        // What claims to be sound or an image is billed as such, so the bound is asked for with it.
         let (input, output) = (usage.all_input(), usage.output);
         // A sum that does not fit is no size that a bound could be asked for.
         prop_assume!(input < u64::MAX);
-        let most = |has_audio| price.dearest(input.saturating_add(spare.into()), output.saturating_add(spare.into()), has_audio);
-        prop_assert!(price.cost(&usage) <= most(true));
+        let most = |has_audio, has_images| price.dearest(&Most {
+            input: input.saturating_add(spare.into()),
+            output: output.saturating_add(spare.into()),
+            characters: usage.characters,
+            searches: usage.searches,
+            has_audio,
+            has_images,
+        });
+        prop_assert!(price.cost(&usage) <= most(true, true));
         let silent = Usage { audio_input: 0, audio_output: 0, ..usage };
-        prop_assert!(price.cost(&silent) <= most(false));
+        prop_assert!(price.cost(&silent) <= most(false, true));
+        let unseen = Usage { image_input: 0, ..silent };
+        prop_assert!(price.cost(&unseen) <= most(false, false));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
         .as_ref()
         .and_then(|kind| kind.to_str().ok())
         .is_some_and(|kind| kind.starts_with("text/event-stream"));
-    let mut hearing = media::Hearing::of(operation);
+    let mut hearing = media::Hearing::of(&attempt.call.ask);
     let reply = if is_events {
         let explainer = Explainer::of(attempt, remote);
         own::Stream::new(body, Hearing::Media(hearing), explainer)

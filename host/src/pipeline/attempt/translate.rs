@@ -143,6 +143,9 @@ fn billed(usage: words::Usage) -> Usage {
         reasoning: usage.reasoning,
         audio_output: extra("audio-output"),
         is_batch: extra("batch") > 0,
+        image_input: extra("image-input"),
+        image_output: extra("image-output"),
+        searches: extra("search-units").saturating_add(extra("web-search-requests")),
     }
 }
 

@@ -68,6 +68,8 @@ fn billed(usage: Value<'_>) -> Option<Usage> {
     // Of what the cache served nobody says how much was sound.
     let audio_input = detail("prompt_tokens_details", "audio_tokens").unwrap_or(0).min(input);
     let audio_output = detail("completion_tokens_details", "audio_tokens").unwrap_or(0);
+    let image_output = detail("completion_tokens_details", "image_tokens").unwrap_or(0);
+    let image_input = detail("prompt_tokens_details", "image_tokens").unwrap_or(0);
     Some(Usage {
         input,
         audio_input,
@@ -77,7 +79,9 @@ fn billed(usage: Value<'_>) -> Option<Usage> {
         output,
         reasoning,
         audio_output: audio_output.min(output - reasoning),
-        is_batch: false,
+        image_input: image_input.min(input - audio_input),
+        image_output: image_output.min(output - reasoning),
+        ..Usage::default()
     })
 }
 
@@ -158,7 +162,7 @@ mod tests {
             r#"{"service_tier": "flex", "usage": {"prompt_tokens": 100, "completion_tokens": 50,
                 "prompt_tokens_details": {"cached_tokens": 40, "cache_creation_input_tokens": 30, "audio_tokens": 99,
                     "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20}},
-                "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 30}}}"#,
+                "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 30, "image_tokens": 7}}}"#,
         );
         let expected = Usage {
             input: 30,
@@ -169,7 +173,9 @@ mod tests {
             output: 50,
             reasoning: 5,
             audio_output: 30,
+            image_output: 7,
             is_batch: true,
+            ..Usage::default()
         };
         assert_eq!(usage, expected);
         let plain = r#"{"service_tier": "default", "usage": {"prompt_tokens": 1, "completion_tokens": 1}}"#;

@@ -111,6 +111,7 @@ impl Attempt<'_> {
             most: model.max_output,
             may_reason: model.abilities.is_none_or(|all| all.contains(Abilities::REASONING)),
             keeps_reasoning: !self.has_no_settings(),
+            keeps_signatures: remote.known.is_googles,
         };
         let unreadable = || Failure::fault("the request could not be put into the provider's words");
         let (document, more) = plain(self.document, reader).ok_or_else(unreadable)?;

@@ -90,6 +90,9 @@ pub struct Hearing {
     audio_output: Option<u64>,
     /// Whether it was served when there was time to, and is billed as batches are.
     is_batch: bool,
+    image_input: Option<u64>,
+    image_output: Option<u64>,
+    searches: u64,
     /// Candidates by their number, and whether each has said why it ended.
     ended: Vec<(u64, bool)>,
     is_blocked: bool,
@@ -135,14 +138,18 @@ impl Hearing {
         let cache_read = self.cached.unwrap_or(0).min(prompt);
         let reasoning = self.thoughts.unwrap_or(0);
         let output = self.candidates.unwrap_or(0).saturating_add(reasoning);
+        let audio_input = self.audio_input.unwrap_or(0).min(prompt - cache_read);
         Some(Usage {
             input: prompt - cache_read,
-            audio_input: self.audio_input.unwrap_or(0).min(prompt - cache_read),
+            audio_input,
+            image_input: self.image_input.unwrap_or(0).min(prompt - cache_read - audio_input),
             cache_read,
             output,
             reasoning,
             audio_output: self.audio_output.unwrap_or(0).min(output),
             is_batch: self.is_batch,
+            image_output: self.image_output.unwrap_or(0).min(output),
+            searches: self.searches,
             ..Usage::default()
         })
     }
@@ -151,6 +158,12 @@ impl Hearing {
         self.is_blocked |= is_blocked(answer);
         let candidates = answer.field("candidates").into_iter().flat_map(|all| all.elements());
         for candidate in candidates {
+            let searches = candidate
+                .field("groundingMetadata")
+                .and_then(|found| found.field("webSearchQueries"));
+            // Each event tells of all of them so far.
+            let searches = searches.map_or(0, |queries| queries.elements().count() as u64);
+            self.searches = self.searches.max(searches);
             let index = candidate.get("index").and_then(|index| index.as_u64()).unwrap_or(0);
             let has_ended = candidate.field("finishReason").is_some();
             match self.ended.iter_mut().find(|(known, _)| *known == index) {
@@ -165,10 +178,10 @@ impl Hearing {
         self.is_batch |= tier.is_some_and(|tier| tier.is("flex") || tier.is("batch"));
         let count =
             |object: Value<'_>, name: &str| object.field(name)?.as_u64().filter(|count| *count <= u32::MAX.into());
-        let sound = |details: &str| {
+        let part = |details: &str, modality: &str| {
             let mut kinds = usage.field(details)?.elements();
-            let sound = kinds.find(|kind| kind.field("modality").is_some_and(|kind| kind.is("AUDIO")))?;
-            count(sound, "tokenCount")
+            let found = kinds.find(|kind| kind.field("modality").is_some_and(|kind| kind.is(modality)))?;
+            count(found, "tokenCount")
         };
         let told = [
             (&mut self.prompt, count(usage, "promptTokenCount")),
@@ -176,8 +189,10 @@ impl Hearing {
             (&mut self.tools, count(usage, "toolUsePromptTokenCount")),
             (&mut self.cached, count(usage, "cachedContentTokenCount")),
             (&mut self.thoughts, count(usage, "thoughtsTokenCount")),
-            (&mut self.audio_input, sound("promptTokensDetails")),
-            (&mut self.audio_output, sound("candidatesTokensDetails")),
+            (&mut self.audio_input, part("promptTokensDetails", "AUDIO")),
+            (&mut self.audio_output, part("candidatesTokensDetails", "AUDIO")),
+            (&mut self.image_input, part("promptTokensDetails", "IMAGE")),
+            (&mut self.image_output, part("candidatesTokensDetails", "IMAGE")),
         ];
         for (known, later) in told {
             *known = later.or(*known);

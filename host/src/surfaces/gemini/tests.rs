@@ -189,6 +189,10 @@ const USAGE: Usage = Usage {
     output: 7,
     reasoning: 3,
     audio_output: 0,
+    image_input: 0,
+    image_output: 0,
+    characters: 0,
+    searches: 0,
     is_batch: false,
 };
 

@@ -19,6 +19,7 @@ pub struct Hearing {
     cache_write: Option<u64>,
     cache_write_1h: Option<u64>,
     thinking: Option<u64>,
+    searches: Option<u64>,
 }
 
 impl Hearing {
@@ -77,6 +78,7 @@ impl Hearing {
             cache_write_1h: self.cache_write_1h.unwrap_or(0).min(cache_write),
             output,
             reasoning: self.thinking.unwrap_or(0).min(output),
+            searches: self.searches.unwrap_or(0),
             ..Usage::default()
         })
     }
@@ -96,6 +98,7 @@ impl Hearing {
                 inside("cache_creation", "ephemeral_1h_input_tokens"),
             ),
             (&mut self.thinking, inside("output_tokens_details", "thinking_tokens")),
+            (&mut self.searches, inside("server_tool_use", "web_search_requests")),
         ];
         for (known, later) in told {
             *known = later.or(*known);
@@ -116,7 +119,7 @@ mod tests {
         assert_eq!(hear(Some("message_start"), start), Ok(Heard::Progress));
         assert_eq!(hear(Some("ping"), "{\"type\":\"ping\"}"), Ok(Heard::Nothing));
         assert_eq!(hear(Some("content_block_delta"), "anything"), Ok(Heard::Progress));
-        let delta = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":40}}"#;
+        let delta = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":40,"server_tool_use":{"web_search_requests":3}}}"#;
         assert_eq!(hear(None, delta), Ok(Heard::Progress));
         assert_eq!(
             hear(Some("message_stop"), "{\"type\":\"message_stop\"}"),
@@ -128,6 +131,7 @@ mod tests {
             cache_write: 20,
             cache_write_1h: 5,
             output: 40,
+            searches: 3,
             ..Usage::default()
         };
         assert_eq!(hearing.usage(), Some(expected));

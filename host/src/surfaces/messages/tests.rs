@@ -157,6 +157,10 @@ const USAGE: Usage = Usage {
     output: 7,
     reasoning: 0,
     audio_output: 0,
+    image_input: 0,
+    image_output: 0,
+    characters: 0,
+    searches: 0,
     is_batch: false,
 };
 

@@ -81,13 +81,22 @@ impl Hearing {
             .unwrap_or(0)
             .min(output);
         let tier = response.get("service_tier");
+        let items = response.field("output").into_iter().flat_map(|items| items.elements());
         self.usage = Some(Usage {
             input: input - cache_read,
             cache_read,
             output,
             reasoning,
+            searches: items.filter(|item| is_search(*item)).count() as u64,
             is_batch: tier.is_some_and(|tier| tier.is("flex") || tier.is("batch")),
             ..Usage::default()
         });
     }
+}
+
+/// A search of the web, and not a look at the pages that it found.
+fn is_search(item: Value<'_>) -> bool {
+    let is = |value: Option<Value<'_>>, word: &str| value.is_some_and(|value| value.is(word));
+    let action = item.field("action").and_then(|action| action.field("type"));
+    is(item.field("type"), "web_search_call") && (action.is_none() || is(action, "search"))
 }

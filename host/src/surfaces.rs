@@ -16,6 +16,7 @@ pub mod plain;
 pub mod responses;
 mod strictness;
 mod telling;
+mod tools;
 mod unfolded;
 mod wishes;
 
@@ -317,7 +318,7 @@ impl Surface {
         let document = Document::parse(text.into(), deeper)
             .map_err(|error| ApiError::internal(format!("a request became something that is not JSON: {error}")))?;
         let ask = Ask::read(&document, self.operation())?;
-        let unseen_tools = chat::open_tools(own.root()).saturating_sub(chat::open_tools(document.root()));
+        let unseen_tools = tools::open(own.root()).saturating_sub(tools::open(document.root()));
         // Either may go out, and a bound is of the longer one.
         let ask = Ask {
             body_bytes: ask.body_bytes.max(own.text().len() as u64),

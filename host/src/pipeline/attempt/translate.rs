@@ -146,6 +146,7 @@ fn billed(usage: words::Usage) -> Usage {
         image_input: extra("image-input"),
         image_output: extra("image-output"),
         searches: extra("search-units").saturating_add(extra("web-search-requests")),
+        characters: 0,
     }
 }
 

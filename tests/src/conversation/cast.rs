@@ -138,6 +138,10 @@ impl Part {
             name, base, upstream, ..
         } = self;
         let mut config = crate::replay::config(name, name, &format!("{url}/{name}{base}"), &[]);
+        if *name == "openai" {
+            // As is known of OpenAI itself, by an address that this one has not.
+            config += "rerank = false\n";
+        }
         for (model, upstream) in [
             ("model", *upstream),
             ("limited", "a-limited-model"),

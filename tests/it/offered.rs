@@ -102,6 +102,9 @@ async fn each_cell_of_the_page_of_providers_is_what_a_request_meets() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(stage.complaints(), [""; 0]);
+    // What nobody knows yet was sent on purpose; of that alone the specifications complain.
+    let mut complaints = stage.complaints();
+    complaints.retain(|complaint| !complaint.contains("of_tomorrow` is not known"));
+    assert_eq!(complaints, [""; 0]);
     assert_eq!(providers::names().unwrap().len(), CAST.len());
 }

@@ -42,13 +42,14 @@ async function attempt(act, ...args) {
 
 export async function play(scenes, fail, surface) {
   const suffix = surface ? `, ${surface}` : "";
-  for (const name of order.providers) {
+  // All providers at one time: SDKs wait before they try again.
+  await Promise.all(order.providers.map(async (name) => {
     for (const [scene, act] of Object.entries(scenes)) show(name, scene + suffix, await attempt(act, name));
     for (const failure of fail ? FAILURES : []) {
       const model = failure === "too many requests" ? `limited-${name}` : `failing-${name}`;
       show(name, failure + suffix, await attempt(fail, model, `Fail: ${failure}`));
     }
-  }
+  }));
 }
 
 function show(provider, scene, seen) {

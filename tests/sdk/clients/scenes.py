@@ -7,6 +7,7 @@ has, and what it says to these words, is in tests/src/conversation; what is expe
 import base64
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 HELLO = "Hello?"
 QUESTION = "How is the weather in Köln and in Bonn?"
@@ -43,18 +44,21 @@ def attempt(act, *arguments):
 
 
 def play(scenes, fail=None, surface=None):
-    """Plays scenes, functions of a provider's name, by what they are called; and failures, with a function of a model and a text."""
+    """Plays scenes, functions of a provider's name, by what they are called; and failures, with a function of a model and a text.
+
+    With several providers at one time: SDKs wait before they try again."""
     suffix = f", {surface}" if surface else ""
-    for name in order["providers"]:
-        for scene, act in scenes.items():
-            show(name, scene + suffix, attempt(act, name))
+
+    def played(name):
+        seen = [(scene, attempt(act, name)) for scene, act in scenes.items()]
         for failure in FAILURES if fail else []:
             model = f"limited-{name}" if failure == "too many requests" else f"failing-{name}"
-            show(name, failure + suffix, attempt(fail, model, f"Fail: {failure}"))
+            seen.append((failure, attempt(fail, model, f"Fail: {failure}")))
+        return [json.dumps({"provider": name, "scene": scene + suffix, "seen": what}) for scene, what in seen]
 
-
-def show(name, scene, seen):
-    print(json.dumps({"provider": name, "scene": scene, "seen": seen}), flush=False)
+    with ThreadPoolExecutor(8) as pool:
+        for lines in pool.map(played, order["providers"]):
+            print("\n".join(lines))
 
 
 def busy(name, who):

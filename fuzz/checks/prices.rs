@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use pointsman::catalog::{Catalog, Entry, Origin, read_source, write};
-use pointsman::money::{Most, Nanodollars, Price, Usage};
+use pointsman::money::{Most, Nanodollars, Price, Service, Usage};
 
 pub(super) fn check(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
@@ -83,6 +83,7 @@ fn costs(entry: &Entry) {
             Usage {
                 image_output: output,
                 searches: output,
+                service: Service::Priority,
                 ..usage
             },
         ] {
@@ -95,6 +96,7 @@ fn costs(entry: &Entry) {
                 searches: usage.searches,
                 has_audio: true,
                 has_images: true,
+                wants_priority: usage.service == Service::Priority,
             };
             assert!(cost <= price.dearest(&most), "{usage:?} costs more than was held");
         }

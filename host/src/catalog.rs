@@ -20,12 +20,15 @@ pub use names::{of_host, providers};
 pub use source::{SourceError, Taken, read as read_source};
 pub use text::{Origin, TextError, write};
 
-use crate::money::PriceList;
+use crate::money::{PriceList, Shares};
 
 /// Generated: `host/catalog/README.md` says from what.
 const BUILT_IN: &str = include_str!("../catalog/models.txt");
 /// What no list tells in this form: models that are billed by images, characters and searches.
 const BESIDE: &str = include_str!("../catalog/beside.txt");
+
+/// Generated, likewise: what is billed for other services than the ordinary one, which models.dev does not say.
+const SHARES: &str = include_str!("../catalog/shares.txt");
 
 /// Its name in the store.
 pub const FILE: &str = "catalog.txt";
@@ -37,6 +40,8 @@ const FILE_BYTES: u64 = 16 << 20;
 pub struct Entry {
     /// What it costs.
     pub price: Option<PriceList>,
+    /// What other services than the ordinary one cost, where a list knows only that.
+    pub shares: Shares,
     /// Tokens of input and output together.
     pub context: Option<u32>,
     /// Tokens of output.
@@ -50,6 +55,7 @@ impl Entry {
     pub fn or(self, other: Self) -> Self {
         Self {
             price: self.price.or(other.price),
+            shares: self.shares.or(other.shares),
             context: self.context.or(other.context),
             max_output: self.max_output.or(other.max_output),
             abilities: self.abilities.or(other.abilities),
@@ -87,10 +93,16 @@ impl Catalog {
     /// What is known of a provider's model, by the provider's name here and its own name of the model.
     pub fn find(&self, provider: &str, model: &str) -> Option<Entry> {
         let found = self.texts().filter_map(|text| text::find(text, provider, model));
-        found.reduce(|known, more| {
+        let found = found.reduce(|known, more| {
             let mut entry = known.or(more.clone());
             if let (Some(price), Some(more)) = (&mut entry.price, &more.price) {
                 price.rates.add_kinds(&more.rates);
+            }
+            entry
+        });
+        found.map(|mut entry| {
+            if let Some(price) = &mut entry.price {
+                price.shares = price.shares.or(entry.shares);
             }
             entry
         })
@@ -119,7 +131,7 @@ impl Catalog {
 
     /// The newer one first.
     fn texts(&self) -> impl Iterator<Item = &str> {
-        self.newer.as_deref().into_iter().chain([BUILT_IN, BESIDE])
+        self.newer.as_deref().into_iter().chain([BUILT_IN, BESIDE, SHARES])
     }
 }
 
@@ -140,12 +152,13 @@ fn read(path: &Path) -> Result<Catalog, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::money::{Nanodollars, Price};
+    use crate::money::{Nanodollars, Price, Service};
 
     #[test]
     fn the_built_in_catalog_is_good_and_large() {
         assert_eq!(text::check(BUILT_IN), Ok(()));
         assert_eq!(text::check(BESIDE), Ok(()));
+        assert_eq!(text::check(SHARES), Ok(()));
         let catalog = Catalog::default();
         let all = catalog.list(None);
         let priced = all
@@ -178,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_billed_by_images_characters_and_searches_has_a_price_that_newer_lists_do_not_take_away() {
+    fn what_lists_have_no_words_for_has_a_price_that_newer_ones_do_not_take_away() {
         let newer = "pointsman-catalog 1\n\n[openai]\ngpt-image-2 input=4 output=20\n";
         for (catalog, input) in [(Catalog::default(), 5), (Catalog::with(newer).unwrap(), 4)] {
             let price = Price::new(&catalog.find("openai", "gpt-image-2").unwrap().price.unwrap());
@@ -187,6 +200,12 @@ mod tests {
                 (rates.input.0, rates.image_input.0),
                 (input * 1_000_000_000, 8_000_000_000)
             );
+        }
+        let newer = "pointsman-catalog 1\n\n[openai]\ngpt-4o input=4 output=20 batch=400\n";
+        for (catalog, batch) in [(Catalog::default(), 500), (Catalog::with(newer).unwrap(), 400)] {
+            let price = Price::new(&catalog.find("openai", "gpt-4o").unwrap().price.unwrap());
+            let shares = [Service::Batch, Service::Priority].map(|service| price.shares().of(service));
+            assert_eq!(shares, [batch, 1_700]);
         }
         let price = |provider, model| Price::new(&Catalog::default().find(provider, model).unwrap().price.unwrap());
         assert!(price("openai", "tts-1").is_by_character());
@@ -205,7 +224,7 @@ mod tests {
         assert_eq!(entry.price.unwrap().rates.input, Nanodollars(5_000_000_000));
         assert_eq!(entry.max_output, Some(64_000));
         assert_eq!(catalog.find("anthropic", "new").unwrap().context, Some(7));
-        assert_eq!(catalog.origins("anthropic", "claude-sonnet-4-5").len(), 2);
+        assert_eq!(catalog.origins("anthropic", "claude-sonnet-4-5").len(), 3);
         assert_eq!(catalog.origins("anthropic", "new")[0].date, "2026-11-21");
         std::fs::write(store.path().join(FILE), "{}").unwrap();
         assert_eq!(Catalog::open(store.path(), &mut warnings), Catalog::default());

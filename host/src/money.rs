@@ -1,11 +1,13 @@
 //! Money: whole nano-US-dollars; `usage` is what was used, `price` what it costs. No floating point anywhere.
 
 mod price;
+mod service;
 mod usage;
 
 use std::fmt;
 
 pub use price::{Most, Parts, Price, PriceList, PriceVersion, Rates, StatedRates, Tier};
+pub use service::{Service, Shares};
 pub use usage::Usage;
 
 /// Nano-US-dollars: 1 USD is 1_000_000_000.

@@ -240,9 +240,13 @@ fn explain_goes_on_after_a_line_that_is_no_request_and_ends_wrong() {
 
 #[test]
 fn inspect_tells_people_and_programs_what_a_component_is() {
+    // Each look compiles the component: of one in four of the plugins, and of those that a table is looked at.
     const TABLES: [&str; 3] = ["adapter-openai", "policy-budget", "policy-ensemble"];
     let home = Home::new();
-    for built in plugins::build(&guests::target_dir(), &Selection::All).unwrap() {
+    let built = plugins::build(&guests::target_dir(), &Selection::All).unwrap();
+    let built = built.into_iter().enumerate();
+    for (_, built) in built.filter(|(index, built)| index % 4 == 0 || TABLES.contains(&built.plugin.package().as_str()))
+    {
         let bytes = std::fs::read(&built.path).unwrap();
         let (package, path) = (built.plugin.package(), built.path.to_str().unwrap().to_owned());
         let json = home.run(&["plugin", "inspect", "--json", &path]);
@@ -271,7 +275,6 @@ fn inspect_tells_people_and_programs_what_a_component_is() {
             json["initial_memory_bytes"].as_u64().unwrap() > 0 && json["memories"] == 1,
             "{json:#}"
         );
-        // Each of the two compiles the component, and the table is the same for all: of three it is looked at.
         if !TABLES.contains(&package.as_str()) {
             continue;
         }

@@ -1,5 +1,6 @@
 //! Many prompts, two ways: `pointsman explain` and the running gateway must make the same decision, by every policy in the
-//! box, and the share of each model is what it was when its figures were written down. The prompts are a few of our own and,
+//! box, and the share of each model is what it was when its figures were written down. `explain` decides of all of them; of
+//! the many prompts of benchmarks the gateway is sent some, other ones by each route. The prompts are a few of our own and,
 //! where they are at hand, some ten thousand of public benchmarks; those are looked for in `routing/open/` below the folder that
 //! `POINTSMAN_SHARED` names.
 
@@ -63,7 +64,7 @@ struct Figures {
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_and_the_gateway_route_our_own_prompts_alike_and_as_ever() {
     let prompts = read(&workspace().join("tests/corpus/prompts.jsonl"));
-    as_written_down("own", both_ways(prompts).await);
+    as_written_down("own", both_ways(prompts, 1).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,7 +83,7 @@ async fn explain_and_the_gateway_route_the_prompts_of_benchmarks_alike_and_as_ev
         return;
     }
     let prompts = files.iter().flat_map(|file| read(file)).collect();
-    as_written_down("open", both_ways(prompts).await);
+    as_written_down("open", both_ways(prompts, ROUTES.len()).await);
 }
 
 #[test]
@@ -112,17 +113,26 @@ fn read(file: &Path) -> Vec<Prompt> {
     prompts
 }
 
-async fn both_ways(prompts: Vec<Prompt>) -> Figures {
+/// Those whose place is chosen.
+fn of<T>(all: &[T], is_chosen: impl Fn(usize) -> bool) -> impl Iterator<Item = &T> {
+    let all = all.iter().enumerate();
+    all.filter(move |(index, _)| is_chosen(*index)).map(|(_, one)| one)
+}
+
+async fn both_ways(prompts: Vec<Prompt>, one_of: usize) -> Figures {
     let gateway = Gateway::start(CONFIG).await;
     let mut shares = BTreeMap::new();
-    for route in ROUTES {
+    for (turn, route) in ROUTES.into_iter().enumerate() {
+        let sent = |index: usize| index % one_of == turn % one_of;
         let (home, lines) = (gateway.home().clone(), envelopes(route, &prompts));
         let explaining = tokio::task::spawn_blocking(move || explain(&home, route, &lines));
-        let served = serve(&gateway, route, &prompts).await;
+        let some: Vec<Prompt> = of(&prompts, sent).cloned().collect();
+        let served = serve(&gateway, route, &some).await;
         let explained: Vec<Decision> = explaining.await.unwrap().lines().map(explained).collect();
-        agree(route, &prompts, &explained, &served);
+        assert_eq!(explained.len(), prompts.len(), "{route}");
+        agree(route, &some, of(&explained, sent), &served);
         let share: &mut BTreeMap<String, usize> = shares.entry(route.to_owned()).or_default();
-        for decision in served {
+        for decision in explained {
             *share.entry(decision.model).or_default() += 1;
         }
     }
@@ -214,13 +224,9 @@ async fn ask(sender: &mut SendRequest<Full<Bytes>>, route: &str, prompt: &Prompt
 }
 
 #[track_caller]
-fn agree(route: &str, prompts: &[Prompt], explained: &[Decision], served: &[Decision]) {
-    assert_eq!(
-        (explained.len(), served.len()),
-        (prompts.len(), prompts.len()),
-        "{route}"
-    );
-    let all = prompts.iter().zip(explained.iter().zip(served));
+fn agree<'a>(route: &str, prompts: &[Prompt], explained: impl Iterator<Item = &'a Decision>, served: &[Decision]) {
+    assert_eq!(served.len(), prompts.len(), "{route}");
+    let all = prompts.iter().zip(explained.zip(served));
     let differ: Vec<String> = all
         .filter(|(_, (explained, served))| explained != served)
         .map(|(prompt, (explained, served))| format!("{}: {explained:?}, but was {served:?}", prompt.id))

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The words are those of the configuration, and so are the units: US dollars per million tokens, but for `search`. Rates that stand after
-//! `above=200000` hold for calls with more input than that. `batch=500` is in thousandths of the price. A line that begins with
+//! `above=200000` hold for calls with more input than that. `batch=500` and `priority=1750` are in thousandths of the price, and stand without one where only they are known. A line that begins with
 //! `#` is a comment.
 
 use std::collections::BTreeMap;
@@ -25,6 +25,8 @@ use crate::money::{Nanodollars, PriceList, StatedRates};
 
 /// The first line.
 const MARK: &str = "pointsman-catalog 1";
+/// What is served before others costs ten times the price at most, in thousandths of it.
+const MOST_PRIORITY: u32 = 10_000;
 
 /// Where a catalog comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -77,10 +79,13 @@ fn write_entry(text: &mut String, entry: &Entry) {
     if let Some(abilities) = entry.abilities {
         let _ = write!(text, " abilities={}", abilities.words().join(","));
     }
-    let Some(price) = &entry.price else { return };
-    if let Some(permille) = price.batch_permille {
-        let _ = write!(text, " batch={permille}");
+    let stated = entry.price.as_ref().map_or(entry.shares, |price| price.shares);
+    for (key, share) in [("batch", stated.batch), ("priority", stated.priority)] {
+        if let Some(permille) = share {
+            let _ = write!(text, " {key}={permille}");
+        }
     }
+    let Some(price) = &entry.price else { return };
     write_rates(text, &price.rates);
     for (above, rates) in &price.tiers {
         let _ = write!(text, " above={above}");
@@ -181,7 +186,6 @@ pub(super) fn find(text: &str, provider: &str, model: &str) -> Option<Entry> {
 /// Of `key=value`, apart by spaces.
 fn read_entry(members: &str) -> Result<Entry, String> {
     let mut entry = Entry::default();
-    let mut batch_permille = None;
     // The rates of an ordinary call, then those above sizes.
     let mut rates = vec![(0_u64, Rates::default())];
     for member in members.split(' ').filter(|member| !member.is_empty()) {
@@ -197,7 +201,15 @@ fn read_entry(members: &str) -> Result<Entry, String> {
         match key {
             "context" => entry.context = Some(tokens()?),
             "max_output" => entry.max_output = Some(tokens()?),
-            "batch" => batch_permille = Some(tokens()?).filter(|permille| *permille <= 1_000),
+            "batch" | "priority" => {
+                let most = if key == "batch" { 1_000 } else { MOST_PRIORITY };
+                let share = Some(tokens()?).filter(|permille| *permille <= most);
+                let share = share.ok_or_else(|| format!("`{member}`: more than {most}"))?;
+                match key {
+                    "batch" => entry.shares.batch = Some(share),
+                    _ => entry.shares.priority = Some(share),
+                }
+            }
             "above" => rates.push((number()?, Rates::default())),
             "abilities" => entry.abilities = Some(read_abilities(value)?),
             _ => {
@@ -219,7 +231,7 @@ fn read_entry(members: &str) -> Result<Entry, String> {
     entry.price = base.map(|rates| PriceList {
         rates,
         tiers,
-        batch_permille,
+        shares: entry.shares,
     });
     Ok(entry)
 }
@@ -285,6 +297,7 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::money::Shares;
 
     #[test]
     fn what_is_written_is_read_again() {
@@ -296,6 +309,10 @@ mod tests {
             audio_output: Some(usd("0.000000001")),
             ..StatedRates::default()
         };
+        let shares = Shares {
+            batch: Some(500),
+            priority: Some(1_750),
+        };
         let mut abilities = Abilities::default();
         abilities.add("vision");
         abilities.add("prompt-cache");
@@ -303,8 +320,9 @@ mod tests {
             price: Some(PriceList {
                 rates,
                 tiers: vec![(200_000, rates)],
-                batch_permille: Some(500),
+                shares,
             }),
+            shares,
             context: Some(1_000_000),
             max_output: None,
             abilities: Some(abilities),
@@ -347,6 +365,10 @@ mod tests {
             (
                 "pointsman-catalog 1\n[p]\nm context=5000000000",
                 "line 3: `context=5000000000`: too large",
+            ),
+            (
+                "pointsman-catalog 1\n[p]\nm batch=1001",
+                "line 3: `batch=1001`: more than 1000",
             ),
             (
                 "pointsman-catalog 1\n[p]\nm abilities=flying",

@@ -11,7 +11,7 @@ use hyper::header::{HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 
 use crate::catalog::{self, Catalog, Origin, Taken};
 use crate::config::Source;
-use crate::money::{Nanodollars, Price, Rates};
+use crate::money::{Nanodollars, Price, Rates, Service};
 use crate::upstream::{Endpoint, TlsRoots, Upstream};
 
 #[derive(Debug, Subcommand)]
@@ -120,8 +120,11 @@ fn show(known: &Catalog, name: &str) -> Result<(), String> {
                     line(&format!("  {key}"), value);
                 }
             }
-            if price.batch_permille() < 1_000 {
-                line("batch", format!("{}/1000 of the price", price.batch_permille()));
+            for (key, service) in [("batch", Service::Batch), ("priority", Service::Priority)] {
+                let share = price.shares().of(service);
+                if share != 1_000 {
+                    line(key, format!("{}.{:03} of the price", share / 1_000, share % 1_000));
+                }
             }
             line("price version", price.version().to_string());
         }

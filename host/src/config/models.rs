@@ -7,7 +7,7 @@ use super::reader::{Section, suggestion};
 use super::{ProviderConfig, RateLimits, Timeouts, budgets, providers, routes, timeouts};
 use crate::budget::Budget;
 use crate::catalog::{Abilities, Catalog, Entry};
-use crate::money::{Nanodollars, Price, PriceList, StatedRates};
+use crate::money::{Nanodollars, Price, PriceList, Shares, StatedRates};
 
 /// One model.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,6 +107,7 @@ fn model(
         ));
     }
     let stated = Entry {
+        shares: Shares::default(),
         price: price(section.section("price")),
         context: tokens("context"),
         max_output: tokens("max_output"),
@@ -133,7 +134,10 @@ fn price(section: Section<'_>) -> Option<PriceList> {
     let list = section.is_present().then(|| PriceList {
         rates: rates(&section),
         tiers: tiers(&section),
-        batch_permille: share(&section, "batch"),
+        shares: Shares {
+            batch: share(&section, "batch", 1),
+            priority: share(&section, "priority", 10),
+        },
     });
     section.finish();
     list
@@ -196,17 +200,17 @@ fn tiers(section: &Section<'_>) -> Vec<(u64, StatedRates)> {
     tiers
 }
 
-/// A share of one, in thousandths.
-fn share(section: &Section<'_>, key: &'static str) -> Option<u32> {
+/// A share of the price, up to so many times it, in thousandths.
+fn share(section: &Section<'_>, key: &'static str, most: u64) -> Option<u32> {
     let (text, span) = section.decimal(key)?;
     let permille = Nanodollars::from_usd(&text).ok().and_then(|share| {
-        let is_share = share.0 <= 1_000_000_000 && share.0 % 1_000_000 == 0;
+        let is_share = share.0 <= most * 1_000_000_000 && share.0 % 1_000_000 == 0;
         is_share.then_some((share.0 / 1_000_000) as u32)
     });
     if permille.is_none() {
         section.note(
             span,
-            format!("`{key}` is a share of the price from 0 to 1, with at most three decimals"),
+            format!("`{key}` is a share of the price from 0 to {most}, with at most three decimals"),
         );
     }
     permille
@@ -227,7 +231,7 @@ fn abilities(section: &Section<'_>) -> Option<Abilities> {
 #[cfg(test)]
 mod tests {
     use super::super::{ConfigError, Source};
-    use crate::money::Nanodollars;
+    use crate::money::{Nanodollars, Service};
 
     fn load(price: &str) -> Result<super::super::Config, String> {
         let text = format!("[providers.p]\nadapter = \"simulated\"\n[models.m]\nprovider = \"p\"\nprice = {price}\n");
@@ -240,10 +244,13 @@ mod tests {
 
     #[test]
     fn a_price_is_read_with_its_tiers() {
-        let config =
-            load("{ input = 1.25, output = 10, batch = 0.5, tiers = [{ above = 200_000, input = 2.5, output = 15 }] }");
+        let config = load(
+            "{ input = 1.25, output = 10, batch = 0.5, priority = 1.75, tiers = [{ above = 200_000, input = 2.5, output = 15 }] }",
+        );
         let price = config.unwrap().models["m"].price.clone().unwrap();
-        assert_eq!((price.tiers()[0].above, price.batch_permille()), (200_000, 500));
+        assert_eq!(price.tiers()[0].above, 200_000);
+        let shares = [Service::Batch, Service::Priority].map(|service| price.shares().of(service));
+        assert_eq!(shares, [500, 1_750]);
         assert_eq!(price.tiers()[0].rates.output, Nanodollars(15_000_000_000));
     }
 
@@ -271,6 +278,10 @@ mod tests {
             (
                 "{ input = 1, output = 1, batch = 0.3333 }",
                 "`batch` is a share of the price from 0 to 1",
+            ),
+            (
+                "{ input = 1, output = 1, priority = 11 }",
+                "`priority` is a share of the price from 0 to 10",
             ),
             ("{ input = 1, output = 1, tiers = 5 }", "`tiers` must be a list"),
             ("{ input = 1, output = 1, tiers = [5] }", "a tier is `{ above"),

@@ -3,10 +3,11 @@
 //! A price list seldom states every kind. What it leaves out is filled in once, when it becomes a [`Price`], and always with
 //! a rate that providers bill such tokens at, never with zero: see [`StatedRates`].
 
-use std::fmt;
+mod version;
 
-use sha2::{Digest, Sha256};
+pub use version::PriceVersion;
 
+use super::service::{Service, Shares, WHOLE};
 use super::{Nanodollars, Usage};
 
 /// Rates per million tokens, but for the last two, as far as somebody stated them.
@@ -187,6 +188,8 @@ pub struct Most {
     pub has_audio: bool,
     /// Whether any input can be an image.
     pub has_images: bool,
+    /// Whether it is to be served before others.
+    pub wants_priority: bool,
 }
 
 /// Kinds of what is billed that have a rate of their own.
@@ -225,8 +228,8 @@ pub struct PriceList {
     pub rates: StatedRates,
     /// The rates of calls with more input than so many tokens, all kinds of input counted. They hold for the whole call.
     pub tiers: Vec<(u64, StatedRates)>,
-    /// Thousandths of the price that are billed for a batch; all of it where absent.
-    pub batch_permille: Option<u32>,
+    /// What other services than the ordinary one cost.
+    pub shares: Shares,
 }
 
 /// The rates above a size of input.
@@ -244,19 +247,8 @@ pub struct Price {
     base: Rates,
     /// By rising size.
     tiers: Box<[Tier]>,
-    batch_permille: u32,
+    shares: Shares,
     version: PriceVersion,
-}
-
-/// Which price a cost was counted with: the first 32 bits of the SHA-256 of all that it states, shown in hexadecimal. The
-/// same rates have the same version, wherever they were written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PriceVersion(pub u32);
-
-impl fmt::Display for PriceVersion {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:08x}", self.0)
-    }
 }
 
 /// A cost in its parts, which add up to it exactly.
@@ -318,12 +310,12 @@ impl Price {
             let rates = rates.fill_above(below);
             tiers.push(Tier { above, rates });
         }
-        let batch_permille = list.batch_permille.unwrap_or(1_000);
+        let shares = list.shares;
         Self {
             base,
-            version: version(&base, &tiers, batch_permille),
+            version: version::of(&base, &tiers, &shares),
             tiers: tiers.into(),
-            batch_permille,
+            shares,
         }
     }
 
@@ -337,9 +329,9 @@ impl Price {
         &self.tiers
     }
 
-    /// Thousandths of the price that are billed for a batch.
-    pub fn batch_permille(&self) -> u32 {
-        self.batch_permille
+    /// What other services than the ordinary one cost.
+    pub fn shares(&self) -> &Shares {
+        &self.shares
     }
 
     /// Which price this is.
@@ -418,7 +410,13 @@ impl Price {
             ];
             parts.into_iter().fold(0, u128::saturating_add)
         });
-        rounded(sums.max().unwrap_or_default(), MILLION)
+        // Whoever asks to be served before others may still be served as they are.
+        let share = match most.wants_priority {
+            true => self.shares.of(Service::Priority).max(WHOLE),
+            false => WHOLE,
+        };
+        let sum = sums.max().unwrap_or_default().saturating_mul(share.into());
+        rounded(sum, MILLION * u128::from(WHOLE))
     }
 
     /// What each kind comes to, exactly, in parts of a nano-dollar of which so many make one.
@@ -432,11 +430,9 @@ impl Price {
         }
         // The last kind's rate is for one.
         charges[KINDS - 1] = charges[KINDS - 1].saturating_mul(MILLION);
-        if !usage.is_batch {
-            return (charges, MILLION);
-        }
-        let permille = u128::from(self.batch_permille);
-        (charges.map(|charge| charge.saturating_mul(permille)), 1_000 * MILLION)
+        let share = u128::from(self.shares.of(usage.service));
+        let unit = MILLION * u128::from(WHOLE);
+        (charges.map(|charge| charge.saturating_mul(share)), unit)
     }
 }
 
@@ -451,39 +447,6 @@ fn charge(tokens: u64, rate: Nanodollars) -> u128 {
 fn rounded(sum: u128, unit: u128) -> Nanodollars {
     let nano = sum.saturating_add(unit / 2) / unit;
     Nanodollars(u64::try_from(nano).unwrap_or(u64::MAX))
-}
-
-/// All rates in nano-dollars, in one fixed order, one tier a line: whatever changes a cost changes this text.
-fn version(base: &Rates, tiers: &[Tier], batch_permille: u32) -> PriceVersion {
-    let line = |above: u64, rates: &Rates| {
-        let always = [
-            rates.input,
-            rates.audio_input,
-            rates.cached_input,
-            rates.cache_write,
-            rates.cache_write_1h,
-            rates.output,
-            rates.reasoning,
-            rates.audio_output,
-        ];
-        // Kinds that were added later stand there where they change anything, so that older versions stay what they were.
-        let added = [
-            ("image_input", rates.image_input, rates.input),
-            ("image_output", rates.image_output, rates.output),
-            ("characters", rates.characters, Nanodollars(0)),
-            ("search", rates.search, Nanodollars(0)),
-        ];
-        let added = added.iter().filter(|(_, rate, usual)| rate != usual);
-        let added: String = added.map(|(name, rate, _)| format!(" {name}={}", rate.0)).collect();
-        format!("{above} {}{added}\n", always.map(|rate| rate.0.to_string()).join(" "))
-    };
-    let mut text = format!("batch {batch_permille}\n{}", line(0, base));
-    for tier in tiers {
-        text.push_str(&line(tier.above, &tier.rates));
-    }
-    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(text).into();
-    // 0 is left to what has no price.
-    PriceVersion(u32::from_be_bytes([a, b, c, d]).max(1))
 }
 
 #[cfg(test)]

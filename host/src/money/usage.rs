@@ -1,5 +1,7 @@
 //! What a call used, in the kinds of tokens that providers bill apart.
 
+use super::Service;
+
 /// What is billed. Tokens: `input` excludes what the cache served or took in; `output` includes reasoning. And what is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -27,13 +29,13 @@ pub struct Usage {
     pub characters: u64,
     /// Searches: of the web, or units in which rerankers count.
     pub searches: u64,
-    /// Whether the provider served it at its price for batches.
-    pub is_batch: bool,
+    /// How the provider served it, where it bills that otherwise.
+    pub service: Service,
 }
 
 impl Usage {
     /// Its members by name, as the store and reports spell them.
-    pub fn named(&self) -> [(&'static str, u64); 13] {
+    pub fn named(&self) -> [(&'static str, u64); 14] {
         [
             ("input", self.input),
             ("audio_input", self.audio_input),
@@ -47,7 +49,8 @@ impl Usage {
             ("image_output", self.image_output),
             ("characters", self.characters),
             ("searches", self.searches),
-            ("is_batch", self.is_batch.into()),
+            ("is_batch", (self.service == Service::Batch).into()),
+            ("is_priority", (self.service == Service::Priority).into()),
         ]
     }
 
@@ -68,8 +71,13 @@ impl Usage {
                 "image_output" => &mut usage.image_output,
                 "characters" => &mut usage.characters,
                 "searches" => &mut usage.searches,
+                "is_batch" | "is_priority" if tokens == 0 => continue,
                 "is_batch" => {
-                    usage.is_batch = tokens > 0;
+                    usage.service = Service::Batch;
+                    continue;
+                }
+                "is_priority" => {
+                    usage.service = Service::Priority;
                     continue;
                 }
                 _ => return None,
@@ -94,7 +102,7 @@ impl Usage {
             characters: self.characters.saturating_add(other.characters),
             searches: self.searches.saturating_add(other.searches),
             // A sum is of calls, whose prices may differ: nothing is counted with it.
-            is_batch: false,
+            service: Service::Ordinary,
         }
     }
 

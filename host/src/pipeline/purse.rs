@@ -293,6 +293,7 @@ pub(super) fn ceiling(model: &Model, ask: &Ask, output: u64) -> Option<Nanodolla
         // A part that is no text and no image may be sound, or hold images.
         has_audio: ask.wants_audio || ask.other_parts > 0,
         has_images: ask.images > 0 || ask.other_parts > 0,
+        wants_priority: ask.wants_priority,
     }))
 }
 

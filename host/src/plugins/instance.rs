@@ -96,7 +96,8 @@ fn set_deadline(store: &mut Store<Host>, deadlines: &Arc<Deadlines>, deadline_ms
 }
 
 /// The epoch says when to look at the clock, and the clock decides. The epoch makes up for ticks that came late, so it
-/// counts time from before a call that began in between; and a call that has waited for models has as much time more.
+/// counts time from before a call that began in between, and time in which others had the core; and a call that has waited for
+/// models has as much time more.
 fn at_the_deadline(store: StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> {
     let left = store.data().resume();
     if left.is_zero() {

@@ -30,7 +30,7 @@ pub struct Limits {
     pub log_line_bytes: usize,
     /// Time for `configure.load` or `describe`, and for what the guest does when it starts.
     pub configure_ms: u64,
-    /// Time for one call, instantiation included. Waiting for models that were asked does not count.
+    /// What one call may compute, instantiation included. Waiting for models that were asked does not count.
     pub call_ms: u64,
     /// Time that one call may wait for models that it asks, all together.
     pub ask_ms: u64,

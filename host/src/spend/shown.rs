@@ -169,7 +169,10 @@ fn cells(sums: &Sums) -> impl Iterator<Item = String> {
     counts.chain([sums.cost, sums.reference, sums.savings()].map(usd))
 }
 
-/// Whether a call was a batch says nothing of a sum.
+/// How a call was served says nothing of a sum.
 fn tokens(sums: &Sums) -> impl Iterator<Item = (&'static str, u64)> {
-    sums.usage.named().into_iter().filter(|(name, _)| *name != "is_batch")
+    sums.usage
+        .named()
+        .into_iter()
+        .filter(|(name, _)| !name.starts_with("is_"))
 }

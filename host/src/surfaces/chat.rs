@@ -40,6 +40,8 @@ pub struct Ask {
     pub wants_structured_output: bool,
     /// Whether the answer may be sound.
     pub wants_audio: bool,
+    /// Whether it is to be served before others, at the price for that.
+    pub wants_priority: bool,
     /// The most tokens of output, as the client asked.
     pub max_output_tokens: Option<u32>,
     /// How many answers.
@@ -96,6 +98,7 @@ impl Ask {
             tools_bytes: 0,
             wants_structured_output: false,
             wants_audio: false,
+            wants_priority: false,
             max_output_tokens: None,
             choices: 1,
             image_tokens: None,
@@ -114,6 +117,7 @@ impl Ask {
             tools_bytes: tools(body)?,
             wants_structured_output: wants_structured_output(body)?,
             wants_audio: body.field("audio").is_some() || body.field("modalities").is_some(),
+            wants_priority: body.field("service_tier").is_some_and(|tier| tier.is("priority")),
             max_output_tokens: count(body, "max_completion_tokens")?.or(count(body, "max_tokens")?),
             choices: count(body, "n")?.unwrap_or(1),
             ..Self::empty(model(body)?)

@@ -16,6 +16,8 @@ pub(crate) struct Reported {
     cache_details: Option<Vec<Detail>>,
     #[serde(skip)]
     is_batch: bool,
+    #[serde(skip)]
+    is_priority: bool,
 }
 
 /// How it was served.
@@ -43,7 +45,8 @@ impl Reported {
     pub(crate) fn served(self, tier: Option<Tier>) -> Self {
         let kind = tier.and_then(|tier| tier.kind);
         Reported {
-            is_batch: kind.is_some_and(|kind| kind.0 == "flex"),
+            is_batch: kind.as_ref().is_some_and(|kind| kind.0 == "flex"),
+            is_priority: kind.is_some_and(|kind| kind.0 == "priority"),
             ..self
         }
     }
@@ -64,11 +67,15 @@ impl Reported {
             cache_write: self.cache_write_input_tokens.unwrap_or(0),
             output: self.output_tokens.unwrap_or(0),
             reasoning: 0,
-            extras: [("cache-write-1h", written_1h), ("batch", self.is_batch.into())]
-                .into_iter()
-                .filter(|(_, count)| *count > 0)
-                .map(|(name, count)| (name.to_owned(), count))
-                .collect(),
+            extras: [
+                ("cache-write-1h", written_1h),
+                ("batch", self.is_batch.into()),
+                ("priority", self.is_priority.into()),
+            ]
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect(),
         })
     }
 

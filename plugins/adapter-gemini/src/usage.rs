@@ -111,7 +111,8 @@ impl Reported {
         let cache_read = self.cached_content_token_count.unwrap_or(0).min(prompt);
         let reasoning = self.thoughts_token_count.unwrap_or(0);
         let output = self.candidates_token_count.unwrap_or(0).saturating_add(reasoning);
-        let is_batch = matches!(self.service_tier.as_deref(), Some("flex" | "batch"));
+        let tier = self.service_tier.as_deref().unwrap_or_default();
+        let is = |words: &[&str]| words.iter().any(|word| tier.eq_ignore_ascii_case(word));
         let read = self.prompt_tokens_details.unwrap_or_default();
         let made = self.candidates_tokens_details.unwrap_or_default();
         let extras = [
@@ -120,7 +121,8 @@ impl Reported {
             ("audio-output", made.audio.min(output)),
             ("image-output", made.image.min(output)),
             ("web-search-requests", self.searches),
-            ("batch", is_batch.into()),
+            ("batch", is(&["flex", "batch"]).into()),
+            ("priority", is(&["priority"]).into()),
         ];
         Some(Usage {
             input: prompt - cache_read,

@@ -75,10 +75,12 @@ impl<'a> Seen<'a> {
         let raw = self.usage.or_else(in_choice).or_else(beside)?;
         let mut usage = billed(&serde_json::from_str(raw.get()).ok()?)?;
         // What is served when there is time to is billed as batches are.
-        let is_batch = self
-            .service_tier
-            .is_some_and(|tier| matches!(tier.get(), r#""flex""# | r#""batch""#));
-        usage.extras.extend(is_batch.then(|| ("batch".to_owned(), 1)));
+        let service = match self.service_tier.map(|tier| tier.get()) {
+            Some(r#""flex""# | r#""batch""#) => Some("batch"),
+            Some(r#""priority""#) => Some("priority"),
+            _ => None,
+        };
+        usage.extras.extend(service.map(|service| (service.to_owned(), 1)));
         Some(usage)
     }
 }

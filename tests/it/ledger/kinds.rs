@@ -135,3 +135,35 @@ async fn a_budget_holds_what_images_and_characters_can_cost() {
         .await
         .refused(429, "budget_exceeded");
 }
+
+#[tokio::test]
+async fn what_is_served_before_others_or_when_there_is_time_is_booked_at_its_share_of_the_price() {
+    let provider = FakeProvider::start().await;
+    let chat = |tier: &str| {
+        json!({ "id": "c", "object": "chat.completion", "created": 1, "model": "gpt-5", "service_tier": tier,
+            "choices": [{ "index": 0, "message": { "role": "assistant", "content": "hi" }, "finish_reason": "stop" }],
+            "usage": { "prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110 } })
+    };
+    let answers = ["default", "flex", "priority", "default"].map(|tier| Answer::json(200, &chat(tier)));
+    provider.on("/v1/chat/completions", answers);
+    let responded = json!({ "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "gpt-5", "service_tier": "priority",
+        "output": [{ "type": "message", "id": "m", "role": "assistant", "status": "completed",
+            "content": [{ "type": "output_text", "text": "hi", "annotations": [] }] }],
+        "usage": { "input_tokens": 100, "output_tokens": 10, "total_tokens": 110 } });
+    provider.on("/v1/responses", [Answer::json(200, &responded)]);
+    let gateway = Gateway::start(&config(&provider.url())).await;
+    let client = gateway.data();
+    for tier in ["default", "flex", "priority", "priority"] {
+        let ask = json!({ "model": "openai/gpt-5", "service_tier": tier, "max_completion_tokens": 10, "messages": [{ "role": "user", "content": "hi" }] });
+        assert_eq!(client.chat(&ask).await.status, 200);
+    }
+    let ask = json!({ "model": "openai/gpt-5", "service_tier": "priority", "max_output_tokens": 10, "input": "hi", "store": false });
+    assert_eq!(client.post("/v1/responses", &ask).await.status, 200);
+    let lines = stopped(gateway, 5).await;
+    let booked: Vec<u64> = lines.iter().map(|line| line.cost.unwrap().0).collect();
+    // 100 tokens at 1.25 USD a million and 10 at 10: half of it when there is time, twice of it before others.
+    let price = 225_000;
+    assert_eq!(booked, [price, price / 2, 2 * price, price, 2 * price]);
+    let held: Vec<u64> = lines.iter().map(|line| line.ceiling.0).collect();
+    assert_eq!((held[1], held[2]), (held[0], 2 * held[0]));
+}

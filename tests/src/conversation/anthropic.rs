@@ -118,7 +118,7 @@ fn said(asked: &Asked, said: &Said) -> Answer {
     }
     events.push(
         json!({ "type": "message_delta", "delta": { "stop_reason": reason, "stop_sequence": null },
-        "usage": { "output_tokens": OUTPUT } }),
+        "usage": { "input_tokens": INPUT, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": OUTPUT } }),
     );
     events.push(json!({ "type": "message_stop" }));
     Answer::typed_events(&events)

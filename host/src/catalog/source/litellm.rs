@@ -3,7 +3,7 @@
 use super::{Item, Reading};
 use crate::catalog::{Abilities, Entry, names};
 use crate::json::Value;
-use crate::money::{Nanodollars, PriceList, StatedRates};
+use crate::money::{Nanodollars, PriceList, Shares, StatedRates};
 
 /// An entry that explains the others.
 const SAMPLE: &str = "sample_spec";
@@ -73,6 +73,7 @@ fn entry(mut model: Item<'_, '_>) -> Entry {
         prompt_cache: has("prompt_caching") == Some(true),
     };
     Entry {
+        shares: Shares::default(),
         price: price(&mut model),
         context: model.tokens("max_input_tokens"),
         max_output: model.tokens("max_output_tokens"),
@@ -89,16 +90,22 @@ fn price(model: &mut Item<'_, '_>) -> Option<PriceList> {
     for (above, suffix) in sizes(model.value) {
         tiers.extend(self::rates(model, &suffix, Some(&rates)).map(|rates| (above, rates)));
     }
-    let batch = model.rate("input_cost_per_token_batches", 0);
-    let batch_permille = batch.and_then(|batch| {
-        let permille = batch.0.checked_mul(1_000)?.checked_div(rates.input.0)?;
-        u32::try_from(permille).ok().filter(|permille| *permille <= 1_000)
-    });
-    Some(PriceList {
-        rates,
-        tiers,
-        batch_permille,
-    })
+    let mut share = |service: &str, most: u32| {
+        let rate = model.rate(&format!("input_cost_per_token_{service}"), 0)?;
+        // To the nearest: some rates are rounded already.
+        let permille = rate
+            .0
+            .checked_mul(1_000)?
+            .checked_add(rates.input.0 / 2)?
+            .checked_div(rates.input.0)?;
+        u32::try_from(permille).ok().filter(|permille| *permille <= most)
+    };
+    // What is asked of a gateway and served when there is time to is flex; most providers bill both alike.
+    let shares = Shares {
+        batch: share("flex", 1_000).or_else(|| share("batches", 1_000)),
+        priority: share("priority", 10_000),
+    };
+    Some(PriceList { rates, tiers, shares })
 }
 
 /// The sizes above which members have other rates, rising, each with how these members end: `_above_200k_tokens`.
@@ -132,7 +139,7 @@ fn of_ranges<'a>(model: &mut Item<'a, '_>, ranges: Value<'a>) -> Option<PriceLis
     Some(PriceList {
         rates: read.next()?.1,
         tiers: read.collect(),
-        batch_permille: None,
+        shares: Shares::default(),
     })
 }
 

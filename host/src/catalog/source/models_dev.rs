@@ -3,7 +3,7 @@
 use super::{Item, Reading};
 use crate::catalog::{Abilities, Entry, names};
 use crate::json::{Kind, Value};
-use crate::money::{PriceList, StatedRates};
+use crate::money::{PriceList, Shares, StatedRates};
 
 pub(super) fn read(root: Value<'_>, reading: &mut Reading) {
     for (id, provider) in root.members() {
@@ -48,6 +48,7 @@ fn entry(mut model: Item<'_, '_>) -> Entry {
     let takes = |kind: &str| heard.is_some_and(|kinds| kinds.elements().any(|word| word.is(kind)));
     let tools = model.flag("tool_call") == Some(true);
     Entry {
+        shares: Shares::default(),
         price,
         context,
         max_output,
@@ -92,7 +93,7 @@ fn read_price(mut cost: Item<'_, '_>) -> Option<PriceList> {
     Some(PriceList {
         rates,
         tiers,
-        batch_permille: None,
+        shares: Shares::default(),
     })
 }
 

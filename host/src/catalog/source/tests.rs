@@ -81,7 +81,7 @@ fn the_list_of_litellm_is_read() {
     let claude = entry(&taken, "anthropic", "claude-x");
     let price = claude.price.unwrap();
     assert_eq!(
-        (price.rates.cache_write_1h, price.batch_permille),
+        (price.rates.cache_write_1h, price.shares.batch),
         (Some(usd("6")), Some(500))
     );
     assert_eq!((price.tiers[0].0, price.tiers[0].1.output), (200_000, usd("22.5")));

@@ -71,7 +71,7 @@ fn every_kind_of_token_is_billed_at_its_own_rate() {
         image_output: 5,
         characters: 100,
         searches: 3,
-        is_batch: false,
+        service: Service::Ordinary,
     };
     let parts = Price::new(&stated).parts(&usage);
     let expected = Parts {
@@ -133,13 +133,40 @@ fn a_tier_holds_for_the_whole_of_a_call_that_is_larger_than_its_size() {
 fn a_batch_costs_its_share_and_all_of_it_where_nobody_said() {
     let usage = Usage {
         input: 1_000_001,
-        is_batch: true,
+        service: Service::Batch,
         ..Usage::default()
     };
     let mut stated = list("0.001", "0");
     assert_eq!(Price::new(&stated).cost(&usage), Nanodollars(1_000_001));
-    stated.batch_permille = Some(500);
+    stated.shares.batch = Some(500);
     assert_eq!(Price::new(&stated).cost(&usage), Nanodollars(500_001));
+}
+
+#[test]
+fn what_is_served_before_others_costs_its_multiple_and_is_held_at_it() {
+    let (input, service) = (1_000_000, Service::Priority);
+    let usage = Usage {
+        input,
+        service,
+        ..Usage::default()
+    };
+    let mut stated = list("1", "0");
+    assert_eq!(Price::new(&stated).cost(&usage), usd("1"));
+    stated.shares.priority = Some(1_750);
+    let price = Price::new(&stated);
+    assert_eq!(price.cost(&usage), usd("1.75"));
+    let most = |wants_priority| Most {
+        input,
+        wants_priority,
+        ..Most::default()
+    };
+    assert_eq!(
+        (price.dearest(&most(true)), price.dearest(&most(false))),
+        (usd("1.75"), usd("1"))
+    );
+    // A discount for it is no bound: it may be served as everything else is.
+    stated.shares.priority = Some(500);
+    assert_eq!(Price::new(&stated).dearest(&most(true)), usd("1"));
 }
 
 #[test]
@@ -157,8 +184,13 @@ fn a_version_is_that_of_the_rates_and_not_of_how_they_are_written() {
     images.rates.image_input = Some(usd("2"));
     assert_ne!(plain.version(), Price::new(&images).version());
     let mut batch = list("1", "4");
-    batch.batch_permille = Some(999);
+    batch.shares.batch = Some(999);
     assert_ne!(plain.version(), Price::new(&batch).version());
+    let mut priority = list("1", "4");
+    priority.shares.priority = Some(1_000);
+    assert_eq!(plain.version(), Price::new(&priority).version());
+    priority.shares.priority = Some(2_000);
+    assert_ne!(plain.version(), Price::new(&priority).version());
 }
 
 fn rate() -> impl Strategy<Value = Nanodollars> {
@@ -201,11 +233,15 @@ fn rates() -> impl Strategy<Value = StatedRates> {
 
 fn price() -> impl Strategy<Value = Price> {
     let tiers = proptest::collection::vec((1_u64..400_000, rates()), 0..4);
-    (rates(), tiers, proptest::option::of(0_u32..=1_000)).prop_map(|(rates, tiers, batch_permille)| {
+    let shares = (
+        proptest::option::of(0_u32..=1_000),
+        proptest::option::of(0_u32..=10_000),
+    );
+    (rates(), tiers, shares).prop_map(|(rates, tiers, (batch, priority))| {
         Price::new(&PriceList {
             rates,
             tiers,
-            batch_permille,
+            shares: Shares { batch, priority },
         })
     })
 }
@@ -216,7 +252,8 @@ fn tokens() -> impl Strategy<Value = u64> {
 
 fn usage() -> impl Strategy<Value = Usage> {
     let counts = proptest::array::uniform12(tokens());
-    (counts, any::<bool>()).prop_map(|(counts, is_batch)| Usage {
+    let services = proptest::sample::select(vec![Service::Ordinary, Service::Batch, Service::Priority]);
+    (counts, services).prop_map(|(counts, service)| Usage {
         input: counts[0],
         audio_input: counts[1],
         cache_read: counts[2],
@@ -229,7 +266,7 @@ fn usage() -> impl Strategy<Value = Usage> {
         image_output: counts[9],
         characters: counts[10],
         searches: counts[11],
-        is_batch,
+        service,
     })
 }
 
@@ -272,6 +309,7 @@ proptest! {
             searches: usage.searches,
             has_audio,
             has_images,
+            wants_priority: usage.service == Service::Priority,
         });
         prop_assert!(price.cost(&usage) <= most(true, true));
         let silent = Usage { audio_input: 0, audio_output: 0, ..usage };
@@ -301,7 +339,7 @@ proptest! {
     ) {
         let scaled = |rate: Nanodollars| Nanodollars(rate.0.saturating_mul(times));
         let dearer = StatedRates { input: scaled(stated.input), output: scaled(stated.output), ..StatedRates::default() };
-        let price = Price::new(&PriceList { rates: stated, tiers: vec![(above, dearer)], batch_permille: None });
+        let price = Price::new(&PriceList { rates: stated, tiers: vec![(above, dearer)], shares: Shares::default() });
         let larger = Usage { input: usage.input.saturating_add(more), ..usage };
         prop_assert!(price.cost(&usage) <= price.cost(&larger));
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::generation::Remote;
 use crate::json::{Document, Limits};
-use crate::money::Usage;
+use crate::money::{Service, Usage};
 use crate::operation::Dialect;
 use crate::plugins::words;
 use crate::plugins::{AdapterError, AdapterStream, take_dropped};
@@ -142,7 +142,11 @@ fn billed(usage: words::Usage) -> Usage {
         output: usage.output,
         reasoning: usage.reasoning,
         audio_output: extra("audio-output"),
-        is_batch: extra("batch") > 0,
+        service: match (extra("priority") > 0, extra("batch") > 0) {
+            (true, _) => Service::Priority,
+            (_, true) => Service::Batch,
+            _ => Service::Ordinary,
+        },
         image_input: extra("image-input"),
         image_output: extra("image-output"),
         searches: extra("search-units").saturating_add(extra("web-search-requests")),

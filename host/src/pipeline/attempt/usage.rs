@@ -2,7 +2,7 @@
 //! that pass without it. Counts that make no sense are left unknown: the answer is served all the same.
 
 use crate::json::Value;
-use crate::money::Usage;
+use crate::money::{Service, Usage};
 
 /// What an answer, or a chunk of one, says that was used.
 pub(super) fn of(answer: Value<'_>) -> Option<Usage> {
@@ -13,10 +13,13 @@ pub(super) fn of(answer: Value<'_>) -> Option<Usage> {
 pub(super) fn counted(answer: Value<'_>, said: &[(String, Value<'_>)]) -> Option<Usage> {
     let (_, usage) = said.iter().find(|(_, usage)| !usage.is_null())?;
     let usage = billed(*usage)?;
-    // OpenAI bills what it serves when it has time to as it bills batches.
-    let tier = answer.get("service_tier");
-    let is_batch = tier.is_some_and(|tier| tier.is("flex") || tier.is("batch"));
-    Some(Usage { is_batch, ..usage })
+    let tier = answer
+        .get("service_tier")
+        .and_then(|tier| tier.as_str().map(|tier| Service::of(&tier)));
+    Some(Usage {
+        service: tier.unwrap_or_default(),
+        ..usage
+    })
 }
 
 /// Every place where usage is told, `null` included, as a pointer with what is there; the one that counts comes first.
@@ -174,12 +177,12 @@ mod tests {
             reasoning: 5,
             audio_output: 30,
             image_output: 7,
-            is_batch: true,
+            service: Service::Batch,
             ..Usage::default()
         };
         assert_eq!(usage, expected);
         let plain = r#"{"service_tier": "default", "usage": {"prompt_tokens": 1, "completion_tokens": 1}}"#;
-        assert!(!read(plain).is_batch);
+        assert_eq!(read(plain).service, Service::Ordinary);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::super::Heard;
 use crate::json::{Document, Edit, EditError, Kind, Limits, Value};
-use crate::money::Usage;
+use crate::money::{Service, Usage};
 use crate::operation::Operation;
 
 /// As deep as an answer may be.
@@ -88,8 +88,7 @@ pub struct Hearing {
     thoughts: Option<u64>,
     audio_input: Option<u64>,
     audio_output: Option<u64>,
-    /// Whether it was served when there was time to, and is billed as batches are.
-    is_batch: bool,
+    service: Service,
     image_input: Option<u64>,
     image_output: Option<u64>,
     searches: u64,
@@ -147,7 +146,7 @@ impl Hearing {
             output,
             reasoning,
             audio_output: self.audio_output.unwrap_or(0).min(output),
-            is_batch: self.is_batch,
+            service: self.service,
             image_output: self.image_output.unwrap_or(0).min(output),
             searches: self.searches,
             ..Usage::default()
@@ -174,8 +173,12 @@ impl Hearing {
         let Some(usage) = answer.field("usageMetadata") else {
             return;
         };
-        let tier = usage.field("serviceTier");
-        self.is_batch |= tier.is_some_and(|tier| tier.is("flex") || tier.is("batch"));
+        if let Some(tier) = usage
+            .field("serviceTier")
+            .and_then(|tier| tier.as_str().map(|tier| Service::of(&tier)))
+        {
+            self.service = tier;
+        }
         let count =
             |object: Value<'_>, name: &str| object.field(name)?.as_u64().filter(|count| *count <= u32::MAX.into());
         let part = |details: &str, modality: &str| {

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::{Address, Request, Wording};
 use crate::json::{Document, Limits};
-use crate::money::Usage;
+use crate::money::{Service, Usage};
 
 const GENERATE: &str = "/v1beta/models/auto:generateContent";
 const STREAM: &str = "/v1beta/models/auto:streamGenerateContent?alt=sse";
@@ -193,7 +193,7 @@ const USAGE: Usage = Usage {
     image_output: 0,
     characters: 0,
     searches: 0,
-    is_batch: false,
+    service: Service::Ordinary,
 };
 
 fn thinking_aloud() -> Wording {
@@ -331,7 +331,7 @@ fn a_stream_in_geminis_own_words_is_heard_to_its_end() {
         cache_read: 4,
         output: 7,
         reasoning: 2,
-        is_batch: true,
+        service: Service::Batch,
         ..Usage::default()
     };
     assert_eq!(hearing.usage(), Some(expected));

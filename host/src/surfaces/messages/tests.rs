@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::{Request, Surface, Telling, Wording};
 use crate::json::{Document, Limits};
-use crate::money::Usage;
+use crate::money::{Service, Usage};
 
 fn wording() -> Wording {
     Wording::canonical(Surface::Messages)
@@ -161,7 +161,7 @@ const USAGE: Usage = Usage {
     image_output: 0,
     characters: 0,
     searches: 0,
-    is_batch: false,
+    service: Service::Ordinary,
 };
 
 #[test]

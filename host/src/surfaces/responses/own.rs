@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::super::Heard;
 use crate::json::{Document, Kind, Limits, Value};
-use crate::money::Usage;
+use crate::money::{Service, Usage};
 
 /// As deep as an answer may be.
 const LIMITS: Limits = Limits { depth: 128 };
@@ -80,7 +80,9 @@ impl Hearing {
         let reasoning = inside("output_tokens_details", "reasoning_tokens")
             .unwrap_or(0)
             .min(output);
-        let tier = response.get("service_tier");
+        let tier = response
+            .get("service_tier")
+            .and_then(|tier| tier.as_str().map(|tier| Service::of(&tier)));
         let items = response.field("output").into_iter().flat_map(|items| items.elements());
         self.usage = Some(Usage {
             input: input - cache_read,
@@ -88,7 +90,7 @@ impl Hearing {
             output,
             reasoning,
             searches: items.filter(|item| is_search(*item)).count() as u64,
-            is_batch: tier.is_some_and(|tier| tier.is("flex") || tier.is("batch")),
+            service: tier.unwrap_or_default(),
             ..Usage::default()
         });
     }

@@ -7,7 +7,7 @@ use super::super::{Heard, Request, Surface, Wording};
 use super::Hearing;
 use crate::error::ApiError;
 use crate::json::{Document, Limits};
-use crate::money::Usage;
+use crate::money::{Service, Usage};
 
 fn read(body: &Json) -> Result<Request, String> {
     let document = Document::parse(Bytes::from(body.to_string()), Limits::default()).unwrap();
@@ -147,7 +147,7 @@ const USAGE: Usage = Usage {
     image_output: 0,
     characters: 0,
     searches: 0,
-    is_batch: false,
+    service: Service::Ordinary,
 };
 
 fn wording(body: &Json) -> Wording {
@@ -413,7 +413,7 @@ fn an_answer_in_the_providers_own_words_is_heard() {
         cache_read: 4,
         output: 7,
         reasoning: 3,
-        is_batch: true,
+        service: Service::Batch,
         ..Usage::default()
     };
     assert_eq!(hearing.usage(), Some(expected));

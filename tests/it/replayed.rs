@@ -3,6 +3,8 @@
 //! What each says is compared with what somebody else has read from it in the tests of the adapters. The recordings are not part of
 //! this repository; without them this test says so and passes.
 
+mod own;
+
 use serde_json::{Value, json};
 use tests::replay::{config, home};
 use tests::{Answer, End, Ending, FakeProvider, Gateway, Recording};

@@ -421,6 +421,18 @@ mod tests {
         let told = mistral.limit_headers.expect("its headers are known");
         let name = "x-ratelimit-remaining-req-minute";
         assert!(told.contains(&("requests-left".to_owned(), name.to_owned())));
+        for (name, tokens_left) in [
+            ("cerebras", "x-ratelimit-remaining-tokens-minute"),
+            ("together", "x-tokenlimit-remaining"),
+        ] {
+            let told = provider(&format!("adapter = \"{name}\""))
+                .limit_headers
+                .expect("its headers are known");
+            assert!(
+                told.contains(&("tokens-left".to_owned(), tokens_left.to_owned())),
+                "{name}"
+            );
+        }
         let own = provider("adapter = \"mistral\"\nrerank = true\nlimit_headers = { tokens-left = \"X-Left\" }");
         assert_eq!(
             own.limit_headers,

@@ -31,8 +31,17 @@ pub fn read(headers: &HeaderMap, names: &[(String, String)], now_ms: u64) -> [Op
     })
 }
 
-/// A time, or a duration as in `6m0s`, `1.5s`, `120ms`, or seconds.
+/// A time, as a text or since 1970 in seconds or milliseconds, or a duration as in `6m0s`, `1.5s`, `120ms`, or seconds.
 fn until(text: &str, now_ms: u64) -> Option<Duration> {
+    let since_1970 = text.parse::<u64>().ok().and_then(|number| match number {
+        // Durations are shorter than thirty years.
+        0..1_000_000_000 => None,
+        1_000_000_000..1_000_000_000_000 => Some(number * 1_000),
+        _ => Some(number),
+    });
+    if let Some(at_ms) = since_1970 {
+        return Some(Duration::from_millis(at_ms.saturating_sub(now_ms)));
+    }
     if let Some(duration) = duration(text) {
         return Some(duration);
     }
@@ -83,6 +92,8 @@ mod tests {
             ("7", Some(7_000)),
             ("2026-01-02T03:04:10Z", Some(5_000)),
             ("2026-01-02T03:04:00Z", Some(0)),
+            ("1767323050", Some(5_000)),
+            ("1767323050000", Some(5_000)),
             ("soon", None),
             ("", None),
             ("1e999s", None),

@@ -32,6 +32,7 @@ use std::time::Duration;
 pub use admin::{AdminConfig, Listen, Role, TlsConfig, TokenConfig};
 pub use cache::{CacheConfig, CacheRule, CacheScope};
 pub use clouds::{AwsKey, ServiceAccount};
+pub use dialects::OwnWords;
 pub use events::{EVENTS, SigningKey, WebhookConfig, is_wanted};
 pub use idempotency::IdempotencyConfig;
 pub use interpolate::Secret;

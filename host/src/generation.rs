@@ -19,7 +19,7 @@ use crate::budget::{Budget, Scope, Scoped};
 use crate::catalog::{Abilities, Entry};
 use crate::config::{Config, ModelConfig, RouteConfig, SimulatedConfig, Timeouts};
 use crate::money::{Nanodollars, Price, Usage};
-use crate::operation::{Dialect, Operation};
+use crate::operation::{Dialect, Door, Operation};
 use crate::plugins::{Adapter, OnFault, Policy, words};
 use crate::telemetry::{Meter, ModelMeter};
 use crate::upstream::Upstream;
@@ -124,7 +124,7 @@ pub struct Remote {
     /// What it serves; with the path where it speaks OpenAI's dialect as it is, and nothing has to be translated.
     pub operations: Vec<(words::Operation, Option<String>)>,
     /// Where it takes requests in words that are neither OpenAI's nor need translation.
-    pub own: Vec<(Dialect, words::Operation, String)>,
+    pub own: Vec<(Dialect, words::Operation, Door)>,
     /// Whether it speaks OpenAI's dialect, be it with settings.
     pub speaks_openai: bool,
     /// What is known of it beside.
@@ -175,10 +175,10 @@ impl Remote {
     }
 
     /// Where this is asked for in this dialect, which the provider speaks as it is.
-    pub fn own_path(&self, dialect: Dialect, operation: Operation) -> Option<&str> {
+    pub fn door(&self, dialect: Dialect, operation: Operation) -> Option<&Door> {
         let operation = operation.into();
         let is_this = |(known, served, _): &&(Dialect, _, _)| *known == dialect && *served == operation;
-        self.own.iter().find(is_this).map(|(_, _, path)| path.as_str())
+        self.own.iter().find(is_this).map(|(_, _, door)| door)
     }
 }
 

@@ -51,6 +51,17 @@ impl Operation {
     }
 }
 
+/// Where a provider takes requests in words that it speaks as they are, and what it wants to find in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Door {
+    /// `{model}` stands for the model's name, which is then left out of the body.
+    pub path: String,
+    /// Where a stream is asked for, if elsewhere.
+    pub streamed: Option<String>,
+    /// Members of the body, with their values as JSON.
+    pub members: Vec<(String, String)>,
+}
+
 /// Words for conversations other than the canonical ones, which clients and providers may have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {

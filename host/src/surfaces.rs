@@ -5,6 +5,7 @@
 mod address;
 pub mod chat;
 mod completions;
+mod door;
 pub mod form;
 mod framing;
 pub mod gemini;
@@ -36,7 +37,7 @@ use crate::config::Extensions;
 use crate::error::ApiError;
 use crate::json::{Document, Edit, Limits};
 use crate::money::Usage;
-use crate::operation::{Dialect, Operation};
+use crate::operation::{Dialect, Door, Operation};
 
 /// What a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -340,22 +341,15 @@ impl Surface {
         Ok(Request { document, ask, wording })
     }
 
-    /// A request in its own words for a provider that speaks them and calls the model so: where it goes, from the usual path,
-    /// and the body.
-    pub fn addressed(self, own: &Document, path: &str, model: &str, ask: &Ask) -> Result<(String, Bytes), String> {
+    /// A request in its own words for a provider that speaks them and calls the model so: where it goes, and the body.
+    pub fn addressed(self, own: &Document, door: &Door, model: &str, ask: &Ask) -> Result<(String, Bytes), String> {
         if self.dialect() == Some(Dialect::Gemini) {
             let path = gemini::path(model, ask.operation, ask.is_stream);
             let path = path.ok_or_else(|| format!("`{model}` cannot be the name of a model of Gemini"))?;
             let body = gemini::renamed(own, model).map_err(|error| error.to_string())?;
             return Ok((path, body.into()));
         }
-        let model = serde_json::Value::from(model).to_string();
-        let renamed = own.with(&[Edit {
-            pointer: "/model",
-            value: Some(&model),
-        }]);
-        let body = renamed.map_err(|error| error.to_string())?;
-        Ok((path.to_owned(), body.into()))
+        door::through(door, own, model, ask.is_stream).map_err(|error| error.to_string())
     }
 
     /// A request in its own words that names no limit, with one for its output.

@@ -48,6 +48,7 @@ mod offered;
 mod operations;
 mod operators;
 mod outages;
+mod passing;
 mod prefixes;
 mod presence;
 mod priced;

@@ -28,9 +28,27 @@ pub(super) struct Dialect {
     /// Whether the settings below matter only to what the adapter translates, so that requests in the provider's own words need it not.
     #[serde(default)]
     pub(super) passes_own_words: bool,
+    /// Where such requests go, if not where the adapter says.
+    pub(super) own_words: Option<OwnWords>,
     /// For the adapter.
     #[serde(default)]
     pub(super) settings: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Paths for requests in the provider's own words, in which `{model}` stands for the model's name, and what is said in their bodies
+/// beside.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnWords {
+    /// For an answer.
+    pub chat: String,
+    /// For one that is streamed.
+    pub stream: String,
+    /// For a count of tokens.
+    pub count_tokens: String,
+    /// Members of every body.
+    #[serde(default)]
+    pub members: BTreeMap<String, serde_json::Value>,
 }
 
 /// What a header may tell of limits.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::keys::rate_limits;
 use super::reader::{Section, suggestion};
 use super::{
-    AwsKey, Context, RateLimits, Secret, ServiceAccount, Timeouts, budgets, clouds, dialects, interpolate, timeouts,
+    AwsKey, Context, OwnWords, RateLimits, Secret, ServiceAccount, Timeouts, budgets, clouds, dialects, interpolate,
+    timeouts,
 };
 use crate::budget::Budget;
 use crate::catalog;
@@ -60,6 +61,8 @@ pub struct ProviderConfig {
     pub limit_headers: Option<Vec<(String, String)>>,
     /// Settings that requests in the provider's own words need not be translated for.
     pub passing: serde_json::Value,
+    /// Where these requests go, if not where the adapter says.
+    pub own_words: Option<OwnWords>,
     /// How long its answers may take.
     pub timeouts: Timeouts,
     /// How long it keeps the beginning of a prompt in its cache after the last use.
@@ -172,12 +175,13 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
     let mut known_media = None;
     let (mut rerank, mut moderation) = (!is_openai, true);
     let mut limit_headers = limit_headers(&section);
-    let mut passing = serde_json::Value::default();
+    let (mut passing, mut own_words) = (serde_json::Value::default(), None);
     let adapter = match known {
         Some((component, dialect)) => {
             if dialect.passes_own_words {
                 passing = dialect.settings.clone().into();
             }
+            own_words = dialect.own_words;
             settings = over(dialect.settings, settings);
             known_media = dialect.media;
             (rerank, moderation) = (dialect.rerank, dialect.moderation);
@@ -210,6 +214,7 @@ fn provider(section: Section<'_>, context: &Context<'_>) -> Option<ProviderConfi
         moderation: section.flag("moderation", moderation),
         limit_headers,
         passing,
+        own_words,
         timeouts: timeouts::read(&section),
         prompt_cache: Duration::from_secs(section.number("prompt_cache_seconds", 0..=86_400).unwrap_or(300)),
         ca_file: section.string("ca_file").map(|(path, _)| context.base.join(path)),

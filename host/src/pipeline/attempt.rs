@@ -1,6 +1,7 @@
 //! One step taken within its time: by `forward` (the provider speaks the canonical dialect), `own` (it speaks the client's),
 //! `translate` (an adapter stands in between), `media` (images and sound) or `simulate`; `way` says which. Which step is taken when is in `walk`.
 
+mod betas;
 mod explain;
 mod failure;
 mod forward;

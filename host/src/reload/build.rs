@@ -253,7 +253,7 @@ impl Builder<'_> {
         let wrong = |message: String| problem(name, Some(digest), &message);
         let profile = adapter.profile().clone();
         let framing = framing(profile.framing).map_err(|message| wrong(message.to_owned()))?;
-        let own = dialect::own_paths(&profile, config);
+        let own = dialect::doors(&profile, config);
         let base = config.base_url.clone().or(profile.base_url);
         let base = base.ok_or_else(|| wrong(format!("[providers.{name}] needs a base_url")))?;
         let base = placed(&base, config).map_err(|reason| wrong(format!("[providers.{name}] {reason}")))?;

@@ -11,7 +11,7 @@ use super::{ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Whole, sen
 use crate::generation::Remote;
 use crate::json::{Document, Limits};
 use crate::money::Usage;
-use crate::operation::Operation;
+use crate::operation::{Door, Operation};
 use crate::surfaces::{Heard, Hearing};
 use crate::upstream::UpstreamBody;
 use crate::upstream::sse::{Event, Splitter};
@@ -23,13 +23,13 @@ pub(super) async fn send(
     attempt: &Attempt<'_>,
     remote: &Remote,
     own: &Document,
-    path: &str,
+    door: &Door,
     waited: &mut Duration,
 ) -> Result<Reply, Failure> {
     let surface = attempt.call.wording.surface;
     let hearing = surface.dialect().and_then(Hearing::of);
     let mut hearing = hearing.ok_or_else(|| Failure::fault("nobody listens to the provider's words"))?;
-    let addressed = surface.addressed(own, path, &attempt.step.model.upstream, &attempt.call.ask);
+    let addressed = surface.addressed(own, door, &attempt.step.model.upstream, &attempt.call.ask);
     let (path, body) = addressed.map_err(|reason| Failure::fault(&reason))?;
     let header = |name: &&str| {
         let values = attempt.call.headers.get_all(*name).iter();

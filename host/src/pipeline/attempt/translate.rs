@@ -6,12 +6,11 @@ use bytes::{Bytes, BytesMut};
 
 use super::explain::Explainer;
 use super::{
-    ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, receipt, send as call, vectors,
+    ANSWER_BYTES, Attempt, Beginning, Failure, Reply, Source, Visibility, Whole, betas, receipt, send as call, vectors,
 };
 use crate::generation::Remote;
 use crate::json::{Document, Limits};
 use crate::money::{Service, Usage};
-use crate::operation::Dialect;
 use crate::plugins::words;
 use crate::plugins::{AdapterError, AdapterStream, take_dropped};
 use crate::upstream::UpstreamBody;
@@ -30,7 +29,7 @@ pub(super) async fn send(attempt: &Attempt<'_>, remote: &Remote, waited: &mut Du
         .await
         .map_err(Failure::adapter)?;
     let dropped = take_dropped(&mut outgoing);
-    add_betas(attempt, remote, &mut outgoing.headers);
+    betas::add(attempt, remote, &mut outgoing.headers);
     let method = hyper::Method::from_bytes(outgoing.method.as_bytes());
     let method = method.map_err(|error| Failure::fault(&error.to_string()))?;
     let sent = Instant::now();
@@ -99,32 +98,6 @@ async fn instead(attempt: &Attempt<'_>, remote: &Remote, error: AdapterError, bo
     match said.as_ref().and_then(|said| said.root().field("error")) {
         Some(error) => Explainer::of(attempt, remote).instead(error.raw()).await,
         None => Failure::adapter(error),
-    }
-}
-
-/// What a client of Anthropic's asks for by this header.
-const BETAS: &str = "anthropic-beta";
-
-/// The client's betas, beside those of the settings: without them its provider would refuse members that are passed on.
-fn add_betas(attempt: &Attempt<'_>, remote: &Remote, headers: &mut Vec<(String, String)>) {
-    if !remote.own.iter().any(|(dialect, ..)| *dialect == Dialect::Messages) {
-        return;
-    }
-    let asked = attempt.call.headers.get_all(BETAS).iter();
-    let asked = asked
-        .filter_map(|value| value.to_str().ok())
-        .collect::<Vec<_>>()
-        .join(",");
-    let set = headers.iter().position(|(name, _)| name.eq_ignore_ascii_case(BETAS));
-    let set = set.map(|at| headers.swap_remove(at).1).unwrap_or_default();
-    let mut betas: Vec<&str> = Vec::new();
-    for beta in set.split(',').chain(asked.split(',')).map(str::trim) {
-        if !beta.is_empty() && !betas.contains(&beta) {
-            betas.push(beta);
-        }
-    }
-    if !betas.is_empty() {
-        headers.push((BETAS.to_owned(), betas.join(",")));
     }
 }
 

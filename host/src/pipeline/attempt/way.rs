@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Attempt, Failure, Reply, Whole, forward, media, own, simulate, translate};
+use super::{Attempt, Failure, Reply, Whole, betas, forward, media, own, simulate, translate};
 use crate::generation::{Remote, Way};
 use crate::json::Document;
 use crate::money::Usage;
-use crate::operation::{Dialect, Operation};
+use crate::operation::{Dialect, Door, Operation};
 use crate::plugins::words::{Abilities, Kind};
 use crate::surfaces::Surface;
 use crate::surfaces::plain::{Reader, plain};
+
+/// What no answer differs by.
+const HINTS: [&str; 3] = ["serviceTier", "service_tier", "metadata"];
 
 impl Attempt<'_> {
     pub(super) async fn take(&self, waited: &mut Duration) -> Result<Reply, Failure> {
@@ -32,25 +35,26 @@ impl Attempt<'_> {
         if operation.is_media() {
             return media::send(self, remote, waited).await;
         }
-        let own_path = self.call.wording.surface.dialect();
-        let own_path = own_path.and_then(|dialect| remote.own_path(dialect, operation));
-        if let Some((own, path)) = self.own.zip(own_path).filter(|_| self.may_pass(remote)) {
+        let door = self.call.wording.surface.dialect();
+        let door = door.and_then(|dialect| remote.door(dialect, operation));
+        if let Some((own, door)) = self.own.zip(door).filter(|(_, door)| self.may_pass(remote, door)) {
             let turn = self.call.wording.turn.as_ref();
             let own = turn.and_then(|turn| turn.again_at(&provider.name)).unwrap_or(own);
             let own = self.affordable(own)?;
             if self.call.wording.surface.dialect() != Some(Dialect::Completions) {
-                return own::send(self, remote, &own, path, waited).await;
+                return own::send(self, remote, &own, door, waited).await;
             }
             // OpenAI's first dialect streams, ends and counts as the canonical one does.
             let attempt = Attempt {
                 document: &own,
                 ..*self
             };
-            let reply = forward::send(&attempt, remote, path, waited).await;
+            let reply = forward::send(&attempt, remote, &door.path, waited).await;
             return reply.map(Reply::in_own_words);
         }
         self.check_needs()?;
         let (document, lost) = self.written_for(remote)?;
+        self.check_losses(&lost)?;
         let attempt = Attempt {
             document: &document,
             ..*self
@@ -93,16 +97,22 @@ impl Attempt<'_> {
     }
 
     /// Whether nothing is set that a request in the provider's own words would have to heed.
-    fn may_pass(&self, remote: &Remote) -> bool {
-        let is_chat = self.call.ask.operation == Operation::Chat;
-        self.has_no_settings() || is_chat && self.step.model.settings == remote.known.passing
+    fn may_pass(&self, remote: &Remote, door: &Door) -> bool {
+        // Where nobody says where it goes but its dialect, what is no conversation may be asked for in other words.
+        let is_known = self.call.ask.operation == Operation::Chat || !door.path.is_empty();
+        self.has_no_settings() || is_known && self.step.model.settings == remote.known.passing
     }
 
     /// The request as this provider can read it, and what it has lost since the client wrote it.
     fn written_for(&self, remote: &Remote) -> Result<(Cow<'_, Document>, Vec<String>), Failure> {
         let mut lost = self.call.wording.lost.clone();
         let is_translated = self.call.wording.surface.dialect().is_some();
-        if !is_translated || !remote.speaks_openai {
+        if !remote.speaks_openai {
+            let (document, more) = betas::without(self, remote, self.document)?;
+            lost.extend(more);
+            return Ok((document, lost));
+        }
+        if !is_translated {
             return Ok((Cow::Borrowed(self.document), lost));
         }
         let model = &self.step.model;
@@ -117,6 +127,20 @@ impl Attempt<'_> {
         let (document, more) = plain(self.document, reader).ok_or_else(unreadable)?;
         lost.extend(more);
         Ok((Cow::Owned(document), lost))
+    }
+
+    /// Refuses what gets lost before an adapter could, where the settings say that nothing is to.
+    fn check_losses(&self, lost: &[String]) -> Result<(), Failure> {
+        let Some(field) = lost.iter().find(|field| !HINTS.contains(&field.as_str())) else {
+            return Ok(());
+        };
+        let settings: serde_json::Value = serde_json::from_str(&self.step.model.settings).unwrap_or_default();
+        if settings["on_unsupported"] != "refuse" {
+            return Ok(());
+        }
+        let provider = &self.step.model.provider.name;
+        let message = format!("{field} cannot be asked of {provider}; leave it out");
+        Err(Failure::said(Kind::InvalidRequest, &message))
     }
 
     /// What an answer has used of which nobody says so: nothing, where tokens are counted.

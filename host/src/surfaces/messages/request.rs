@@ -35,6 +35,17 @@ const TRANSLATED: [&str; 10] = [
     "tools",
 ];
 
+/// Members of a function; `eager_input_streaming` is about how its arguments come, by which no answer differs.
+const TOOL: [&str; 7] = [
+    "type",
+    "name",
+    "description",
+    "input_schema",
+    "strict",
+    "cache_control",
+    "eager_input_streaming",
+];
+
 /// The canonical request. `is_count` where its tokens are to be counted, and no limit is needed.
 pub(in super::super) fn canonical(body: Value<'_>, is_count: bool) -> Result<Canonical, ApiError> {
     let mut to = Writer::with_capacity(body.raw().len() + body.raw().len() / 8);
@@ -53,9 +64,9 @@ pub(in super::super) fn canonical(body: Value<'_>, is_count: bool) -> Result<Can
         stream(body, &mut to)?;
     }
     stops(body, &mut to)?;
-    tools(body, &mut to)?;
+    tools(body, &mut to, &mut lost)?;
     choice(body, &mut to)?;
-    output(body, &mut to)?;
+    output(body, &mut to, &mut lost)?;
     let user = body.field("metadata").and_then(|metadata| metadata.field("user_id"));
     if let Some(user) = user.filter(|user| user.kind() == Kind::String) {
         to.member("user", user.raw());
@@ -70,6 +81,16 @@ pub(in super::super) fn canonical(body: Value<'_>, is_count: bool) -> Result<Can
         lost,
         needs: None,
     })
+}
+
+/// Names what of an object is not among these; what is off is not missed.
+fn lose_unknown(object: Value<'_>, place: &str, known: &[&str], lost: &mut Vec<String>) {
+    for (name, value) in object.members() {
+        let name = name.as_str().unwrap_or_default();
+        if !known.contains(&&*name) && !value.is_null() && value.as_bool() != Some(false) {
+            lost.push(crate::error::printable(&format!("{place}{name}"), 60));
+        }
+    }
 }
 
 fn limit(body: Value<'_>) -> Result<Value<'_>, ApiError> {
@@ -109,7 +130,7 @@ fn stops(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
 }
 
 /// Functions are described in OpenAI's way; Anthropic's own tools, which it runs itself, keep their words.
-fn tools(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
+fn tools(body: Value<'_>, to: &mut Writer, lost: &mut Vec<String>) -> Result<(), ApiError> {
     let Some(tools) = body.field("tools") else {
         return Ok(());
     };
@@ -142,6 +163,7 @@ fn tools(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
         to.close('}');
         to.take("cache_control", tool, "cache_control");
         to.close('}');
+        lose_unknown(tool, "tools[].", &TOOL, lost);
     }
     to.close(']');
     Ok(())
@@ -180,8 +202,11 @@ fn choice(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
 }
 
 /// How much thought goes into the answer, and which form it has.
-fn output(body: Value<'_>, to: &mut Writer) -> Result<(), ApiError> {
+fn output(body: Value<'_>, to: &mut Writer, lost: &mut Vec<String>) -> Result<(), ApiError> {
     let config = body.field("output_config");
+    if let Some(config) = config {
+        lose_unknown(config, "output_config.", &["effort", "format"], lost);
+    }
     // How much is thought, where that is the model's own business; a `thinking` that is on or off says more.
     let is_open = |thinking: Value<'_>| thinking.get("type").is_some_and(|kind| kind.is("adaptive"));
     let effort = config.filter(|_| body.field("thinking").is_none_or(is_open));

@@ -5,6 +5,9 @@ use super::super::{Losses, refuse};
 use super::Chat;
 use crate::Failure;
 
+/// Of what has no canonical name, but is known of a provider: what an answer may differ by.
+const DIFFERING: [&str; 4] = ["mcp_servers", "context_management", "container", "inference_geo"];
+
 impl Chat<'_> {
     /// Called once, when the adapter has taken its own words from `own`; `takes` are the canonical members that it translates, or
     /// settles by itself. Members with a value that changes nothing, a penalty of 0 say, are not missed.
@@ -73,7 +76,10 @@ impl Chat<'_> {
             losses.name(*name);
         }
         for name in self.own.names() {
-            losses.name(name);
+            match DIFFERING.contains(&name) {
+                true => losses.leave_out(name)?,
+                false => losses.name(name),
+            }
         }
         Ok(())
     }

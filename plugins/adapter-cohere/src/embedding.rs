@@ -7,6 +7,9 @@ use pointsman_plugin::translate::{self, Members, Raw, refuse, unreadable, upstre
 use pointsman_plugin::{Answer, Failure, Outgoing, Target};
 use serde::{Deserialize, Serialize};
 
+/// More texts the provider takes in no request.
+const MOST_TEXTS: usize = 96;
+
 #[derive(Serialize)]
 struct Request<'a> {
     model: &'a str,
@@ -42,9 +45,16 @@ pub(crate) fn encode(target: &Target, body: &[u8]) -> Result<Outgoing, Failure> 
     let settings = Settings::of(target)?;
     let mut members = Members::of(body)?;
     let given: Option<String> = members.take("input_type")?;
+    let texts = translate::texts(&mut members, PROVIDER)?;
+    if texts.len() > MOST_TEXTS {
+        return Err(refuse(format!(
+            "input has {} texts, and {PROVIDER} takes {MOST_TEXTS} at most in one request; send several",
+            texts.len()
+        )));
+    }
     let request = Request {
         model: &target.model,
-        texts: translate::texts(&mut members, PROVIDER)?,
+        texts,
         input_type: given.unwrap_or_else(|| settings.input_type.clone()),
         embedding_types: ["float"],
         output_dimension: members.take("dimensions")?,

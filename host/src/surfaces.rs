@@ -116,7 +116,7 @@ impl Wording {
     /// A whole canonical answer in the client's words.
     pub fn whole(&self, answer: Bytes, usage: Option<&Usage>) -> Bytes {
         match self.surface {
-            Surface::Messages => messages::whole(answer, usage),
+            Surface::Messages => messages::whole(answer, usage, messages::sequences(self.own.as_ref())),
             Surface::Completions => completions::whole(answer),
             Surface::Responses => responses::whole(answer, usage, &self.echo()),
             Surface::GenerateContent => gemini::whole(answer, usage, self.shows_thoughts()),
@@ -125,6 +125,22 @@ impl Wording {
             Surface::BatchEmbedContents => gemini::vectors(answer, usage, true),
             _ => answer,
         }
+    }
+
+    /// What of a whole canonical answer has no place in the client's words.
+    pub fn unsaid(&self, answer: &Bytes) -> Option<&'static str> {
+        let has_images = matches!(self.surface, Surface::Messages | Surface::Responses)
+            && memchr::memmem::find(answer, b"\"images\"").is_some();
+        let document = has_images.then(|| Document::parse(answer.clone(), LIMITS).ok())??;
+        let choice = document.root().field("choices")?.elements().next()?;
+        let said = choice.field("message")?;
+        let is_unsaid = match self.surface {
+            Surface::Messages => said
+                .field("images")
+                .is_some_and(|images| images.elements().next().is_some()),
+            _ => responses::has_other_images(said),
+        };
+        is_unsaid.then_some("images of the answer")
     }
 
     /// What a response repeats of its request.
@@ -140,7 +156,10 @@ impl Wording {
             Surface::Completions if is_own => Telling::Canonical,
             Surface::Completions => Telling::translated(completions::Events),
             _ if is_own => Telling::Own,
-            Surface::Messages => Telling::translated(messages::Events::of(input_tokens)),
+            Surface::Messages => {
+                let sequences = messages::sequences(self.own.as_ref());
+                Telling::translated(messages::Events::of(input_tokens, sequences))
+            }
             Surface::Responses => Telling::translated(responses::Events::new(self.echo())),
             Surface::StreamGenerateContent => Telling::translated(gemini::Events::new(self.shows_thoughts())),
             _ => Telling::Canonical,

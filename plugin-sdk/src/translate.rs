@@ -27,8 +27,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 pub use self::answer::{
-    Choice, Completion, ExtraContent, Finish, FunctionCall, Image, IndexedThinking, Likelihood, Logprobs, Message,
-    ThinkingBlock, ToolCall, append, arguments, made_up_id,
+    Annotation, Choice, Completion, Ending, ExtraContent, Finish, FunctionCall, Image, IndexedThinking, Likelihood,
+    Logprobs, Message, ThinkingBlock, ToolCall, append, arguments, made_up_id,
 };
 pub use self::chat::{
     Chat, File, Function, InputAudio, JsonSchema, Mode, Part, ResponseFormat, Signature, Signed, Thinking, Thought,

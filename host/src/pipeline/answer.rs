@@ -91,10 +91,20 @@ pub(super) fn again(entry: &Entry, decision: &Decision, mut account: Account) ->
 fn whole(whole: Whole, mut headers: HeaderMap, mut account: Account, recorder: Option<Recorder>) -> Answer {
     account.used(whole.usage, whole.counted());
     account.ended_well();
+    let wording = &account.call().wording;
+    let unsaid = wording.unsaid(&whole.body).filter(|_| !whole.is_own);
     let body = match whole.is_own {
         true => whole.body,
-        false => account.call().wording.whole(whole.body, whole.usage.as_ref()),
+        false => wording.whole(whole.body, whole.usage.as_ref()),
     };
+    if let Some(unsaid) = unsaid {
+        let before = whole.dropped.iter().map(String::as_str);
+        put(
+            &mut headers,
+            DROPPED,
+            &before.chain([unsaid]).collect::<Vec<_>>().join(", "),
+        );
+    }
     if let Some(recorder) = recorder {
         recorder.whole(&body, &account);
     }

@@ -131,6 +131,13 @@ pub(super) struct Events;
 impl Tells for Events {
     fn tell(&mut self, chunk: Value<'_>, out: &mut BytesMut) {
         let usage = chunk.field("usage").map(|usage| usage.raw());
+        let says_nothing = chunk
+            .field("choices")
+            .is_none_or(|choices| choices.elements().next().is_none());
+        // Azure's judgement of a prompt say, which this dialect has no place for.
+        if says_nothing && usage.is_none() {
+            return;
+        }
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(&completion(chunk, "delta", usage));
         out.extend_from_slice(b"\n\n");

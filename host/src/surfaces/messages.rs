@@ -8,6 +8,7 @@ mod events;
 mod models;
 mod own;
 mod request;
+mod stop;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use serde_json::json;
 
 pub(super) use answer::whole;
 pub(super) use request::canonical;
+pub(super) use stop::sequences;
 
 use crate::error::ApiError;
 

@@ -7,6 +7,7 @@ mod answer;
 mod events;
 mod items;
 mod kept;
+mod made;
 mod own;
 mod request;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 pub(super) use answer::{Echo, whole};
 pub(super) use events::Events;
 pub use kept::{KIND, Kept, Turn, with_turn};
+pub(super) use made::has_other_images;
 pub(super) use own::Hearing;
 pub(super) use request::canonical;
 use serde_json::json;

@@ -1,14 +1,14 @@
 //! The canonical answer, whole.
 //!
 //! What a provider tells beside the canonical members travels where clients already look for it: signed thinking in
-//! `thinking_blocks`, Google's signatures in `extra_content`, images in `images`, Cohere's sources in `citations`. A client that
+//! `thinking_blocks`, Google's signatures in `extra_content`, images in `images`, Cohere's sources in `citations`, pages of the web in `annotations`. A client that
 //! sends the message back as it came lets the model go on where it was.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{Counts, Raw, Text, unreadable, upstream};
+use super::{Counts, Raw, Text, is_web, unreadable, upstream};
 use crate::{Answer, Failure, Target, Usage};
 
 /// A `chat.completion`.
@@ -32,6 +32,10 @@ pub struct Choice<'a> {
     pub message: Message<'a>,
     pub logprobs: Option<Logprobs<'a>>,
     pub finish_reason: Finish,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native_finish_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_reason: Option<Cow<'a, str>>,
 }
 
 /// What the model says.
@@ -50,6 +54,8 @@ pub struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub citations: Option<Raw<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<Annotation<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extra_content: Option<ExtraContent<'a>>,
@@ -65,6 +71,7 @@ impl Default for Message<'_> {
             thinking_blocks: Vec::new(),
             images: Vec::new(),
             citations: None,
+            annotations: Vec::new(),
             tool_calls: Vec::new(),
             extra_content: None,
         }
@@ -161,6 +168,41 @@ impl Image {
     }
 }
 
+/// A page of the web that a stretch of the answer rests on. Both its ends are counted in characters of the whole text.
+#[derive(Serialize, Clone, PartialEq, Eq, Debug)]
+pub struct Annotation<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    url_citation: UrlCitation<'a>,
+}
+
+#[derive(Serialize, Clone, PartialEq, Eq, Debug)]
+struct UrlCitation<'a> {
+    url: Cow<'a, str>,
+    title: Cow<'a, str>,
+    start_index: usize,
+    end_index: usize,
+}
+
+impl<'a> Annotation<'a> {
+    /// Of the text from the first of these characters to before the second; `None` for what is not at an address of the web.
+    pub fn of(
+        url: Cow<'a, str>,
+        title: Option<Cow<'a, str>>,
+        (start_index, end_index): (usize, usize),
+    ) -> Option<Self> {
+        is_web(&url).then(|| Annotation {
+            kind: "url_citation",
+            url_citation: UrlCitation {
+                title: title.unwrap_or_default(),
+                url,
+                start_index,
+                end_index,
+            },
+        })
+    }
+}
+
 /// `{"google": {"thought_signature"}}`.
 #[derive(Serialize, Debug)]
 pub struct ExtraContent<'a> {
@@ -236,6 +278,47 @@ pub enum Finish {
     ContentFilter,
 }
 
+/// Why an answer ended, with what canonical words do not say: what its provider calls it, where OpenRouter has that, and which
+/// sequence stopped it, where vLLM has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ending<'a> {
+    /// The canonical word.
+    pub finish: Finish,
+    /// One of Anthropic's words, where it says more.
+    pub native: Option<&'static str>,
+    /// The sequence, where the provider tells it.
+    pub sequence: Option<Cow<'a, str>>,
+}
+
+impl From<Finish> for Ending<'_> {
+    fn from(finish: Finish) -> Self {
+        Ending {
+            finish,
+            native: None,
+            sequence: None,
+        }
+    }
+}
+
+impl<'a> Ending<'a> {
+    /// The answer came to a sequence that the client asked to stop at; which, its provider need not tell.
+    pub fn stopped(sequence: Option<Cow<'a, str>>) -> Self {
+        Ending {
+            native: Some("stop_sequence"),
+            sequence,
+            ..Finish::Stop.into()
+        }
+    }
+
+    /// With the provider's word for it.
+    pub fn called(finish: Finish, native: &'static str) -> Self {
+        Ending {
+            native: Some(native),
+            ..finish.into()
+        }
+    }
+}
+
 impl Finish {
     /// An end that is none of the others.
     pub fn natural(has_calls: bool) -> Self {
@@ -258,7 +341,8 @@ impl<'a> Completion<'a> {
 
     /// With its one answer. One that says nothing and calls nothing has an empty text, since clients do not expect neither.
     #[must_use]
-    pub fn answering(mut self, mut message: Message<'a>, finish_reason: Finish) -> Self {
+    pub fn answering(mut self, mut message: Message<'a>, ending: impl Into<Ending<'a>>) -> Self {
+        let ending = ending.into();
         if message.content.is_none() && message.tool_calls.is_empty() {
             message.content = Some(Cow::Borrowed(""));
         }
@@ -266,7 +350,9 @@ impl<'a> Completion<'a> {
             index: 0,
             message,
             logprobs: None,
-            finish_reason,
+            finish_reason: ending.finish,
+            native_finish_reason: ending.native,
+            stop_reason: ending.sequence,
         });
         self
     }

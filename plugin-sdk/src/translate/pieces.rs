@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Counts, ExtraContent, Finish, Image, IndexedThinking, Logprobs, Raw, ToolCall, upstream};
+use super::{Annotation, Counts, ExtraContent, Finish, Image, IndexedThinking, Logprobs, Raw, ToolCall, upstream};
 use crate::{Chunk, Failure, Usage};
 
 /// Writes the pieces of one answer.
@@ -36,6 +36,10 @@ pub struct Piece<'a> {
     pub delta: Delta<'a>,
     pub logprobs: Option<Logprobs<'a>>,
     pub finish_reason: Option<Finish>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native_finish_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_reason: Option<&'a str>,
 }
 
 /// What is new.
@@ -56,6 +60,8 @@ pub struct Delta<'a> {
     pub images: Option<[Image; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub citations: Option<[Raw<'a>; 1]>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub annotations: &'a [Annotation<'a>],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_calls: Option<[ToolDelta<'a>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! A streamed answer on its way to the client: one choice, whose pieces come in an order that clients rely on. First the role,
 //! then what is said and called, then one finish, then what was used. A stream that ends without its closing is broken.
 
-use super::{Counts, Delta, Finish, Logprobs, Piece, Pieces, ToolDelta, made_up_id, upstream};
+use super::{Counts, Delta, Ending, Finish, Logprobs, Piece, Pieces, ToolDelta, made_up_id, upstream};
 use crate::{Chunk, Failure, Target, Usage};
 
 /// One answer under way.
@@ -151,12 +151,13 @@ impl Telling {
     }
 
     /// Why the answer ended; only the first reason counts.
-    pub fn end(&mut self, finish: Finish, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
+    pub fn end<'e>(&mut self, ending: impl Into<Ending<'e>>, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let ending = ending.into();
         if self.finish.is_some() {
             return Ok(());
         }
-        self.finish = Some(finish);
-        self.write(Delta::default(), None, Some(finish), chunks)
+        self.finish = Some(ending.finish);
+        self.write(Delta::default(), None, Some(ending), chunks)
     }
 
     /// The closing event, and what was used.
@@ -184,7 +185,7 @@ impl Telling {
         &mut self,
         delta: Delta,
         logprobs: Option<Logprobs>,
-        finish_reason: Option<Finish>,
+        ending: Option<Ending>,
         chunks: &mut Vec<Chunk>,
     ) -> Result<(), Failure> {
         if self.stage == Stage::Waiting {
@@ -197,7 +198,9 @@ impl Telling {
             index: 0,
             delta,
             logprobs,
-            finish_reason,
+            finish_reason: ending.as_ref().map(|ending| ending.finish),
+            native_finish_reason: ending.as_ref().and_then(|ending| ending.native),
+            stop_reason: ending.as_ref().and_then(|ending| ending.sequence.as_deref()),
         };
         chunks.push(self.pieces.piece(piece)?);
         Ok(())

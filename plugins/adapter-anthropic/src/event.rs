@@ -52,7 +52,11 @@ pub(crate) struct Change<'a> {
     #[serde(borrow)]
     pub(crate) stop_reason: Option<Text<'a>>,
     #[serde(borrow)]
+    pub(crate) stop_sequence: Option<Text<'a>>,
+    #[serde(borrow)]
     pub(crate) stop_details: Option<StopDetails<'a>>,
+    #[serde(borrow)]
+    pub(crate) citation: Option<Raw<'a>>,
 }
 
 #[derive(Deserialize)]

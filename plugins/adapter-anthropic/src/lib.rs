@@ -4,6 +4,7 @@
 //! error through `errors.rs`. `settings.rs` has what the configuration may say. What has no counterpart here is left out
 //! and named or, where the settings say so, refused.
 
+mod citations;
 mod content;
 mod conversation;
 mod errors;

@@ -1,8 +1,9 @@
 //! A whole answer: the provider's content blocks become one message.
 
+use crate::citations;
 use crate::usage::Reported;
 use pointsman_plugin::translate::{
-    Completion, Finish, Message, Raw, Text, ThinkingBlock, ToolCall, append, arguments, unreadable, upstream,
+    Completion, Ending, Finish, Message, Raw, Text, ThinkingBlock, ToolCall, append, arguments, unreadable, upstream,
 };
 use pointsman_plugin::{Answer, Failure, Target};
 use serde::Deserialize;
@@ -18,6 +19,8 @@ pub(crate) struct Response<'a> {
     pub(crate) content: Option<Vec<Block<'a>>>,
     #[serde(borrow, default)]
     pub(crate) stop_reason: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) stop_sequence: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) stop_details: Option<StopDetails<'a>>,
     #[serde(borrow, default)]
@@ -44,6 +47,8 @@ pub(crate) struct Block<'a> {
     pub(crate) name: Option<Raw<'a>>,
     #[serde(borrow)]
     pub(crate) input: Option<Raw<'a>>,
+    #[serde(borrow)]
+    pub(crate) citations: Option<Raw<'a>>,
 }
 
 /// Why the provider refused.
@@ -60,21 +65,25 @@ pub(crate) fn decode(target: &Target, body: &[u8]) -> Result<Answer, Failure> {
         .ok_or_else(|| upstream("the provider's answer has no content"))?;
     let message = collect(content, response.stop_details)?;
     let reason = response.stop_reason.as_ref().map(|text| &*text.0);
-    let finish = finish_of(reason, !message.tool_calls.is_empty());
+    let sequence = response.stop_sequence.map(|text| text.0);
+    let ending = ending_of(reason, sequence, !message.tool_calls.is_empty());
     let reported = response.usage.map(Reported::read).unwrap_or_default();
     let mut completion =
-        Completion::new(target, response.id.as_ref(), response.model.as_ref()).answering(message, finish);
+        Completion::new(target, response.id.as_ref(), response.model.as_ref()).answering(message, ending);
     completion.usage = reported.counts();
     completion.write(reported.billed())
 }
 
-/// A reason that is not known yet is a stop, or a call where tools were called.
-pub(crate) fn finish_of(stop_reason: Option<&str>, has_calls: bool) -> Finish {
+/// A reason that is not known yet is a stop, or a call where tools were called. A turn that is paused has ended for now: there is
+/// no canonical word for it, so its own goes beside.
+pub(crate) fn ending_of<'a>(stop_reason: Option<&str>, sequence: Option<Cow<'a, str>>, has_calls: bool) -> Ending<'a> {
     match stop_reason {
-        Some("end_turn" | "stop_sequence" | "pause_turn") => Finish::Stop,
-        Some("max_tokens" | "model_context_window_exceeded") => Finish::Length,
-        Some("refusal") => Finish::ContentFilter,
-        _ => Finish::natural(has_calls),
+        Some("end_turn") => Finish::Stop.into(),
+        Some("stop_sequence") => Ending::stopped(sequence),
+        Some("pause_turn") => Ending::called(Finish::Stop, "pause_turn"),
+        Some("max_tokens" | "model_context_window_exceeded") => Finish::Length.into(),
+        Some("refusal") => Finish::ContentFilter.into(),
+        _ => Finish::natural(has_calls).into(),
     }
 }
 
@@ -85,7 +94,15 @@ fn collect<'a>(content: Vec<Block<'a>>, details: Option<StopDetails<'a>>) -> Res
     };
     for block in content {
         match block.kind.as_ref() {
-            "text" => append(&mut message.content, Text::of(block.text)?),
+            "text" => {
+                let before = length(&message.content);
+                append(&mut message.content, Text::of(block.text)?);
+                let span = (before, length(&message.content));
+                let cited = block.citations.into_iter().flat_map(|raw| citations::listed(raw.get()));
+                message
+                    .annotations
+                    .extend(cited.filter_map(|cited| cited.annotation(span)));
+            }
             "thinking" => {
                 let (thinking, signature) = (Text::of(block.thinking)?, Text::of(block.signature)?);
                 append(&mut message.reasoning_content, thinking.clone());
@@ -109,4 +126,9 @@ fn collect<'a>(content: Vec<Block<'a>>, details: Option<StopDetails<'a>>) -> Res
         }
     }
     Ok(message)
+}
+
+/// In characters.
+fn length(said: &Option<Cow<'_, str>>) -> usize {
+    said.as_ref().map_or(0, |said| said.chars().count())
 }

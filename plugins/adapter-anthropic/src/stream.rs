@@ -1,11 +1,14 @@
 //! A streamed answer. The provider numbers blocks of every kind; here only calls are numbered, from 0, and a block's text
 //! is passed on as it comes. The closing event is `message_stop`: a stream that ends without it is broken.
 
+use crate::citations;
 use crate::errors;
 use crate::event::{self, Change};
-use crate::response::{Block, Response, StopDetails, finish_of};
+use crate::response::{Block, Response, StopDetails, ending_of};
 use crate::usage::Reported;
-use pointsman_plugin::translate::{Delta, IndexedThinking, Telling, Text, ThinkingBlock, arguments, upstream};
+use pointsman_plugin::translate::{
+    Annotation, Delta, IndexedThinking, Telling, Text, ThinkingBlock, arguments, upstream,
+};
 use pointsman_plugin::{AdapterStream, Chunk, Event, Failure, Operation, Target};
 
 /// One answer under way.
@@ -14,10 +17,17 @@ pub struct Stream {
     /// Open blocks by the provider's number; there is rarely more than one.
     open: Vec<(u64, Open)>,
     thoughts: u32,
+    /// Characters of text so far.
+    said: usize,
     reported: Reported,
 }
 
 enum Open {
+    /// With the characters before it, and JSON of what it cites.
+    Text {
+        before: usize,
+        citations: Vec<String>,
+    },
     /// `input` is what the block began with; it counts if no arguments follow.
     Call {
         index: u32,
@@ -36,6 +46,7 @@ impl AdapterStream for Stream {
             telling: Telling::of(target)?,
             open: Vec::new(),
             thoughts: 0,
+            said: 0,
             reported: Reported::default(),
         })
     }
@@ -72,7 +83,7 @@ impl Stream {
                 self.reported
                     .update(event.usage.map(Reported::read).unwrap_or_default());
                 let Some(delta) = delta else { return Ok(()) };
-                self.end(delta.stop_reason, delta.stop_details, chunks)
+                self.end(delta.stop_reason, delta.stop_sequence, delta.stop_details, chunks)
             }
             ("message_stop", ..) => self.stop(chunks),
             ("error", ..) => Err(upstream("the provider broke off with an error that says nothing")),
@@ -91,7 +102,7 @@ impl Stream {
             self.whole(index, block, chunks)?;
         }
         match message.stop_reason {
-            Some(reason) => self.end(Some(reason), message.stop_details, chunks),
+            Some(reason) => self.end(Some(reason), message.stop_sequence, message.stop_details, chunks),
             None => Ok(()),
         }
     }
@@ -103,7 +114,16 @@ impl Stream {
 
     fn open(&mut self, number: u64, block: Block, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
         match block.kind.as_ref() {
-            "text" => self.telling.say(&Text::of(block.text)?, chunks),
+            "text" => {
+                let cited = block
+                    .citations
+                    .map(|raw| raw.get())
+                    .filter(|json| *json != "[]" && *json != "null");
+                let citations = cited.map(str::to_owned).into_iter().collect();
+                let before = self.said;
+                self.open.push((number, Open::Text { before, citations }));
+                self.say(&Text::of(block.text)?, chunks)
+            }
             "thinking" => {
                 let thinking = Text::of(block.thinking)?.into_owned();
                 let signature = Text::of(block.signature)?.into_owned();
@@ -135,12 +155,16 @@ impl Stream {
 
     fn add(&mut self, number: u64, delta: Change, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
         if delta.kind == "text_delta" {
-            return self.telling.say(&Text::of(delta.text)?, chunks);
+            return self.say(&Text::of(delta.text)?, chunks);
         }
         let Some((_, open)) = self.open.iter_mut().find(|(open, _)| *open == number) else {
             return Ok(());
         };
         match (open, delta.kind.as_ref()) {
+            (Open::Text { citations, .. }, "citations_delta") => {
+                citations.extend(delta.citation.map(|raw| format!("[{}]", raw.get())));
+                Ok(())
+            }
             (Open::Thinking { thinking, .. }, "thinking_delta") => {
                 let more = Text::of(delta.thinking)?;
                 thinking.push_str(&more);
@@ -167,12 +191,33 @@ impl Stream {
         }
     }
 
+    fn say(&mut self, text: &str, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
+        self.said += text.chars().count();
+        self.telling.say(text, chunks)
+    }
+
+    /// What a text rests on is told when all of it has been said.
+    fn cite(&mut self, before: usize, citations: &[String], chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let span = (before, self.said);
+        let cited = citations.iter().flat_map(|json| citations::listed(json));
+        let annotations: Vec<Annotation> = cited.filter_map(|cited| cited.annotation(span)).collect();
+        if annotations.is_empty() {
+            return Ok(());
+        }
+        let delta = Delta {
+            annotations: &annotations,
+            ..Delta::default()
+        };
+        self.telling.send(delta, chunks)
+    }
+
     /// A call that had no arguments gets the empty object, and thinking its signed block.
     fn close(&mut self, number: u64, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
         let Some(at) = self.open.iter().position(|(open, _)| *open == number) else {
             return Ok(());
         };
         match self.open.remove(at).1 {
+            Open::Text { before, citations } => self.cite(before, &citations, chunks),
             Open::Call {
                 has_arguments: true, ..
             } => Ok(()),
@@ -191,6 +236,7 @@ impl Stream {
     fn end(
         &mut self,
         reason: Option<Text>,
+        sequence: Option<Text>,
         details: Option<StopDetails>,
         chunks: &mut Vec<Chunk>,
     ) -> Result<(), Failure> {
@@ -207,14 +253,15 @@ impl Stream {
             };
             self.telling.send(delta, chunks)?;
         }
-        let finish = finish_of(Some(&reason.0), self.telling.calls() > 0);
-        self.telling.end(finish, chunks)
+        let sequence = sequence.map(|text| text.0);
+        let ending = ending_of(Some(&reason.0), sequence, self.telling.calls() > 0);
+        self.telling.end(ending, chunks)
     }
 
     /// The closing event. A provider that never said why it stopped has stopped all the same.
     fn stop(&mut self, chunks: &mut Vec<Chunk>) -> Result<(), Failure> {
         if self.telling.is_started() {
-            self.end(Some(Text::default()), None, chunks)?;
+            self.end(Some(Text::default()), None, None, chunks)?;
         }
         let used = self.reported.billed().zip(self.reported.counts());
         self.telling.stop(used, chunks)

@@ -3,7 +3,7 @@
 
 use crate::usage::{Reported, Tier};
 use pointsman_plugin::translate::{
-    Completion, Finish, Message, Raw, Text, ThinkingBlock, ToolCall, append, arguments, made_up_id, unreadable,
+    Completion, Ending, Finish, Message, Raw, Text, ThinkingBlock, ToolCall, append, arguments, made_up_id, unreadable,
     upstream,
 };
 use pointsman_plugin::{Answer, Failure, Target};
@@ -120,14 +120,16 @@ pub(crate) fn decode(target: &Target, body: &[u8]) -> Result<Answer, Failure> {
 
 /// A reason that is not known yet is a stop, or a call where tools were called. What the model wrote so that nobody can read it
 /// ends no answer.
-pub(crate) fn finish_of(reason: Option<&str>, has_calls: bool) -> Result<Finish, Failure> {
+pub(crate) fn finish_of(reason: Option<&str>, has_calls: bool) -> Result<Ending<'static>, Failure> {
     match reason {
-        Some("max_tokens" | "model_context_window_exceeded") => Ok(Finish::Length),
-        Some("guardrail_intervened" | "content_filtered") => Ok(Finish::ContentFilter),
+        Some("max_tokens" | "model_context_window_exceeded") => Ok(Finish::Length.into()),
+        Some("guardrail_intervened" | "content_filtered") => Ok(Finish::ContentFilter.into()),
+        // Which, it does not say.
+        Some("stop_sequence") => Ok(Ending::stopped(None)),
         Some(reason @ ("malformed_model_output" | "malformed_tool_use")) => {
             Err(upstream(format!("the provider broke off the answer: {reason}")).code(reason))
         }
-        _ => Ok(Finish::natural(has_calls)),
+        _ => Ok(Finish::natural(has_calls).into()),
     }
 }
 

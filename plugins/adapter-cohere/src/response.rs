@@ -4,7 +4,7 @@ use crate::errors;
 use crate::logprobs;
 use crate::usage::Reported;
 use pointsman_plugin::translate::{
-    Completion, Finish, Message, Raw, Text, ToolCall, append, arguments, made_up_id, unreadable, upstream,
+    Completion, Ending, Finish, Message, Raw, Text, ToolCall, append, arguments, made_up_id, unreadable, upstream,
 };
 use pointsman_plugin::{Answer, Failure, Kind, Target};
 use serde::Deserialize;
@@ -78,14 +78,16 @@ pub(crate) fn decode(target: &Target, body: &[u8]) -> Result<Answer, Failure> {
 
 /// A reason that is not known yet is a stop, or a call where tools were called. The kind of failure for a reason that ends no
 /// answer: what came so far is a fragment.
-pub(crate) fn finish_of(reason: Option<&str>, has_calls: bool) -> Result<Finish, Kind> {
+pub(crate) fn finish_of(reason: Option<&str>, has_calls: bool) -> Result<Ending<'static>, Kind> {
     match reason {
-        Some("MAX_TOKENS" | "ERROR_LIMIT") => Ok(Finish::Length),
-        Some("ERROR_TOXIC") => Ok(Finish::ContentFilter),
+        Some("MAX_TOKENS" | "ERROR_LIMIT") => Ok(Finish::Length.into()),
+        Some("ERROR_TOXIC") => Ok(Finish::ContentFilter.into()),
+        // Which, it does not say.
+        Some("STOP_SEQUENCE") => Ok(Ending::stopped(None)),
         Some("TIMEOUT") => Err(Kind::TimedOut),
         Some("USER_CANCEL") => Err(Kind::Upstream),
         Some(reason) if reason.starts_with("ERROR") => Err(Kind::Upstream),
-        _ => Ok(Finish::natural(has_calls)),
+        _ => Ok(Finish::natural(has_calls).into()),
     }
 }
 

@@ -9,6 +9,7 @@ mod content;
 mod conversation;
 mod embedding;
 mod errors;
+mod grounding;
 mod logprobs;
 mod own;
 mod request;

@@ -1,7 +1,8 @@
 //! What the provider answers: the same shape for a whole answer and for each event of a stream. What the provider's own
-//! tools did, and where it looked things up, is not the client's.
+//! tools did is not the client's; where it looked things up is told in `grounding.rs`.
 
 use crate::calls::{Calls, Given};
+use crate::grounding;
 use crate::logprobs;
 use crate::usage::Reported;
 use pointsman_plugin::translate::{
@@ -168,7 +169,9 @@ fn finish_of(reason: &str, explanation: Option<&str>, has_calls: bool) -> Result
 
 fn choose<'a>(mut candidate: Candidate<'a>, position: u32, calls: &mut Calls) -> Result<Choice<'a>, Failure> {
     let mut message = Message::default();
+    let mut starts = Vec::new();
     for part in candidate.parts() {
+        starts.push(message.content.as_ref().map_or(0, |said| said.len()));
         let signature = part.thought_signature.map(|text| text.0);
         if let Some(call) = part.function_call {
             message.tool_calls.extend(calls.take(call, signature)?);
@@ -185,6 +188,10 @@ fn choose<'a>(mut candidate: Candidate<'a>, position: u32, calls: &mut Calls) ->
         }
     }
     message.tool_calls.extend(calls.close()?);
+    if let Some(grounding) = candidate.grounding_metadata {
+        let said = message.content.as_deref().unwrap_or_default();
+        message.annotations = grounding::annotations(grounding.get(), said, &starts);
+    }
     let has_calls = !message.tool_calls.is_empty();
     let finish_reason = candidate.finish(has_calls)?.unwrap_or(Finish::natural(has_calls));
     if message.content.is_none() && !has_calls {
@@ -198,6 +205,8 @@ fn choose<'a>(mut candidate: Candidate<'a>, position: u32, calls: &mut Calls) ->
         message,
         logprobs: candidate.logprobs_result.and_then(logprobs::read),
         finish_reason,
+        native_finish_reason: None,
+        stop_reason: None,
     })
 }
 
@@ -216,5 +225,7 @@ fn blocked(feedback: Option<Feedback<'_>>) -> Result<Choice<'_>, Failure> {
         message,
         logprobs: None,
         finish_reason: Finish::ContentFilter,
+        native_finish_reason: None,
+        stop_reason: None,
     })
 }

@@ -4,11 +4,12 @@
 
 use crate::calls::Calls;
 use crate::errors;
+use crate::grounding;
 use crate::logprobs;
 use crate::response::{Candidate, Feedback, Part, Response};
 use crate::usage::Reported;
 use pointsman_plugin::translate::{
-    Delta, ExtraContent, Finish, Logprobs, Piece, Pieces, ToolCall, ToolDelta, upstream,
+    Annotation, Delta, ExtraContent, Finish, Logprobs, Piece, Pieces, ToolCall, ToolDelta, upstream,
 };
 use pointsman_plugin::{AdapterStream, Chunk, Event, Failure, Operation, Target};
 
@@ -31,6 +32,11 @@ struct Choice {
     calls: u32,
     finish: Option<Finish>,
     refusal: Option<String>,
+    /// What it has said, and where of that each part begins.
+    said: String,
+    starts: Vec<usize>,
+    /// JSON of where it looked things up; it comes when they have been said, more than once from some.
+    grounding: Vec<String>,
 }
 
 impl AdapterStream for Stream {
@@ -70,6 +76,14 @@ impl AdapterStream for Stream {
             if let Some(refusal) = &choice.refusal {
                 let delta = Delta {
                     refusal: Some(refusal),
+                    ..Delta::default()
+                };
+                chunks.push(chunk(pieces, choice.index, delta, None, None)?);
+            }
+            let annotations = choice.annotations();
+            if !annotations.is_empty() {
+                let delta = Delta {
+                    annotations: &annotations,
                     ..Delta::default()
                 };
                 chunks.push(chunk(pieces, choice.index, delta, None, None)?);
@@ -115,7 +129,14 @@ impl Stream {
         let at = self.choice(candidate.index.unwrap_or(0), chunks)?;
         // They belong to all texts of the event, of which there is rarely more than one.
         let mut logprobs = candidate.logprobs_result.take().and_then(logprobs::read);
+        let grounding = candidate
+            .grounding_metadata
+            .filter(|raw| grounding::has_sources(raw.get()));
+        self.choices[at]
+            .grounding
+            .extend(grounding.map(|raw| raw.get().to_owned()));
         for part in candidate.parts() {
+            self.choices[at].hear(&part);
             self.pass_on(at, part, &mut logprobs, chunks)?;
         }
         if candidate.finish_reason.is_some()
@@ -192,6 +213,9 @@ impl Stream {
             calls: 0,
             finish: None,
             refusal: None,
+            said: String::new(),
+            starts: Vec::new(),
+            grounding: Vec::new(),
         });
         let at = self.choices.len() - 1;
         let delta = Delta {
@@ -217,6 +241,27 @@ impl Stream {
     }
 }
 
+impl Choice {
+    fn hear(&mut self, part: &Part) {
+        self.starts.push(self.said.len());
+        if let Some(text) = part.text.as_ref().filter(|_| part.thought != Some(true)) {
+            self.said.push_str(&text.0);
+        }
+    }
+
+    fn annotations(&self) -> Vec<Annotation<'_>> {
+        let mut all = Vec::new();
+        for grounding in &self.grounding {
+            for annotation in grounding::annotations(grounding, &self.said, &self.starts) {
+                if !all.contains(&annotation) {
+                    all.push(annotation);
+                }
+            }
+        }
+        all
+    }
+}
+
 fn chunk(
     pieces: &Pieces,
     index: u32,
@@ -229,5 +274,7 @@ fn chunk(
         delta,
         logprobs,
         finish_reason,
+        native_finish_reason: None,
+        stop_reason: None,
     })
 }

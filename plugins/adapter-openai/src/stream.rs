@@ -14,6 +14,8 @@ pub struct Stream {
     choices: Vec<(u64, bool)>,
     calls: Calls,
     request_id: String,
+    /// What came before the answer itself, and goes out with its beginning: until then another provider could still answer.
+    preamble: Vec<Chunk>,
 }
 
 impl AdapterStream for Stream {
@@ -31,7 +33,13 @@ impl AdapterStream for Stream {
                 b"" => {}
                 b"[DONE]" => self.is_done = true,
                 _ if self.is_done => {}
-                data => chunks.extend(self.take(data)?),
+                data => {
+                    let taken = self.take(data)?;
+                    if taken.is_some() {
+                        chunks.append(&mut self.preamble);
+                    }
+                    chunks.extend(taken);
+                }
             }
         }
         Ok(chunks)
@@ -64,6 +72,7 @@ impl Stream {
             self.follow(choice)?;
         }
         if seen.is_preamble() {
+            self.preamble.push(Chunk::new(data.to_vec()));
             return Ok(None);
         }
         Ok(Some(Chunk {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::stop::{Stop, has_text};
 use crate::json::{Document, Kind, Limits, Value, Writer};
 use crate::money::Usage;
 
@@ -9,14 +10,14 @@ use crate::money::Usage;
 const LIMITS: Limits = Limits { depth: 512 };
 
 /// The message. An answer that is not one, which none is, passes as it came.
-pub(in super::super) fn whole(answer: Bytes, usage: Option<&Usage>) -> Bytes {
+pub(in super::super) fn whole(answer: Bytes, usage: Option<&Usage>, sequences: Vec<String>) -> Bytes {
     match Document::parse(answer.clone(), LIMITS) {
-        Ok(document) => message(document.root(), usage).into(),
+        Ok(document) => message(document.root(), usage, Stop::of(sequences)).into(),
         Err(_) => answer,
     }
 }
 
-fn message(answer: Value<'_>, usage: Option<&Usage>) -> Vec<u8> {
+fn message(answer: Value<'_>, usage: Option<&Usage>, mut stop: Stop) -> Vec<u8> {
     let is_first = |choice: &Value<'_>| choice.get("index").is_none_or(|index| index.as_u64() == Some(0));
     let choices = answer.field("choices");
     let choice = choices.and_then(|choices| choices.elements().find(is_first));
@@ -26,12 +27,13 @@ fn message(answer: Value<'_>, usage: Option<&Usage>) -> Vec<u8> {
     head(&mut to, answer);
     to.key("content");
     to.open('[');
-    let has_calls = said.is_some_and(|said| blocks(&mut to, said));
+    stop.has_calls = said.is_some_and(|said| blocks(&mut to, said));
+    stop.has_text = said.is_some_and(|said| said.field("content").is_some_and(|text| has_text(&text)));
     to.close(']');
-    let reason = choice.and_then(|choice| choice.field("finish_reason"));
-    let word = reason.and_then(|reason| reason.as_str());
-    to.text("stop_reason", stop_reason(word.as_deref(), has_calls));
-    to.member("stop_sequence", "null");
+    if let Some(choice) = choice {
+        stop.hear(choice);
+    }
+    stop.write(&mut to);
     to.key("usage");
     write_usage(&mut to, usage);
     to.close('}');
@@ -111,17 +113,6 @@ fn input(to: &mut Writer, arguments: &str) {
     }
 }
 
-/// Why the model stopped, in Anthropic's words.
-pub(super) fn stop_reason(finish: Option<&str>, has_calls: bool) -> &'static str {
-    match finish {
-        Some("length") => "max_tokens",
-        Some("content_filter") => "refusal",
-        Some("tool_calls" | "function_call") => "tool_use",
-        _ if has_calls => "tool_use",
-        _ => "end_turn",
-    }
-}
-
 /// What was used: Anthropic counts what the cache read and wrote beside the input, not inside of it.
 pub(super) fn write_usage(to: &mut Writer, usage: Option<&Usage>) {
     let usage = usage.copied().unwrap_or_default();
@@ -131,8 +122,4 @@ pub(super) fn write_usage(to: &mut Writer, usage: Option<&Usage>) {
     to.number("cache_read_input_tokens", usage.cache_read);
     to.number("output_tokens", usage.output);
     to.close('}');
-}
-
-fn has_text(value: &Value<'_>) -> bool {
-    value.kind() == Kind::String && value.str_len() > 0
 }

@@ -6,7 +6,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::super::Surface;
 use super::super::telling::Tells;
-use super::answer::{head, stop_reason, write_usage};
+use super::answer::{head, write_usage};
+use super::stop::{Stop, has_text};
 use crate::error::ApiError;
 use crate::json::{Document, Kind, Limits, Value, Writer};
 use crate::money::Usage;
@@ -23,8 +24,7 @@ pub(in super::super) struct Events {
     /// The number of the next block.
     next: u64,
     open: Vec<Open>,
-    has_calls: bool,
-    finish: Option<String>,
+    stop: Stop,
 }
 
 /// A block that has been begun.
@@ -43,10 +43,11 @@ enum Content {
 }
 
 impl Events {
-    /// Of an answer to a request of about so many tokens.
-    pub(in super::super) fn of(input_tokens: u32) -> Self {
+    /// Of an answer to a request of about so many tokens that stops at these.
+    pub(in super::super) fn of(input_tokens: u32, sequences: Vec<String>) -> Self {
         Self {
             expected: input_tokens,
+            stop: Stop::of(sequences),
             ..Self::default()
         }
     }
@@ -138,7 +139,7 @@ impl Events {
             to.member("input", "{}");
             Content::Call(index, String::new())
         });
-        self.has_calls = true;
+        self.stop.has_calls = true;
         let piece = function
             .and_then(|function| function.field("arguments"))
             .filter(has_text);
@@ -195,17 +196,19 @@ impl Events {
 
 impl Tells for Events {
     fn tell(&mut self, chunk: Value<'_>, out: &mut BytesMut) {
-        if !std::mem::replace(&mut self.is_started, true) {
-            self.start(chunk, out);
-        }
         let is_first = |choice: &Value<'_>| choice.get("index").is_none_or(|index| index.as_u64() == Some(0));
         let choices = chunk.field("choices");
+        // What comes before the first choice, Azure's judgement of the prompt say, knows neither id nor model.
         let Some(choice) = choices.and_then(|choices| choices.elements().find(is_first)) else {
             return;
         };
+        if !std::mem::replace(&mut self.is_started, true) {
+            self.start(chunk, out);
+        }
         if let Some(delta) = choice.field("delta") {
             self.thought(delta, out);
             let said = delta.field("content").filter(has_text);
+            self.stop.has_text |= said.is_some();
             if let Some(text) = said.or_else(|| delta.field("refusal").filter(has_text)) {
                 let block = self.block(
                     |content| matches!(content, Content::Text),
@@ -222,8 +225,7 @@ impl Tells for Events {
                 self.call(call, out);
             }
         }
-        let reason = choice.field("finish_reason").and_then(|reason| reason.as_str());
-        self.finish = reason.map(String::from).or(self.finish.take());
+        self.stop.hear(choice);
     }
 
     fn end(&mut self, usage: Option<&Usage>, out: &mut BytesMut) {
@@ -235,8 +237,7 @@ impl Tells for Events {
         event(out, "message_delta", |to| {
             to.key("delta");
             to.open('{');
-            to.text("stop_reason", stop_reason(self.finish.as_deref(), self.has_calls));
-            to.member("stop_sequence", "null");
+            self.stop.write(to);
             to.close('}');
             to.key("usage");
             write_usage(to, usage);
@@ -280,8 +281,4 @@ fn event(out: &mut BytesMut, name: &str, write: impl FnOnce(&mut Writer)) {
     out.extend_from_slice(b"\ndata: ");
     out.extend_from_slice(&to.finish());
     out.extend_from_slice(b"\n\n");
-}
-
-fn has_text(value: &Value<'_>) -> bool {
-    value.kind() == Kind::String && value.str_len() > 0
 }

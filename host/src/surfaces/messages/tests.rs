@@ -320,3 +320,135 @@ fn a_stream_without_a_word_is_still_a_message() {
     assert!(found[1].starts_with("message_delta \"end_turn\""), "{found:?}");
     assert!(matches!(wording().telling(true, 0), Telling::Own));
 }
+
+/// Wording of a request that stops at these.
+fn stopping(sequences: &Json) -> Wording {
+    let body = json!({ "model": "m", "max_tokens": 9, "messages": [{ "role": "user", "content": "hi" }], "stop_sequences": sequences });
+    let document = Document::parse(Bytes::from(body.to_string()), Limits::default()).unwrap();
+    Surface::Messages
+        .read(document, None, Limits::default())
+        .unwrap()
+        .wording
+}
+
+#[test]
+fn why_a_model_stopped_is_told_as_far_as_anybody_knows() {
+    let two = json!([".", "!"]);
+    for (sequences, choice, reason, sequence) in [
+        (&two, json!({ "finish_reason": "stop" }), "end_turn", Json::Null),
+        (
+            &two,
+            json!({ "finish_reason": "stop", "stop_reason": "!" }),
+            "stop_sequence",
+            json!("!"),
+        ),
+        (
+            &two,
+            json!({ "finish_reason": "stop", "matched_stop": "." }),
+            "stop_sequence",
+            json!("."),
+        ),
+        // The number of a token, and another thing of that name.
+        (
+            &two,
+            json!({ "finish_reason": "stop", "stop_reason": 7 }),
+            "end_turn",
+            Json::Null,
+        ),
+        (
+            &two,
+            json!({ "finish_reason": "stop", "stop_reason": "eos" }),
+            "end_turn",
+            Json::Null,
+        ),
+        (
+            &two,
+            json!({ "finish_reason": "stop", "native_finish_reason": "stop_sequence" }),
+            "stop_sequence",
+            Json::Null,
+        ),
+        (
+            &json!(["."]),
+            json!({ "finish_reason": "stop", "native_finish_reason": "stop_sequence" }),
+            "stop_sequence",
+            json!("."),
+        ),
+        (
+            &two,
+            json!({ "finish_reason": "stop", "native_finish_reason": "pause_turn" }),
+            "pause_turn",
+            Json::Null,
+        ),
+        (
+            &two,
+            json!({ "finish_reason": "stop", "native_finish_reason": "STOP" }),
+            "end_turn",
+            Json::Null,
+        ),
+        (
+            &two,
+            json!({ "finish_reason": "content_filter" }),
+            "refusal",
+            Json::Null,
+        ),
+        (
+            &two,
+            json!({ "finish_reason": "length", "native_finish_reason": "pause_turn" }),
+            "max_tokens",
+            Json::Null,
+        ),
+    ] {
+        let mut whole = choice.clone();
+        whole["message"] = json!({ "content": "Yes" });
+        let answer = json!({ "id": "c", "choices": [whole] }).to_string();
+        let told: Json = serde_json::from_slice(&stopping(sequences).whole(answer.into(), None)).unwrap();
+        assert_eq!(
+            (&told["stop_reason"], &told["stop_sequence"]),
+            (&json!(reason), &sequence),
+            "{choice}"
+        );
+        let mut telling = stopping(sequences).telling(false, 0);
+        let mut piece = choice.clone();
+        piece["delta"] = json!({ "content": "Yes" });
+        let mut events = BytesMut::from(format!("data: {}\n\n", json!({ "choices": [piece] })).as_str());
+        telling.tell(&mut events);
+        telling.end(None, &mut events);
+        let text = String::from_utf8(events.to_vec()).unwrap();
+        let delta = text.lines().find_map(|line| {
+            line.strip_prefix("data: ")
+                .filter(|data| data.contains("message_delta"))
+        });
+        let delta: Json = serde_json::from_str(delta.unwrap()).unwrap();
+        let delta = &delta["delta"];
+        assert_eq!(
+            (&delta["stop_reason"], &delta["stop_sequence"]),
+            (&json!(reason), &sequence),
+            "{choice}"
+        );
+    }
+    let declined = json!({ "id": "c", "choices": [{ "finish_reason": "stop", "message": { "content": null, "refusal": "No." } }] });
+    let told: Json = serde_json::from_slice(&stopping(&two).whole(declined.to_string().into(), None)).unwrap();
+    let details = json!({ "type": "refusal", "category": null, "explanation": "No." });
+    assert_eq!(
+        (&told["stop_reason"], &told["stop_details"]),
+        (&json!("refusal"), &details)
+    );
+    assert_eq!(told["content"], json!([{ "type": "text", "text": "No." }]));
+}
+
+#[test]
+fn what_has_no_place_in_a_message_is_named_and_begins_none() {
+    let image = json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } });
+    let answer = |said: Json| Bytes::from(json!({ "id": "c", "choices": [{ "message": said }] }).to_string());
+    let wording = stopping(&json!([]));
+    assert_eq!(wording.unsaid(&answer(json!({ "content": "\"images\"" }))), None);
+    assert_eq!(
+        wording.unsaid(&answer(json!({ "images": [image] }))),
+        Some("images of the answer")
+    );
+    let mut telling = wording.telling(false, 0);
+    let before = json!({ "id": "", "model": "", "choices": [], "prompt_filter_results": [] });
+    let mut events = BytesMut::from(format!("data: {before}\n\n").as_str());
+    telling.tell(&mut events);
+    assert!(events.is_empty(), "{events:?}");
+}

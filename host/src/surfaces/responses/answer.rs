@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
+use super::made::{self, annotations};
 use super::{CUSTOM_INPUT, SIGNED, Turn};
 use crate::json::{Document, Kind, Limits, Value, Writer};
 use crate::money::Usage;
@@ -156,9 +157,16 @@ fn items(said: Value<'_>, logprobs: &str, id: &str, echo: &Echo) -> Vec<String> 
             .filter(|text| !text.is_empty())
     };
     if let Some(text) = text("content") {
-        items.push(message(&format!("msg_{id}"), &Said::Text(&text, logprobs)));
+        let annotations = annotations(said, 0).collect::<Vec<_>>();
+        items.push(message(
+            &format!("msg_{id}"),
+            &Said::Text(&text, logprobs, &annotations),
+        ));
     } else if let Some(refusal) = text("refusal") {
         items.push(message(&format!("msg_{id}"), &Said::Refusal(&refusal)));
+    }
+    for (index, image) in made::images(said).enumerate() {
+        items.push(made::item_of(&format!("ig_{id}_{index}"), Some(&image)));
     }
     let calls = said.field("tool_calls").into_iter().flat_map(|calls| calls.elements());
     for (index, called) in calls.enumerate() {
@@ -207,8 +215,8 @@ pub(super) fn reasoning(id: &str, text: &str, signed: Option<&str>) -> String {
 pub(super) enum Said<'a> {
     /// Nothing yet.
     Nothing,
-    /// With JSON of how likely its tokens were.
-    Text(&'a str, &'a str),
+    /// With JSON of how likely its tokens were, and of what it rests on.
+    Text(&'a str, &'a str, &'a [String]),
     Refusal(&'a str),
 }
 
@@ -217,10 +225,13 @@ impl Said<'_> {
     pub(super) fn part(&self) -> String {
         item(|to| match self {
             Self::Nothing => {}
-            Self::Text(text, logprobs) => {
+            Self::Text(text, logprobs, annotations) => {
                 to.text("type", "output_text");
                 to.text("text", text);
-                to.member("annotations", "[]");
+                to.key("annotations");
+                to.open('[');
+                annotations.iter().for_each(|annotation| to.raw(annotation));
+                to.close(']');
                 to.member("logprobs", logprobs);
             }
             Self::Refusal(text) => {
@@ -278,7 +289,7 @@ pub(super) fn custom_input(arguments: &str) -> String {
     input.unwrap_or_else(|| arguments.to_owned())
 }
 
-fn item(write: impl FnOnce(&mut Writer)) -> String {
+pub(super) fn item(write: impl FnOnce(&mut Writer)) -> String {
     let mut to = Writer::default();
     to.open('{');
     write(&mut to);

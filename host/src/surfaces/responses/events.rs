@@ -8,6 +8,7 @@ use super::answer::{
     Echo, Head, Said, Status, call, custom_call, custom_input, has_text, message, reasoning, response,
 };
 use super::error_event;
+use super::made::{annotations, images, item_of};
 use crate::error::ApiError;
 use crate::json::{Document, Kind, Limits, Value, Writer};
 use crate::money::Usage;
@@ -25,6 +26,8 @@ pub(in super::super) struct Events {
     /// JSON of those that are done, each in its place.
     items: Vec<String>,
     open: Vec<Open>,
+    /// Characters of text so far, in all items.
+    said: u64,
     finish: Option<String>,
 }
 
@@ -38,6 +41,10 @@ struct Open {
     text: String,
     /// JSON of how likely the tokens were.
     logprobs: Vec<String>,
+    /// Characters that other items have said before.
+    before: u64,
+    /// JSON of what it rests on.
+    annotations: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -60,6 +67,7 @@ impl Events {
             number: 0,
             items: Vec::new(),
             open: Vec::new(),
+            said: 0,
             finish: None,
         }
     }
@@ -126,15 +134,65 @@ impl Events {
             self.open[at]
                 .logprobs
                 .extend(tokens.map(|token| token.raw().to_owned()));
+            self.said += text.as_str().map_or(0, |text| text.chars().count() as u64);
             self.add(at, text, before, out);
         }
+        self.annotate(delta, out);
         if let Some(text) = delta.field("refusal").filter(has_text) {
             let at = self.opened(|content| matches!(content, Content::Refusal), out, || Content::Refusal);
             self.add(at, text, 0, out);
         }
+        for image in images(delta) {
+            self.image(&image, out);
+        }
         for called in delta.field("tool_calls").into_iter().flat_map(|calls| calls.elements()) {
             self.call(called, out);
         }
+    }
+
+    /// What the text rests on that is being said; nobody looks for it when its item is done.
+    fn annotate(&mut self, delta: Value<'_>, out: &mut BytesMut) {
+        let Some(at) = self.open.iter().position(|open| matches!(open.content, Content::Text)) else {
+            return;
+        };
+        for annotation in annotations(delta, self.open[at].before) {
+            let open = &mut self.open[at];
+            let index = open.annotations.len() as u64;
+            open.annotations.push(annotation.clone());
+            let mut place = Writer::default();
+            open.place(&mut place);
+            let place = String::from_utf8(place.finish()).unwrap_or_default();
+            self.send(out, "response.output_text.annotation.added", |to| {
+                to.raw(&place);
+                to.number("annotation_index", index);
+                to.member("annotation", &annotation);
+            });
+        }
+    }
+
+    /// An image comes whole.
+    fn image(&mut self, image: &str, out: &mut BytesMut) {
+        self.close(out, |_| true);
+        let index = self.items.len();
+        let response = self.head.as_ref().map_or("", |head| &*head.id);
+        let id = format!("ig_{response}_{index}");
+        let (begun, item) = (item_of(&id, None), item_of(&id, Some(image)));
+        self.items.push(item.clone());
+        let place = |to: &mut Writer| to.number("output_index", index as u64);
+        self.send(out, "response.output_item.added", |to| {
+            place(to);
+            to.member("item", &begun);
+        });
+        for word in ["in_progress", "generating", "completed"] {
+            self.send(out, &format!("response.image_generation_call.{word}"), |to| {
+                place(to);
+                to.text("item_id", &id);
+            });
+        }
+        self.send(out, "response.output_item.done", |to| {
+            place(to);
+            to.member("item", &item);
+        });
     }
 
     fn call(&mut self, called: Value<'_>, out: &mut BytesMut) {
@@ -185,6 +243,8 @@ impl Events {
             content,
             text: String::new(),
             logprobs: Vec::new(),
+            before: self.said,
+            annotations: Vec::new(),
         };
         let begun = open.item(false);
         self.items.push(begun.clone());
@@ -276,14 +336,15 @@ impl Events {
 
 impl Tells for Events {
     fn tell(&mut self, chunk: Value<'_>, out: &mut BytesMut) {
-        if self.head.is_none() {
-            self.start(chunk, out);
-        }
         let is_first = |choice: &Value<'_>| choice.get("index").is_none_or(|index| index.as_u64() == Some(0));
         let choices = chunk.field("choices");
+        // What comes before the first choice, Azure's judgement of the prompt say, knows neither id nor model.
         let Some(choice) = choices.and_then(|choices| choices.elements().find(is_first)) else {
             return;
         };
+        if self.head.is_none() {
+            self.start(chunk, out);
+        }
         if let Some(delta) = choice.field("delta") {
             let logprobs = choice.field("logprobs").and_then(|logprobs| logprobs.field("content"));
             self.delta(delta, logprobs, out);
@@ -382,7 +443,7 @@ impl Open {
     fn part(&self, text: &str) -> String {
         match self.content {
             Content::Refusal => Said::Refusal(text).part(),
-            Content::Text => Said::Text(text, &self.logprobs()).part(),
+            Content::Text => Said::Text(text, &self.logprobs(), &self.annotations).part(),
             _ => serde_json::json!({"type": "summary_text", "text": text}).to_string(),
         }
     }
@@ -394,7 +455,7 @@ impl Open {
                 reasoning(&self.id, &self.text, signed.as_deref())
             }
             Content::Text | Content::Refusal if !is_done => message(&self.id, &Said::Nothing),
-            Content::Text => message(&self.id, &Said::Text(&self.text, &self.logprobs())),
+            Content::Text => message(&self.id, &Said::Text(&self.text, &self.logprobs(), &self.annotations)),
             Content::Refusal => message(&self.id, &Said::Refusal(&self.text)),
             Content::Call(_, id, name) => {
                 let arguments = if is_done { self.arguments() } else { "" };

@@ -25,6 +25,9 @@ const FOREIGN: [(&str, bool); 13] = [
     ("title", true),
 ];
 
+/// What is named where a model's own images are left out.
+const IMAGES: &str = "messages[].images";
+
 /// What is known of who gets the request.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a> {
@@ -54,7 +57,7 @@ pub fn plain(document: &Document, reader: Reader<'_>) -> Option<(Document, Vec<S
         match &*name {
             "messages" => {
                 to.key("messages");
-                messages(&mut to, value, reader);
+                messages(&mut to, value, reader, &mut lost);
             }
             "max_completion_tokens" => {
                 let asked = value.as_u64()?;
@@ -126,7 +129,7 @@ fn tools(to: &mut Writer, tools: Value<'_>, has_functions: bool, lost: &mut Vec<
     to.close(']');
 }
 
-fn messages(to: &mut Writer, messages: Value<'_>, reader: Reader<'_>) {
+fn messages(to: &mut Writer, messages: Value<'_>, reader: Reader<'_>, lost: &mut Vec<String>) {
     to.open('[');
     let mut shown: Vec<Value<'_>> = Vec::new();
     for message in messages.elements() {
@@ -140,6 +143,11 @@ fn messages(to: &mut Writer, messages: Value<'_>, reader: Reader<'_>) {
             match &*name {
                 "cache_control" | "thinking_blocks" => {}
                 "extra_content" if !reader.keeps_signatures => {}
+                // There is no word for images that a model made.
+                "images" => {
+                    lost.retain(|known| known != IMAGES);
+                    lost.push(IMAGES.to_owned());
+                }
                 "reasoning_content" if !reader.keeps_reasoning => {}
                 "content" if value.kind() == Kind::Array => {
                     to.key("content");

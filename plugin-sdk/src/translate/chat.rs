@@ -50,6 +50,8 @@ pub struct Chat<'a> {
     pub prompt_cache_key: Option<Text<'a>>,
     pub store: Option<bool>,
     pub functions: Option<Raw<'a>>,
+    /// Whether a message of the model's has images that it made.
+    pub has_images: bool,
     /// What has no canonical name.
     pub own: Members<'a>,
 }
@@ -81,6 +83,9 @@ pub struct Turn<'a> {
     /// Google's place for a signature.
     #[serde(borrow)]
     pub extra_content: Option<Signed<'a>>,
+    /// What the model made, as OpenRouter has it: see [`Turn::made`].
+    #[serde(borrow)]
+    pub images: Option<Raw<'a>>,
     /// For a message whose content is a plain string.
     #[serde(borrow)]
     pub cache_control: Option<Raw<'a>>,
@@ -184,8 +189,10 @@ impl<'a> Chat<'a> {
         for silent in ["model", "stream", "stream_options"] {
             members.remove(silent);
         }
+        let messages: Vec<Turn> = members.take("messages")?.unwrap_or_default();
         Ok(Chat {
-            messages: members.take("messages")?.unwrap_or_default(),
+            has_images: messages.iter().any(|turn| !turn.made().is_empty()),
+            messages,
             max_tokens: members.take("max_tokens")?,
             max_completion_tokens: members.take("max_completion_tokens")?,
             temperature: members.take("temperature")?,
@@ -277,7 +284,21 @@ impl<'a> ResponseFormat<'a> {
     }
 }
 
-impl Turn<'_> {
+/// An image that the model made.
+#[derive(Deserialize)]
+struct Made<'a> {
+    #[serde(borrow)]
+    image_url: UrlPart<'a>,
+}
+
+impl<'a> Turn<'a> {
+    /// Images that the model made, by their addresses or as data; what cannot be read is none.
+    pub fn made(&self) -> Vec<Text<'a>> {
+        let made = self.images.map(|raw| serde_json::from_str::<Vec<Made>>(raw.get()));
+        let made = made.and_then(Result::ok).unwrap_or_default();
+        made.into_iter().map(|made| made.image_url.url).collect()
+    }
+
     /// Of a role that nobody knows.
     pub fn unknown_role(&self, place: &dyn Fn() -> String) -> Failure {
         refuse(format!(

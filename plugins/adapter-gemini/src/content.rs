@@ -82,7 +82,7 @@ fn translate_part<'a>(
 }
 
 /// Data go along, and a URL is the provider's to fetch: one on the web, in its own file store, or of a video platform.
-fn located<'a>(url: Cow<'a, str>, what: &dyn Fn() -> String) -> Result<Payload<'a>, Failure> {
+pub(crate) fn located<'a>(url: Cow<'a, str>, what: &dyn Fn() -> String) -> Result<Payload<'a>, Failure> {
     if ["https://", "http://", "gs://"]
         .iter()
         .any(|scheme| has_scheme(&url, scheme))

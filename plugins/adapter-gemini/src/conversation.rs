@@ -75,9 +75,14 @@ impl<'a, 's> Conversation<'a, 's> {
     fn add_assistant(&mut self, message: Turn<'a>, place: &dyn Fn() -> String) -> Result<(), Failure> {
         self.attach();
         let mut parts = Vec::new();
+        let made = message.made();
         content::translate(message.content, Kinds::Text, self.settings, place, &mut parts)?;
         if let Some(refusal) = message.refusal.filter(|text| !text.0.trim().is_empty()) {
             parts.push(Payload::Text(refusal.0).into());
+        }
+        for (index, image) in made.into_iter().enumerate() {
+            let what = || format!("{}.images[{index}].image_url", place());
+            parts.push(content::located(image.0, &what)?.into());
         }
         if let Some(signature) = signature(message.extra_content) {
             match parts.last_mut() {

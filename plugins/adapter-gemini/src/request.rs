@@ -20,7 +20,7 @@ const MOST_STOPS: usize = 5;
 const MOST_ANSWERS: u64 = 8;
 
 /// What has a counterpart here, or is settled one by one.
-const TAKES: [&str; 19] = [
+const TAKES: [&str; 20] = [
     "n",
     "modalities",
     "temperature",
@@ -40,6 +40,7 @@ const TAKES: [&str; 19] = [
     "web_search_options",
     "service_tier",
     "prompt_cache_key",
+    "messages[].images",
 ];
 
 pub(crate) fn encode(operation: Operation, target: &Target, is_stream: bool, body: &[u8]) -> Result<Outgoing, Failure> {

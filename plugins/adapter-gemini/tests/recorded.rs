@@ -5,6 +5,8 @@
 #[path = "rules/validity.rs"]
 mod validity;
 
+use std::collections::BTreeSet;
+
 use adapter_gemini::{Gemini, Stream};
 use pointsman_plugin::testing::{Recording, run, target};
 use pointsman_plugin::{Adapter, Chunk, Framing, Kind, Operation, Usage};
@@ -191,6 +193,71 @@ fn every_recorded_canonical_request_becomes_a_valid_one_or_is_refused_by_name() 
 
 /// Some streams were asked for as a list of answers; as events they are the same.
 /// Without `alt=sse` a stream is a list.
+/// What the provider says of where it looked things up, read without the adapter: each page with the stretch that rests on it.
+#[test]
+fn every_recorded_page_is_an_annotation_of_the_stretch_that_rests_on_it() {
+    let Some(recordings) = Recording::of("gemini-generate", 116) else {
+        return;
+    };
+    let mut seen = 0;
+    for recording in recordings.iter().filter(|recording| recording.status == 200) {
+        let told: Vec<Value> = match is_stream(recording) {
+            true => (recording.events(framing(recording)).iter())
+                .filter_map(|event| serde_json::from_slice(&event.data).ok())
+                .collect(),
+            false => vec![serde_json::from_slice(&recording.body).expect("a body is JSON")],
+        };
+        let mut expected = BTreeSet::new();
+        for grounding in told.iter().map(|told| &told["candidates"][0]["groundingMetadata"]) {
+            for support in grounding["groundingSupports"].as_array().into_iter().flatten() {
+                for index in support["groundingChunkIndices"].as_array().into_iter().flatten() {
+                    let page = &grounding["groundingChunks"][index.as_u64().unwrap_or(0) as usize]["web"]["uri"];
+                    expected.extend(
+                        page.as_str()
+                            .map(|page| (page.to_owned(), string(&support["segment"]["text"]))),
+                    );
+                }
+            }
+        }
+        let (text, annotations) = match is_stream(recording) {
+            true => {
+                let (chunks, _) = run::<Stream>(&recording.events(framing(recording)), 2);
+                told_in(chunks.iter().map(|chunk| &chunk.data[..]), "delta")
+            }
+            false => match Gemini::decode(Operation::Chat, &target("gemini"), &recording.body) {
+                Ok(answer) => told_in([&answer.body[..]].into_iter(), "message"),
+                Err(_) => continue,
+            },
+        };
+        let characters: Vec<char> = text.chars().collect();
+        let cited = annotations.iter().map(|annotation| &annotation["url_citation"]);
+        let found: BTreeSet<(String, String)> = cited
+            .map(|cited| {
+                let at = |name: &str| cited[name].as_u64().expect("a place is a number") as usize;
+                (
+                    string(&cited["url"]),
+                    characters[at("start_index")..at("end_index")].iter().collect(),
+                )
+            })
+            .collect();
+        assert_eq!(found, expected, "{}", recording.id);
+        seen += found.len();
+    }
+    assert!(seen >= 5, "only {seen} pages were cited");
+}
+
+/// All text and all annotations of the first choice.
+fn told_in<'b>(bodies: impl Iterator<Item = &'b [u8]>, member: &str) -> (String, Vec<Value>) {
+    let (mut text, mut annotations) = (String::new(), Vec::new());
+    for body in bodies {
+        let body: Value = serde_json::from_slice(body).expect("an answer is JSON");
+        let said = &body["choices"][0][member];
+        text.push_str(said["content"].as_str().unwrap_or_default());
+        annotations.extend(said["annotations"].as_array().into_iter().flatten().cloned());
+    }
+    (text, annotations)
+}
+
 fn framing(recording: &Recording) -> Framing {
     match recording.body.trim_ascii_start().starts_with(b"[") {
         true => Framing::JsonArray,

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::super::chat::{missing, wrong_type};
-use super::{CUSTOM_INPUT, SIGNED};
+use super::{CUSTOM_INPUT, SIGNED, made};
 use crate::error::{ApiError, printable};
 use crate::json::{Document, Kind, Limits, Value, Writer};
 
@@ -33,6 +33,8 @@ struct Turn<'v> {
     /// JSON of signed blocks.
     signed: Vec<String>,
     calls: Vec<Value<'v>>,
+    /// In base64.
+    images: Vec<Cow<'v, str>>,
 }
 
 impl<'t, 'v> Items<'t, 'v> {
@@ -106,6 +108,10 @@ impl<'t, 'v> Items<'t, 'v> {
                 self.result(item, place)?;
             }
             Some("reasoning") => self.reasoning(item),
+            Some("image_generation_call") if item.field("result").is_some_and(|made| made.str_len() > 0) => {
+                let made = item.field("result").and_then(|made| made.as_str());
+                self.turn.images.extend(made);
+            }
             Some("item_reference") => self.needs = Some("item_reference"),
             Some(other) => self.lost.push(format!("items of type {}", printable(other, 60))),
         }
@@ -255,8 +261,9 @@ impl<'t, 'v> Items<'t, 'v> {
             reasoning,
             signed,
             calls,
+            images,
         } = std::mem::take(&mut self.turn);
-        if texts.is_empty() && calls.is_empty() {
+        if texts.is_empty() && calls.is_empty() && images.is_empty() {
             return;
         }
         let to = &mut *self.to;
@@ -274,6 +281,7 @@ impl<'t, 'v> Items<'t, 'v> {
         if !signed.is_empty() {
             to.member("thinking_blocks", &format!("[{}]", signed.join(",")));
         }
+        made::write(to, &images);
         if !calls.is_empty() {
             to.key("tool_calls");
             to.open('[');

@@ -1,7 +1,12 @@
 //! What a model has made beside its text: images, which are items of their own, and pages of the web that the text rests on.
 
+use std::borrow::Cow;
+
 use super::answer::item;
-use crate::json::Value;
+use crate::json::{Value, Writer};
+
+/// How images begin in base64, and what they are.
+const KINDS: [(&str, &str); 3] = [("/9j/", "image/jpeg"), ("UklGR", "image/webp"), ("R0lGOD", "image/gif")];
 
 /// Images of a message, or of a piece of one: base64, and its type where it is known. What is elsewhere has no place in an item.
 pub(super) fn images<'a>(said: Value<'a>) -> impl Iterator<Item = String> + use<'a> {
@@ -11,6 +16,28 @@ pub(super) fn images<'a>(said: Value<'a>) -> impl Iterator<Item = String> + use<
         let (_, data) = url.strip_prefix("data:")?.split_once(";base64,")?;
         Some(data.to_owned())
     })
+}
+
+/// Images in base64, as members of the message in which the model made them.
+pub(super) fn write(to: &mut Writer, images: &[Cow<'_, str>]) {
+    if images.is_empty() {
+        return;
+    }
+    to.key("images");
+    to.open('[');
+    for image in images {
+        // The first bytes say what it is.
+        let begins = |known: &&(&str, &str)| image.starts_with(known.0);
+        let kind = KINDS.iter().find(begins).map_or("image/png", |(_, kind)| *kind);
+        to.open('{');
+        to.text("type", "image_url");
+        to.key("image_url");
+        to.open('{');
+        to.text("url", &format!("data:{kind};base64,{image}"));
+        to.close('}');
+        to.close('}');
+    }
+    to.close(']');
 }
 
 /// Whether a message has an image that has no place in an item.

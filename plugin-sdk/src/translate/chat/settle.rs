@@ -56,6 +56,7 @@ impl Chat<'_> {
             ("prediction", self.prediction.is_some()),
             ("verbosity", self.verbosity.is_some()),
             ("web_search_options", self.web_search_options.is_some()),
+            ("messages[].images", self.has_images),
         ];
         for (name, _) in wishes.iter().filter(|wish| is_missed(wish)) {
             losses.leave_out(*name)?;

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use futures_util::StreamExt;
 use serde_json::json;
 use tests::config::{openai, route};
-use tests::{Answer, Client, End, FakeProvider};
+use tests::{Answer, Authority, Client, End, FakeProvider};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -53,15 +53,29 @@ async fn begin(address: SocketAddr, model: &'static str, count: usize) -> Result
     streams.into_iter().collect()
 }
 
+/// Streams that a provider takes on one connection over HTTP/2.
+const TAKEN: u32 = 100;
+
 /// O1: streams on which nothing happens.
-pub(crate) fn idle(streams: usize, seconds: u64) -> Result<()> {
-    open_files(2 * streams as u64 + 600)?;
-    tokio::runtime::Runtime::new()?.block_on(sit(streams, Duration::from_secs(seconds)))
+pub(crate) fn idle(streams: usize, seconds: u64, is_http1: bool) -> Result<()> {
+    let connections = if is_http1 {
+        streams
+    } else {
+        streams.div_ceil(TAKEN as usize)
+    };
+    open_files((streams + connections) as u64 + 600)?;
+    tokio::runtime::Runtime::new()?.block_on(sit(streams, Duration::from_secs(seconds), is_http1))
 }
 
-async fn sit(count: usize, span: Duration) -> Result<()> {
+async fn sit(count: usize, span: Duration, is_http1: bool) -> Result<()> {
     let home = tempfile::tempdir()?;
-    let (silent, good) = (FakeProvider::start().await, FakeProvider::start().await);
+    let authority = Authority::new();
+    std::fs::write(home.path().join("ca.pem"), authority.pem())?;
+    let silent = match is_http1 {
+        true => FakeProvider::start().await,
+        false => FakeProvider::start_tls_taking(authority.server("127.0.0.1", &["h2"]), TAKEN).await,
+    };
+    let good = FakeProvider::start().await;
     silent.on(
         "/v1/chat/completions",
         [Answer::chat_stream(["one"]).cut_after_pieces(1, End::Hang)],
@@ -69,7 +83,7 @@ async fn sit(count: usize, span: Duration) -> Result<()> {
     good.on("/v1/chat/completions", [Answer::chat("hello")]);
     let config = openai("silent", &silent.url()).replace(
         "api_key",
-        "gap_timeout_ms = 3_600_000\nfirst_token_timeout_ms = 600_000\napi_key",
+        "ca_file = \"ca.pem\"\ngap_timeout_ms = 3_600_000\nfirst_token_timeout_ms = 600_000\napi_key",
     ) + &openai("good", &good.url())
         + "[server]\nheartbeat_ms = 5_000\n";
     let gateway = start(home.path(), &config)?;
@@ -88,7 +102,8 @@ async fn sit(count: usize, span: Duration) -> Result<()> {
     };
     let beats = streams.iter().filter(|stream| has_beat(stream, &mut space)).count();
     println!(
-        "{count} idle streams: {:.1} KiB each; heartbeats on {beats}; good traffic's p99 {:.1} ms beside them, {:.1} ms without; failed {failed}",
+        "{count} idle streams over HTTP/{}: {:.1} KiB each; heartbeats on {beats}; good traffic's p99 {:.1} ms beside them, {:.1} ms without; failed {failed}",
+        if is_http1 { "1.1" } else { "2" },
         each as f64 / 1024.0,
         p99(&during),
         p99(&before)

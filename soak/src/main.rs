@@ -114,12 +114,15 @@ enum Trial {
     },
     /// O1: streams on which nothing happens, beside good traffic
     Idle {
-        /// How many; ten thousand need 20,600 open files.
+        /// How many; ten thousand need 10,900 open files, over HTTP/1.1 20,600.
         #[arg(long, default_value_t = 10_000)]
         streams: usize,
         /// How long each part takes.
         #[arg(long, default_value_t = 20)]
         seconds: u64,
+        /// Speak HTTP/1.1 to the provider: a connection for each stream, in the place of one for a hundred as the large ones have it.
+        #[arg(long)]
+        http1: bool,
     },
     /// H3: sockets that begin a request and go on a byte at a time, beside good traffic
     Sockets {
@@ -192,7 +195,11 @@ fn main() -> Result<()> {
         Trial::Swap { swaps, rate, streams } => swap::run(swaps, rate, streams),
         Trial::Limited { clients, seconds } => crowd::limited(clients, seconds),
         Trial::Slow { streams, seconds } => crowd::slow(streams, seconds),
-        Trial::Idle { streams, seconds } => crowd::idle(streams, seconds),
+        Trial::Idle {
+            streams,
+            seconds,
+            http1,
+        } => crowd::idle(streams, seconds, http1),
         Trial::Sockets { sockets, seconds } => siege::sockets(sockets, seconds),
         Trial::Tenants { connections, seconds } => siege::tenants(connections, seconds),
         Trial::Memory {

@@ -61,6 +61,9 @@ pub fn usd(nano: i128) -> String {
     format!("{sign}{whole}{}", &part[1..])
 }
 
+/// A million US dollars.
+const MOST_CHANGE: i64 = 1_000_000_000_000_000;
+
 /// Reads an amount that may be negative; see [`Nanodollars::from_usd`].
 pub fn signed_from_usd(text: &str) -> Result<i64, String> {
     let (amount, is_negative) = match text.strip_prefix('-') {
@@ -68,7 +71,9 @@ pub fn signed_from_usd(text: &str) -> Result<i64, String> {
         None => (text, false),
     };
     let Nanodollars(nano) = Nanodollars::from_usd(amount)?;
-    let nano = i64::try_from(nano).map_err(|_| format!("`{text}` is too much"))?;
+    // Sums of such amounts have to fit.
+    let nano = i64::try_from(nano).ok().filter(|nano| *nano <= MOST_CHANGE);
+    let nano = nano.ok_or_else(|| format!("`{text}` is too much: 1000000 USD at most"))?;
     Ok(if is_negative { -nano } else { nano })
 }
 

@@ -343,6 +343,7 @@ impl Surface {
         let ask = Ask {
             body_bytes: ask.body_bytes.max(own.text().len() as u64),
             // What a provider has kept may be as long as anything, and so may what its own tools find.
+            searches: ask.searches.max(tools::searches(own.root())),
             other_parts: ask.other_parts + unseen_tools + u32::from(needs.is_some()),
             ..ask
         };
@@ -369,6 +370,11 @@ impl Surface {
             return Ok((path, body.into()));
         }
         door::through(door, own, model, ask.is_stream).map_err(|error| error.to_string())
+    }
+
+    /// Whether a request in its own words leaves its limit to what is usual.
+    pub fn is_unlimited(self, own: &Document) -> bool {
+        self.dialect() == Some(Dialect::Completions) && own.root().field("max_tokens").is_none()
     }
 
     /// A request in its own words that names no limit, with one for its output.

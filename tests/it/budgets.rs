@@ -120,6 +120,66 @@ async fn a_request_in_its_clients_own_words_is_limited_in_them_and_else_stays_as
 }
 
 #[tokio::test]
+async fn a_clients_limit_is_sent_where_the_provider_reads_it_and_of_two_the_larger_counts() {
+    let provider = FakeProvider::start().await;
+    let text = json!({ "object": "text_completion", "choices": [{ "index": 0, "text": "hi", "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 } });
+    provider.on("/v1/completions", [Answer::json(200, &text)]);
+    provider.on("/v1/chat/completions", [Answer::chat("hello")]);
+    let gateway = with_budget(&provider, "{ limit_usd = 0.005, period = \"total\" }").await;
+    let client = gateway.data();
+    let chat = |limits: Value| {
+        let mut body = ask();
+        body.as_object_mut().unwrap().remove("max_tokens");
+        body.as_object_mut()
+            .unwrap()
+            .extend(limits.as_object().unwrap().clone());
+        body
+    };
+    // 9,000 tokens are 0.018 USD, whatever the other name says; 9 are nothing.
+    for limits in [
+        json!({ "max_completion_tokens": 1, "max_tokens": 9_000 }),
+        json!({ "max_tokens": 1, "max_completion_tokens": 9_000 }),
+    ] {
+        client.chat(&chat(limits)).await.refused(429, "budget_exceeded");
+    }
+    assert_eq!(
+        client
+            .chat(&chat(json!({ "max_completion_tokens": 9, "max_tokens": 3 })))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        client.chat(&chat(json!({ "max_completion_tokens": 9 }))).await.status,
+        200
+    );
+    for sent in provider.journal() {
+        let sent = sent.json();
+        assert_eq!(
+            (&sent["max_tokens"], sent.get("max_completion_tokens")),
+            (&json!(9), None)
+        );
+    }
+    // In OpenAI's first words: what is usual where no limit is named is named, and all that is made counts.
+    let more = |members: Value| {
+        let mut body = json!({ "model": "auto", "prompt": "hello" });
+        body.as_object_mut()
+            .unwrap()
+            .extend(members.as_object().unwrap().clone());
+        body
+    };
+    let dear = json!({ "prompt": ["one", "two", "three"], "max_tokens": 100, "best_of": 20 });
+    client
+        .post("/v1/completions", &more(dear))
+        .await
+        .refused(429, "budget_exceeded");
+    let reply = client.post("/v1/completions", &more(json!({}))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(provider.journal().last().unwrap().json()["max_tokens"], 16);
+}
+
+#[tokio::test]
 async fn without_a_budget_nothing_is_put_into_a_request() {
     let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
     let gateway = Gateway::start(&(openai("p1", &provider.url()) + &route("auto", &["p1"], ""))).await;

@@ -121,7 +121,7 @@ impl Accounts {
             let Some(account) = self.find(&scoped.scope, scoped.budget.period, &scoped.budget.zone) else {
                 continue;
             };
-            account.budget.clone_from(&scoped.budget);
+            account.follow(&scoped.budget);
             let left = account.left();
             if left < i128::from(at_least.0) {
                 account.exceeded(&scoped.scope, events);
@@ -277,6 +277,18 @@ impl Account {
         match u128::from(self.budget.limit.0) {
             0 => 100,
             limit => amount.saturating_mul(100) / limit,
+        }
+    }
+
+    /// Keeps to a budget that may have changed: of another limit everything is told anew that is not reached yet.
+    fn follow(&mut self, budget: &Budget) {
+        let is_other = self.budget.limit != budget.limit || self.budget.warn != budget.warn;
+        self.budget.clone_from(budget);
+        if is_other {
+            let share = self.share(self.spent);
+            let reached = budget.warn.iter().filter(|percent| share >= u128::from(**percent));
+            self.told = self.told.min(reached.max().copied().unwrap_or_default());
+            self.was_exceeded &= share >= 100;
         }
     }
 

@@ -356,6 +356,29 @@ async fn a_soft_budget_warns_and_lets_pass() {
 }
 
 #[tokio::test]
+async fn of_a_limit_that_was_raised_everything_is_told_anew() {
+    let bench = Bench::new();
+    let soft = |limit| {
+        let mut soft = (*budget(key(), limit, Period::Total)).clone();
+        soft.budget.is_hard = false;
+        [Arc::new(soft)]
+    };
+    settle(bench.reserve(1_100, &soft(1_000)).await.unwrap(), 1_100);
+    settle(bench.reserve(1, &soft(1_000)).await.unwrap(), 1);
+    let first = ["budget.exceeded", "budget.threshold"];
+    let mut told = bench.events().await;
+    told.sort_unstable();
+    assert_eq!(told, first);
+    settle(bench.reserve(1_000, &soft(10_000)).await.unwrap(), 1_000);
+    assert_eq!(bench.events().await.len(), 2);
+    settle(bench.reserve(8_000, &soft(10_000)).await.unwrap(), 8_000);
+    settle(bench.reserve(1, &soft(10_000)).await.unwrap(), 1);
+    let mut told = bench.events().await.split_off(2);
+    told.sort_unstable();
+    assert_eq!(told, first);
+}
+
+#[tokio::test]
 async fn while_the_store_is_out_budgets_refuse_and_nothing_is_lost() {
     let bench = Bench::new();
     let budgets = [budget(key(), 1_000, Period::Month)];

@@ -342,14 +342,12 @@ impl Price {
     /// What this many tokens cost. The kinds are summed exactly and rounded once, to the nearest nano-dollar, halves up; a
     /// sum beyond what 64 bits hold is the most that they hold.
     pub fn cost(&self, usage: &Usage) -> Nanodollars {
-        let (charges, unit) = self.charges(usage);
-        rounded(charges.into_iter().fold(0, u128::saturating_add), unit)
+        rounded(self.charges(usage).into_iter().fold(0, u128::saturating_add), UNIT)
     }
 
     /// [`Self::cost`] in its parts. A part is what the sum grows by, rounded, when its kind is added to those before it: so
     /// each is within a nano-dollar of its exact amount, and all of them add up to the cost.
     pub fn parts(&self, usage: &Usage) -> Parts {
-        let (charges, unit) = self.charges(usage);
         let mut sum = 0_u128;
         let [
             input,
@@ -364,10 +362,10 @@ impl Price {
             image_output,
             characters,
             searches,
-        ] = charges.map(|charge| {
-            let before = rounded(sum, unit);
+        ] = self.charges(usage).map(|charge| {
+            let before = rounded(sum, UNIT);
             sum = sum.saturating_add(charge);
-            rounded(sum, unit).0 - before.0
+            rounded(sum, UNIT).0 - before.0
         });
         Parts {
             input: Nanodollars(input),
@@ -400,27 +398,29 @@ impl Price {
     pub fn dearest(&self, most: &Most) -> Nanodollars {
         let reached = self.tiers.iter().filter(|tier| most.input > tier.above);
         let rates = std::iter::once(&self.base).chain(reached.map(|tier| &tier.rates));
+        // Whoever asks to be served before others may still be served as they are.
+        let share = match most.wants_priority {
+            true => self.shares.of(Service::Priority).max(WHOLE),
+            false => WHOLE,
+        };
         let sums = rates.map(|rates| {
             let (dearest_input, dearest_output) = rates.dearest(most);
             let parts = [
                 charge(most.input, dearest_input),
                 charge(most.output, dearest_output),
                 charge(most.characters, rates.characters),
-                charge(most.searches, rates.search).saturating_mul(MILLION),
             ];
-            parts.into_iter().fold(0, u128::saturating_add)
+            let served = parts
+                .into_iter()
+                .fold(0, u128::saturating_add)
+                .saturating_mul(share.into());
+            served.saturating_add(searched(most.searches, rates.search))
         });
-        // Whoever asks to be served before others may still be served as they are.
-        let share = match most.wants_priority {
-            true => self.shares.of(Service::Priority).max(WHOLE),
-            false => WHOLE,
-        };
-        let sum = sums.max().unwrap_or_default().saturating_mul(share.into());
-        rounded(sum, MILLION * u128::from(WHOLE))
+        rounded(sums.max().unwrap_or_default(), UNIT)
     }
 
-    /// What each kind comes to, exactly, in parts of a nano-dollar of which so many make one.
-    fn charges(&self, usage: &Usage) -> ([u128; KINDS], u128) {
+    /// What each kind comes to, exactly, in parts of a nano-dollar of which [`UNIT`] make one.
+    fn charges(&self, usage: &Usage) -> [u128; KINDS] {
         let all_input = usage.all_input();
         let tier = self.tiers.iter().rev().find(|tier| all_input > tier.above);
         let rates = tier.map_or(&self.base, |tier| &tier.rates).list();
@@ -428,20 +428,26 @@ impl Price {
         for ((sum, tokens), rate) in charges.iter_mut().zip(usage.amounts()).zip(rates) {
             *sum = charge(tokens, rate);
         }
-        // The last kind's rate is for one.
-        charges[KINDS - 1] = charges[KINDS - 1].saturating_mul(MILLION);
         let share = u128::from(self.shares.of(usage.service));
-        let unit = MILLION * u128::from(WHOLE);
-        (charges.map(|charge| charge.saturating_mul(share)), unit)
+        let mut charges = charges.map(|charge| charge.saturating_mul(share));
+        charges[KINDS - 1] = searched(usage.searches, rates[KINDS - 1]);
+        charges
     }
 }
 
 /// Rates are for so many tokens.
 const MILLION: u128 = 1_000_000;
+/// And services are billed at so many parts of them.
+const UNIT: u128 = MILLION * WHOLE as u128;
 
 /// Two numbers of 64 bits fit, multiplied, into one of 128.
 fn charge(tokens: u64, rate: Nanodollars) -> u128 {
     u128::from(tokens) * u128::from(rate.0)
+}
+
+/// Searches have a rate for one, which is the same however their call was served.
+fn searched(searches: u64, rate: Nanodollars) -> u128 {
+    charge(searches, rate).saturating_mul(UNIT)
 }
 
 fn rounded(sum: u128, unit: u128) -> Nanodollars {

@@ -24,6 +24,10 @@ pub(super) const MOST_OUTPUT_TOKENS: u64 = 128_000;
 const LEAST_OUTPUT_TOKENS: u64 = 1_024;
 /// A provider that says more than this has been used does not know.
 const IMPLAUSIBLE_TOKENS: u64 = 1_000_000_000;
+/// Nor does one that says that it has made more searches, unless more were asked for.
+const MOST_SEARCHES: u64 = 10_000;
+/// Where a conversation's most tokens of output stand, newer and older.
+const LIMIT_MEMBERS: [&str; 2] = ["/max_completion_tokens", "/max_tokens"];
 /// As deep as a request may be configured to be.
 const LIMITS: Limits = Limits { depth: 512 };
 
@@ -55,6 +59,10 @@ pub(super) struct Payment {
     input: u64,
     /// The output that the money is enough for, where nobody else limited it.
     pub(super) output: Option<u64>,
+    /// The output that the client has limited it to, where a hard budget counts on that.
+    stated: Option<u64>,
+    /// The most searches that there can have been.
+    searches: u64,
     /// Whether nobody but the provider can tell what was used: an image or a sound has no length that is tokens.
     is_told_only: bool,
     /// What speech is taken to have used where nobody tells, and whether that is exact.
@@ -153,6 +161,8 @@ impl Purse {
             purse: self.clone(),
             model: model.clone(),
             input: ask.untold_input_tokens(model.context),
+            stated: bounds.stated(ask),
+            searches: ask.searches.max(MOST_SEARCHES),
             is_told_only: ask.operation.is_media(),
         })
     }
@@ -234,6 +244,7 @@ struct Bounds {
     at_least: Nanodollars,
     /// Whether the output is limited by what is granted.
     is_open: bool,
+    has_hard_budget: bool,
 }
 
 impl Bounds {
@@ -252,7 +263,16 @@ impl Bounds {
             at_most,
             at_least,
             is_open,
+            has_hard_budget,
         }
+    }
+
+    /// The client's own limit, where its provider must know it.
+    fn stated(&self, ask: &Ask) -> Option<u64> {
+        let stated = ask
+            .max_output_tokens
+            .filter(|_| self.has_hard_budget && !ask.operation.is_media());
+        stated.map(u64::from)
     }
 
     /// The most output that what was granted is enough for, where it has to be limited.
@@ -308,21 +328,30 @@ impl Payment {
         self.claim.sending();
     }
 
-    /// The most output that the money is enough for, where the client has named no limit of its own.
-    pub(super) fn most_output(&self) -> Option<u64> {
-        self.output
+    /// The most output that the money is enough for, where the client has named no limit of its own; and its own where it has.
+    pub(super) fn most_output(&self) -> (Option<u64>, Option<u64>) {
+        (self.output, self.stated)
     }
 
-    /// The request, limited to what the money is enough for; `None` where it goes out as it is.
+    /// The request, limited to what the money is enough for; `None` where it goes out as it is. A limit of the client's own
+    /// is written where this provider reads it, and nowhere else: else it might have been held for one and go by another.
     pub(super) fn limited(&self, document: &Document) -> Result<Option<Document>, Failure> {
-        let Some(output) = self.output else { return Ok(None) };
-        let output = output.to_string();
-        let edit = Edit {
-            pointer: self.model.provider.output_limit(),
-            value: Some(&output),
+        let Some(output) = self.output.or(self.stated) else {
+            return Ok(None);
         };
+        let at = self.model.provider.output_limit();
+        let other = LIMIT_MEMBERS
+            .into_iter()
+            .find(|member| *member != at)
+            .unwrap_or_default();
+        let output = output.to_string();
+        let is_said = document.pointer(at).is_some_and(|said| said.raw() == output);
+        if is_said && document.pointer(other).is_none() {
+            return Ok(None);
+        }
+        let edit = |pointer, value| Edit { pointer, value };
         let text = document
-            .with(&[edit])
+            .with(&[edit(at, Some(&*output)), edit(other, None)])
             .map_err(|error| Failure::fault(&error.to_string()))?;
         let limited = Document::parse(text.into(), LIMITS);
         limited.map(Some).map_err(|error| Failure::fault(&error.to_string()))
@@ -391,7 +420,13 @@ impl Payment {
         } else {
             said.output.max(counted)
         };
-        let usage = Usage { input, output, ..said };
+        let searches = said.searches.min(self.searches);
+        let usage = Usage {
+            input,
+            output,
+            searches,
+            ..said
+        };
         (usage, !is_whole || usage != said)
     }
 

@@ -32,11 +32,17 @@ pub(super) struct Watched {
     waited: Duration,
     /// Waiting without progress; a client that is slow to take what came does not count against the provider.
     quiet: Duration,
+    /// Tokens of output that have come, by the gateway's own count.
+    counted: u64,
 }
+
+/// An event says a token, or more than one where it is longer than this: each four bytes of the rest is another.
+const EVENT_BYTES: u64 = 512;
 
 impl Watched {
     pub(super) fn new(source: Source, step: &Step) -> Self {
         Self {
+            counted: source.progress(),
             source,
             provider: step.model.provider.clone(),
             gap: step.gap_timeout,
@@ -49,7 +55,7 @@ impl Watched {
 
     /// As [`Source::next`], in time.
     pub(super) async fn next(&mut self, out: &mut BytesMut) -> Result<bool, Failure> {
-        let (began, before) = (Instant::now(), self.source.progress());
+        let (began, before, length) = (Instant::now(), self.source.progress(), out.len());
         let left = self.deadline.saturating_duration_since(began);
         let within = self.gap.saturating_sub(self.quiet).min(left);
         let next = match in_time(within, self.source.next(out)).await {
@@ -58,8 +64,12 @@ impl Watched {
             None => Err(Failure::timed_out(self.quiet + within)),
         };
         self.waited += began.elapsed();
-        let has_progressed = self.source.progress() > before;
-        self.quiet = if has_progressed {
+        let events = self.source.progress() - before;
+        if events > 0 {
+            let bytes = out.len().saturating_sub(length) as u64;
+            self.counted += events + bytes.saturating_sub(EVENT_BYTES * events) / 4;
+        }
+        self.quiet = if events > 0 {
             Duration::ZERO
         } else {
             self.quiet + began.elapsed()
@@ -132,7 +142,7 @@ async fn relay(way: Box<Way>, outlet: Outlet) -> Result<(), Broken> {
     } = *way;
     let mut framing = account.call().wording.framing();
     loop {
-        account.used(watched.source.usage(), watched.source.progress());
+        account.used(watched.source.usage(), watched.counted);
         resume = resume.and_then(|resume| resume.unless_shown(&out));
         telling.tell(&mut out);
         if !has_more {
@@ -162,7 +172,7 @@ async fn relay(way: Box<Way>, outlet: Outlet) -> Result<(), Broken> {
             Ok(more) => has_more = more,
             Err(failure) => {
                 account.took_more(watched.waited);
-                account.used(watched.source.usage(), watched.source.progress());
+                account.used(watched.source.usage(), watched.counted);
                 // What came before the break may show something of the answer.
                 let way_on = resume.take().and_then(|resume| resume.unless_shown(&out));
                 // The connection to the provider is of no more use.

@@ -118,7 +118,8 @@ impl Ask {
             wants_structured_output: wants_structured_output(body)?,
             wants_audio: body.field("audio").is_some() || body.field("modalities").is_some(),
             wants_priority: body.field("service_tier").is_some_and(|tier| tier.is("priority")),
-            max_output_tokens: count(body, "max_completion_tokens")?.or(count(body, "max_tokens")?),
+            // Providers read the one or the other: a bound is the larger.
+            max_output_tokens: count(body, "max_completion_tokens")?.max(count(body, "max_tokens")?),
             choices: count(body, "n")?.unwrap_or(1),
             ..Self::empty(model(body)?)
         };
@@ -130,6 +131,7 @@ impl Ask {
             ask.message(index, message)?;
         }
         ask.other_parts += super::tools::open(body);
+        ask.searches = super::tools::searches(body);
         if ask.messages == 0 {
             return Err(
                 ApiError::invalid("invalid_value", "`messages` must hold at least one message").with_param("messages"),

@@ -15,13 +15,12 @@ const LIMITS: Limits = Limits { depth: 512 };
 /// What the dialect takes where a request names no limit.
 const USUAL_TOKENS: &str = "16";
 /// Members that mean the same under the same name.
-const SAME: [&str; 13] = [
+const SAME: [&str; 12] = [
     "model",
     "stream",
     "stream_options",
     "temperature",
     "top_p",
-    "n",
     "stop",
     "presence_penalty",
     "frequency_penalty",
@@ -40,7 +39,7 @@ pub(super) fn canonical(body: Value<'_>) -> Result<Canonical, ApiError> {
         let name = name.as_str().unwrap_or_default();
         let is_asked = !value.is_null() && !matches!(value.raw(), "false" | "\"\"");
         match &*name {
-            "prompt" | "max_tokens" => {}
+            "prompt" | "max_tokens" | "n" => {}
             "suffix" if is_asked => needs = Some("suffix"),
             "echo" if is_asked => needs = Some("echo"),
             "logprobs" if is_asked => needs = Some("logprobs"),
@@ -54,6 +53,7 @@ pub(super) fn canonical(body: Value<'_>) -> Result<Canonical, ApiError> {
     let limit = body.field("max_tokens").map_or(USUAL_TOKENS, |limit| limit.raw());
     to.member("max_completion_tokens", limit);
     let prompt = body.field("prompt").ok_or_else(|| missing("prompt"))?;
+    choices(&mut to, body, prompt);
     let mut several = prompt.elements();
     let text = match (prompt.kind(), several.next(), several.next()) {
         (Kind::String, ..) => prompt,
@@ -78,6 +78,24 @@ pub(super) fn canonical(body: Value<'_>) -> Result<Canonical, ApiError> {
     to.close('}');
     let text = to.finish();
     Ok(Canonical { text, lost, needs })
+}
+
+/// What a request has made, and is billed, is so many continuations: those of each prompt, the best of which may be all that is shown.
+/// Only who has the dialect gets a request of several prompts, or for the best of several, and as the client wrote it.
+fn choices(to: &mut Writer, body: Value<'_>, prompt: Value<'_>) {
+    let number = |name: &str| body.field(name).and_then(|value| value.as_u64());
+    let is_list = prompt.kind() == Kind::Array
+        && prompt
+            .elements()
+            .next()
+            .is_some_and(|first| first.kind() != Kind::Number);
+    let prompts = if is_list { prompt.elements().count() as u64 } else { 1 };
+    let each = number("n").unwrap_or(1).max(number("best_of").unwrap_or(1));
+    match prompts.saturating_mul(each) {
+        // What is wrong with a number is said where it is read.
+        1 => to.take("n", body, "n"),
+        all => to.member("n", &all.min(u32::MAX.into()).to_string()),
+    }
 }
 
 /// A whole canonical answer as a completion. One that cannot be read, of which there is none, passes as it came.

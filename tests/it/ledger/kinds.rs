@@ -151,7 +151,8 @@ async fn what_is_served_before_others_or_when_there_is_time_is_booked_at_its_sha
             "content": [{ "type": "output_text", "text": "hi", "annotations": [] }] }],
         "usage": { "input_tokens": 100, "output_tokens": 10, "total_tokens": 110 } });
     provider.on("/v1/responses", [Answer::json(200, &responded)]);
-    let gateway = Gateway::start(&config(&provider.url())).await;
+    let own = "catalog = \"openai\"\nresponses = true";
+    let gateway = Gateway::start(&config(&provider.url()).replace("catalog = \"openai\"", own)).await;
     let client = gateway.data();
     for tier in ["default", "flex", "priority", "priority"] {
         let ask = json!({ "model": "openai/gpt-5", "service_tier": tier, "max_completion_tokens": 10, "messages": [{ "role": "user", "content": "hi" }] });

@@ -90,15 +90,20 @@ fn price(model: &mut Item<'_, '_>) -> Option<PriceList> {
     for (above, suffix) in sizes(model.value) {
         tiers.extend(self::rates(model, &suffix, Some(&rates)).map(|rates| (above, rates)));
     }
+    // One share stands for all kinds of tokens: where they differ, that of the dearest, so that nothing is booked too low.
     let mut share = |service: &str, most: u32| {
-        let rate = model.rate(&format!("input_cost_per_token_{service}"), 0)?;
-        // To the nearest: some rates are rounded already.
-        let permille = rate
-            .0
-            .checked_mul(1_000)?
-            .checked_add(rates.input.0 / 2)?
-            .checked_div(rates.input.0)?;
-        u32::try_from(permille).ok().filter(|permille| *permille <= most)
+        let kinds = [
+            ("input_cost_per_token", Some(rates.input)),
+            ("output_cost_per_token", Some(rates.output)),
+            ("cache_read_input_token_cost", rates.cached_input),
+        ];
+        let shares = kinds.into_iter().filter_map(|(key, usual)| {
+            let rate = model.rate(&format!("{key}_{service}"), 0)?;
+            let usual = usual.filter(|usual| usual.0 > 0)?;
+            Some(u128::from(rate.0).checked_mul(1_000)?.div_ceil(usual.0.into()))
+        });
+        let permille = u32::try_from(shares.max()?).ok();
+        permille.filter(|permille| *permille <= most && *permille != 1_000)
     };
     // What is asked of a gateway and served when there is time to is flex; most providers bill both alike.
     let shares = Shares {

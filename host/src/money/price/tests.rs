@@ -164,6 +164,20 @@ fn what_is_served_before_others_costs_its_multiple_and_is_held_at_it() {
         (price.dearest(&most(true)), price.dearest(&most(false))),
         (usd("1.75"), usd("1"))
     );
+    // Searches are billed each, however the call was served.
+    stated.rates.search = Some(usd("0.01"));
+    let searching = Usage { searches: 2, ..usage };
+    let price = Price::new(&stated);
+    assert_eq!(price.cost(&searching), usd("1.77"));
+    assert_eq!(price.parts(&searching).searches, usd("0.02"));
+    assert_eq!(
+        price.dearest(&Most {
+            searches: 2,
+            ..most(true)
+        }),
+        usd("1.77")
+    );
+    stated.rates.search = None;
     // A discount for it is no bound: it may be served as everything else is.
     stated.shares.priority = Some(500);
     assert_eq!(Price::new(&stated).dearest(&most(true)), usd("1"));

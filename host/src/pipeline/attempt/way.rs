@@ -68,10 +68,14 @@ impl Attempt<'_> {
 
     /// A request in the client's own words, limited to what the money is enough for.
     fn affordable<'a>(&self, own: &'a Document) -> Result<Cow<'a, Document>, Failure> {
-        let Some(output) = self.payment.most_output() else {
-            return Ok(Cow::Borrowed(own));
+        let surface = self.call.wording.surface;
+        let output = match self.payment.most_output() {
+            (Some(output), _) => output,
+            // What its dialect takes where a request names no limit was held, and not everybody keeps to that.
+            (None, Some(stated)) if surface.is_unlimited(own) => stated,
+            _ => return Ok(Cow::Borrowed(own)),
         };
-        let limited = self.call.wording.surface.limited(own, output);
+        let limited = surface.limited(own, output);
         limited.map(Cow::Owned).map_err(|reason| Failure::fault(&reason))
     }
 

@@ -49,6 +49,7 @@ use account::Account;
 pub use answer::Answer;
 use asking::Asking;
 use cached::Looked;
+pub use order::Tried;
 use purse::Purse;
 use resume::Resume;
 
@@ -77,6 +78,8 @@ pub struct Call {
     pub wording: Wording,
     /// Attempts of it that reached a provider, or that may have.
     pub sent: Arc<AtomicU32>,
+    /// What has been tried for it so far, under all of its names.
+    pub tried: Arc<Tried>,
     /// Set before the last piece of a streamed answer goes out.
     pub is_told: Arc<AtomicBool>,
 }

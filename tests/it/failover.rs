@@ -272,12 +272,12 @@ async fn a_provider_that_is_too_slow_is_left_for_the_next() {
         FakeProvider::chatting([Answer::never()]).await,
         FakeProvider::chatting([Answer::chat("served")]).await,
     );
-    let gateway = before(&[&slow, &quick], "timeout_ms = 100").await;
+    let gateway = before(&[&slow, &quick], "timeout_ms = 300").await;
     let reply = gateway.data().chat(&ask()).await;
     assert_eq!((reply.status, reply.header("x-pointsman-attempts")), (200, Some("2")));
     // The gateway's own time is not the provider's.
     let overhead: u64 = reply.header("x-pointsman-overhead-us").unwrap().parse().unwrap();
-    assert!(overhead < 100_000, "{overhead}");
+    assert!(overhead < 300_000, "{overhead}");
     slow.settled().await;
     assert_eq!(slow.only().outcome, Outcome::Abandoned);
 

@@ -1,6 +1,7 @@
 //! What a failure means for the requests after it: who is left alone and for how long, who is asked once more, and how many
 //! attempts there are in all. What it means for its own request is in `failover.rs`.
 
+mod blame;
 mod floods;
 mod resume;
 mod weather;
@@ -233,6 +234,63 @@ async fn keys_of_a_provider_take_turns_and_rest_one_by_one() {
             (&json!(false), &Value::Null)
         );
         assert!(!gateway.log().contains("first-key"));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_key_is_not_used_where_the_other_only_has_no_room() {
+    let gate = Gate::shut();
+    let fine = || Answer::chat("served");
+    let answers = vec![
+        Answer::error(401, "invalid_api_key"),
+        fine().held(&gate),
+        fine(),
+        limited(3000),
+    ];
+    let provider = FakeProvider::chatting(answers).await;
+    let keys = "api_keys = [\"first-key\", \"second-key\"]";
+    let config = openai("p1", &provider.url()).replace("api_key = \"key-of-p1\"", keys);
+    let limits = "[providers.p1.key_limits]\nparallel = 1\n";
+    let gateway = Gateway::start(&(config + &route("auto", &["p1"], "queue_ms = 600_000") + limits)).await;
+    let send = || {
+        let client = gateway.data();
+        tokio::spawn(async move { client.chat(&ask("auto")).await })
+    };
+    let first = send();
+    provider.until(|journal| journal.len() == 2).await;
+    let second = send();
+    gateway
+        .until("/admin/health", |health| health["models"][0]["waiting"] == 1)
+        .await;
+    gate.open();
+    for waiting in [first, second] {
+        assert_eq!(waiting.await.unwrap().status, 200);
+    }
+    // Nor where the other one rests: the caller hears for how long.
+    for _ in 0..2 {
+        let reply = gateway.data().chat(&ask("auto")).await;
+        reply.refused(429, "rate_limit_exceeded");
+        let seconds: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+        assert!((2900..=3000).contains(&seconds), "{seconds}");
+    }
+    let (first, second) = ("Bearer first-key", "Bearer second-key");
+    assert_eq!(keys_of(&provider), [first, second, second, second]);
+    let health = gateway.shows("/admin/health").await;
+    assert_eq!(health["models"][0]["standing"], "limited");
+}
+
+#[tokio::test]
+async fn another_key_of_a_model_is_asked_where_no_further_attempts_are_wanted() {
+    for failure in [limited(3000), Answer::error(401, "invalid_api_key")] {
+        let answers = vec![failure, Answer::chat("served"), Answer::error(503, "overloaded")];
+        let (provider, gateway) = with_two_keys(answers).await;
+        let reply = gateway.data().chat(&ask("p1/model")).await;
+        assert_eq!(shown(&reply), (200, Some("p1/model"), Some("2")));
+        let (first, second) = ("Bearer first-key", "Bearer second-key");
+        assert_eq!(keys_of(&provider), [first, second]);
+        // What is not the key's is no reason for another.
+        gateway.data().chat(&ask("p1/model")).await.refused(503, "overloaded");
+        assert_eq!(keys_of(&provider), [first, second, second]);
     }
 }
 

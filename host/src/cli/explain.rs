@@ -130,6 +130,7 @@ fn parse(text: &str, generation: &Generation) -> Result<Arc<Call>, ApiError> {
         caller: caller(field("key").and_then(|key| key.as_str()), generation)?,
         wording: Wording::canonical(Surface::ChatCompletions),
         sent: Arc::default(),
+        tried: Arc::default(),
         is_told: Arc::default(),
     }))
 }

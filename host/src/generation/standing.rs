@@ -122,6 +122,11 @@ impl Credentials {
         self.all.len()
     }
 
+    /// Whether there is none left that was not refused.
+    fn are_all_refused(&self) -> bool {
+        self.all.iter().all(Credential::is_refused)
+    }
+
     /// All, beginning with another one each time.
     fn in_turn(&self) -> impl Iterator<Item = (usize, &Credential)> {
         let count = self.all.len();
@@ -136,16 +141,19 @@ impl Credentials {
 impl Model {
     /// Whether it is asked now, as far as its provider's word and its own failures go.
     pub fn standing(&self) -> Standing {
-        let lanes = || self.seen.lanes.iter().enumerate();
+        let credentials = &self.provider.credentials;
+        let are_all_refused = credentials.are_all_refused();
+        let is_refused = |index: usize| credentials.get(index).is_some_and(Credential::is_refused);
+        // A credential that was refused does not serve where another one only has no room.
+        let lanes = || {
+            let lanes = self.seen.lanes.iter().enumerate();
+            lanes.filter(|(index, _)| are_all_refused || !is_refused(*index))
+        };
         let told: Option<Vec<Duration>> = lanes().map(|(_, lane)| lane.told()).collect();
         if let Some(soonest) = told.and_then(|told| told.into_iter().min()) {
             return Standing::Limited(soonest);
         }
-        let is_open = |index: usize, lane: &Lane| {
-            let credential = self.provider.credentials.get(index);
-            lane.told().is_none() && !credential.is_some_and(Credential::is_refused)
-        };
-        let open = lanes().filter(|(index, lane)| is_open(*index, lane));
+        let open = lanes().filter(|(index, lane)| lane.told().is_none() && !is_refused(*index));
         let guessed = open.map(|(_, lane)| lane.guessed().unwrap_or_default()).min();
         match (self.seen.health.current(), guessed) {
             (_, None) => Standing::Refused,
@@ -157,16 +165,17 @@ impl Model {
     }
 
     /// A place for an attempt of so many tokens, under the credential whose turn it is; else how long it takes until there is
-    /// one. Those that were refused or that rest by a guess come last.
+    /// one. Those that rest by a guess come last, and those that were refused serve only where all were.
     pub fn admit(&self, tokens: u64) -> Result<Pass, Duration> {
         let mut wait = Duration::MAX;
+        let are_all_refused = self.provider.credentials.are_all_refused();
         for is_last_resort in [false, true] {
             for (index, credential) in self.provider.credentials.in_turn() {
                 let Some(lane) = self.seen.lanes.get(index) else {
                     continue;
                 };
-                let is_doubtful = credential.is_refused() || lane.guessed().is_some();
-                if is_doubtful != is_last_resort {
+                let is_out = credential.is_refused() && !are_all_refused;
+                if is_out || lane.guessed().is_some() != is_last_resort {
                     continue;
                 }
                 let limited = [&self.provider.limited, &self.limited, &credential.limited];

@@ -80,6 +80,7 @@ impl Asking {
             caller: self.call.caller.clone(),
             wording: Wording::canonical(self.call.wording.surface),
             sent: self.call.sent.clone(),
+            tried: self.call.tried.clone(),
             is_told: Arc::default(),
         };
         let step = Step::alone(model.clone(), within);

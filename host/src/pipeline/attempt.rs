@@ -288,7 +288,7 @@ pub(super) async fn take(
     };
     let result = match in_time(within, attempt.take(&mut waited)).await {
         Some(result) => result.map_err(|failure| failure.redacted(&step.model.provider)),
-        None => Err(Failure::timed_out(within)),
+        None => Err(Failure::late(step, within, call.ask.is_stream)),
     };
     let took = began.elapsed();
     if result.is_err() {

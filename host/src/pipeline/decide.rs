@@ -72,6 +72,8 @@ pub struct Step {
     pub timeout: Duration,
     /// Between two events of a stream.
     pub gap_timeout: Duration,
+    /// Up to the first event and up to the whole answer, as the settings have it, whatever callers and policies wish.
+    usual: (Duration, Duration),
     /// When the next step is started beside this one.
     pub hedge_after: Option<Duration>,
 }
@@ -117,8 +119,25 @@ impl Step {
             first_token_timeout: timeout,
             timeout,
             gap_timeout: timeout,
+            usual: (timeout, timeout),
             hedge_after: None,
         }
+    }
+
+    /// Whether a provider that brought nothing, or no beginning of a stream, within this time is too slow: by its settings, or
+    /// by far, as its streams usually begin.
+    pub(super) fn is_fair(&self, within: Duration, is_stream: bool) -> bool {
+        let (first_token, total) = self.usual;
+        if !is_stream {
+            return within >= total;
+        }
+        let usually = || self.model.seen.health.p95(true);
+        within >= first_token.min(total) || usually().is_some_and(|usually| within >= usually.saturating_mul(2))
+    }
+
+    /// Whether the time for the whole answer is at least what the settings give.
+    pub(super) fn has_its_time(&self) -> bool {
+        self.timeout >= self.usual.1
     }
 }
 
@@ -195,12 +214,15 @@ fn step(route: &Route, model: Arc<Model>, weight: u32, is_stream: bool) -> Step 
         Some(Hedge::P95) => model.seen.health.p95(is_stream),
         None => None,
     };
+    let first_token_timeout = timeouts.first_token.unwrap_or(Timeouts::FIRST_TOKEN);
+    let timeout = timeouts.total.unwrap_or(Timeouts::TOTAL);
     Step {
         model,
         weight,
         connect_timeout: timeouts.connect.unwrap_or(Timeouts::CONNECT),
-        first_token_timeout: timeouts.first_token.unwrap_or(Timeouts::FIRST_TOKEN),
-        timeout: timeouts.total.unwrap_or(Timeouts::TOTAL),
+        first_token_timeout,
+        timeout,
+        usual: (first_token_timeout, timeout),
         gap_timeout: timeouts.gap.unwrap_or(Timeouts::GAP),
         hedge_after,
     }

@@ -2,7 +2,8 @@
 //! is better than none; then, after a pause, those again whose provider said that it did nothing. What is at its limits is waited
 //! for, if that does not take too long.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::attempt::{After, Failure};
@@ -23,6 +24,35 @@ const LOOK_MOST: Duration = Duration::from_millis(25);
 /// Nobody is told to come back sooner.
 const LEAST: Duration = Duration::from_secs(1);
 
+/// What has been tried for a request so far, under all of its names.
+#[derive(Debug, Default)]
+pub struct Tried {
+    begun: AtomicU32,
+    /// The providers at which it is counted, once.
+    counted: Mutex<Vec<Arc<str>>>,
+}
+
+impl Tried {
+    /// Attempts that were begun.
+    pub(super) fn begun(&self) -> usize {
+        self.begun.load(Relaxed) as usize
+    }
+
+    /// Counts the request at a model's provider and, the first time, at all of them.
+    fn count(&self, model: &Model) {
+        let provider = &model.provider;
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.contains(&provider.counted_as) {
+            return;
+        }
+        if counted.is_empty() {
+            provider.retries.all.request();
+        }
+        provider.retries.own.request();
+        counted.push(provider.counted_as.clone());
+    }
+}
+
 /// The steps of one request.
 #[derive(Debug)]
 pub(super) struct Order<'s> {
@@ -31,6 +61,9 @@ pub(super) struct Order<'s> {
     /// Attempts that may still be begun.
     left: usize,
     has_begun: bool,
+    tried: Arc<Tried>,
+    /// Other keys of a model that were asked beyond the attempts that there are.
+    keys: usize,
     /// Pauses so far.
     pauses: u32,
     decision: &'s Decision,
@@ -76,20 +109,15 @@ impl<'s> Order<'s> {
         // Those that could be reached; several of one provider count once.
         // The rest of a request is none of its own.
         let counted = if decision.is_resumed { &[] } else { &steps[..] };
-        for (index, step) in counted.iter().enumerate().take(left) {
-            let is_same = |other: &Step| std::ptr::eq(&*other.model.provider, &*step.model.provider);
-            if !steps[..index].iter().any(is_same) {
-                step.model.provider.retries.own.request();
-            }
-        }
-        if let Some(first) = counted.first() {
-            first.model.provider.retries.all.request();
-        }
+        counted.iter().take(left).for_each(|step| call.tried.count(&step.model));
         Self {
             steps,
             places: vec![Place::Open; steps.len()],
             left,
-            has_begun: decision.is_resumed,
+            // Nor is an attempt under its next name the first.
+            has_begun: decision.is_resumed || call.tried.begun() > 0,
+            tried: call.tried.clone(),
+            keys: 0,
             pauses: 0,
             decision,
             caller: call.caller.id.clone(),
@@ -233,6 +261,7 @@ impl<'s> Order<'s> {
         self.places[index] = Place::Done;
         self.left -= 1;
         self.has_begun = true;
+        self.tried.begun.fetch_add(1, Relaxed);
         let hedge_after = match &trial {
             Some(_) => Some(step.hedge_after.map_or(TRIAL, |after| after.min(TRIAL))),
             None => step.hedge_after,
@@ -292,6 +321,15 @@ impl<'s> Order<'s> {
                 }
             }
             After::Next { .. } if self.has_another_credential(step, failure) => {
+                // A key that was turned away has cost nobody anything: where no more attempts are wanted, the next key may
+                // still be asked, each once.
+                if self.left == 0
+                    && failure.has_done_nothing()
+                    && self.keys + 1 < step.model.provider.credentials.count()
+                {
+                    self.keys += 1;
+                    self.left = 1;
+                }
                 if let Some(place) = index.and_then(|index| self.places.get_mut(index)) {
                     *place = Place::Open;
                 }

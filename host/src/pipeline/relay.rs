@@ -27,6 +27,8 @@ pub(super) struct Watched {
     gap: Duration,
     /// For all of the answer.
     most: Duration,
+    /// Whether that is as much as the settings give.
+    is_fair: bool,
     deadline: Instant,
     /// The part of the time so far that was spent on waiting for the provider.
     waited: Duration,
@@ -47,6 +49,7 @@ impl Watched {
             provider: step.model.provider.clone(),
             gap: step.gap_timeout,
             most: step.timeout,
+            is_fair: step.has_its_time(),
             waited: Duration::ZERO,
             deadline: Instant::now() + step.timeout,
             quiet: Duration::ZERO,
@@ -80,7 +83,8 @@ impl Watched {
     /// The time for the whole answer is over: by the provider's doing, or by a client's that took its time to read.
     fn late(&self, waited: Duration) -> Failure {
         if self.waited + waited >= self.most / 2 {
-            Failure::timed_out(self.most)
+            let late = Failure::timed_out(self.most);
+            if self.is_fair { late } else { late.unblamed() }
         } else {
             Failure::client_slow(self.most)
         }

@@ -109,7 +109,8 @@ pub(super) async fn walk<'a>(
     }
     let retry_after = race.order.retry_after();
     let failure = last.unwrap_or_else(|| Failure::limited(retry_after));
-    let error = failure.with_retry_after(retry_after).into_error(account.attempts());
+    let attempts = account.attempts().max(call.tried.begun());
+    let error = failure.with_retry_after(retry_after).into_error(attempts);
     // What there was no room for here must not come from the caller's SDK instead.
     Err(if race.order.is_refused() {
         error.final_answer()

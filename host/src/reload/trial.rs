@@ -70,6 +70,7 @@ async fn try_one(generation: &Generation, policy: &LoadedPolicy, test: &PolicyTe
         caller: Caller::anonymous().into(),
         wording: Wording::canonical(Surface::ChatCompletions),
         sent: Arc::default(),
+        tried: Arc::default(),
         is_told: Arc::default(),
     });
     let decided = decide::chain(&route, &call, candidates, None).await;

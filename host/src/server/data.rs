@@ -276,6 +276,7 @@ async fn read(
         caller,
         wording,
         sent: Arc::default(),
+        tried: Arc::default(),
         is_told: Arc::default(),
     }))
 }

@@ -22,7 +22,7 @@ const TRIAL_MS: u64 = 600_000;
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     in_a_row: AtomicU32,
-    /// How often it has opened since an attempt last went well.
+    /// How often it has opened since an answer last came to its end.
     opened: AtomicU32,
     /// When the model may be tried again; 0 while the breaker is closed.
     until_ms: AtomicU64,
@@ -57,11 +57,21 @@ impl Breaker {
         self.at(now_ms) == Current::Due && self.trial_ms.fetch_update(Relaxed, Relaxed, is_free).is_ok()
     }
 
-    pub(super) fn success(&self) {
-        self.in_a_row.store(0, Relaxed);
-        if self.until_ms.swap(0, Relaxed) != 0 {
-            self.opened.store(0, Relaxed);
+    /// An answer has begun: the model may be asked again. What it failed at before is not forgotten, since whoever begins every
+    /// answer and breaks it is not well: the next failure opens the breaker anew, and for longer.
+    pub(super) fn answers(&self) {
+        // Usually there is nothing to change, and a line that nobody writes to is cheap to share.
+        if self.until_ms.load(Relaxed) != 0 {
+            self.until_ms.store(0, Relaxed);
             self.trial_ms.store(0, Relaxed);
+        }
+    }
+
+    /// An answer has come to its end. One that began before the breaker opened says nothing of what comes after.
+    pub(super) fn success(&self) {
+        if self.in_a_row.load(Relaxed) != 0 && self.until_ms.load(Relaxed) == 0 {
+            self.in_a_row.store(0, Relaxed);
+            self.opened.store(0, Relaxed);
         }
     }
 
@@ -130,10 +140,32 @@ mod tests {
             assert_eq!(breaker.failure(900, now), Some(Duration::from_secs(open)));
         }
         assert!(breaker.begin_trial(11_020));
-        breaker.success();
+        breaker.answers();
         assert_eq!(breaker.at(11_020), Current::Closed);
+        breaker.success();
         assert_eq!(breaker.failure(0, 11_030), None);
         assert_eq!(breaker.failure(PERMILLE, 11_030), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn who_begins_to_answer_and_breaks_off_is_left_alone_for_longer_each_time() {
+        let breaker = Breaker::default();
+        let mut now = 10;
+        for _ in 1..IN_A_ROW {
+            breaker.answers();
+            assert_eq!(breaker.failure(0, now), None);
+        }
+        for open in [1, 2, 4, 4] {
+            assert_eq!(breaker.failure(0, now), Some(Duration::from_secs(open)));
+            // An answer from before comes to its end.
+            breaker.success();
+            now += open * 1_000;
+            assert!(breaker.begin_trial(now));
+            breaker.answers();
+            assert_eq!(breaker.at(now), Current::Closed);
+        }
+        breaker.success();
+        assert_eq!(breaker.failure(0, now), None);
     }
 
     #[test]

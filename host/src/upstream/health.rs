@@ -67,15 +67,16 @@ impl Health {
         self.first_token.note(milliseconds(after), now_ms());
     }
 
-    /// An attempt brought an answer, or its beginning: whoever answers is there again.
+    /// An attempt brought an answer, or its beginning: whoever answers is there again. How it goes on is seen at its end.
     pub fn answers(&self) {
-        self.breaker.success();
+        self.breaker.answers();
     }
 
     /// An attempt ended well.
     pub fn success(&self, total: Duration) {
         self.total.note(milliseconds(total), now_ms());
         self.errors.note(0, now_ms());
+        self.breaker.success();
     }
 
     /// An attempt was given up after so long, because another was faster: it would have taken longer.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
+use super::super::decide::Step;
 use super::refusal;
 use crate::error::ApiError;
 use crate::generation::Provider;
@@ -115,6 +116,25 @@ impl Failure {
     pub fn timed_out(within: Duration) -> Self {
         let detail = format!("no answer within {} ms", within.as_millis());
         Self::new(Kind::TimedOut, "the provider did not answer in time", detail)
+    }
+
+    /// Nothing came in the time that a step had for it. Where that was less than the settings give it, the caller or a policy
+    /// was in a hurry, which does not speak against the provider.
+    pub fn late(step: &Step, within: Duration, is_stream: bool) -> Self {
+        let failure = Self::timed_out(within);
+        if step.is_fair(within, is_stream) {
+            failure
+        } else {
+            failure.unblamed()
+        }
+    }
+
+    /// It is who asked that was in a hurry.
+    pub fn unblamed(self) -> Self {
+        Self {
+            blame: Blame::Client,
+            ..self
+        }
     }
 
     /// The connection failed.
@@ -268,14 +288,17 @@ impl Failure {
             Kind::ContentPolicy => After::OtherContent,
             Kind::ContextLength => After::Larger,
             Kind::RateLimited | Kind::Overloaded | Kind::Upstream | Kind::TimedOut if self.blame == Blame::Provider => {
-                // What broke off after it was sent may have been done, and paid for.
-                let has_done_nothing = self.is_unsent || self.status >= 400;
                 After::Next {
-                    again: has_done_nothing,
+                    again: self.has_done_nothing(),
                 }
             }
             _ => After::Next { again: false },
         }
+    }
+
+    /// Whether the provider is known to have done nothing: what broke off after it was sent may have been done, and paid for.
+    pub fn has_done_nothing(&self) -> bool {
+        self.is_unsent || self.status >= 400
     }
 
     /// When its provider wants to be asked again.

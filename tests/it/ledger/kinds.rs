@@ -166,5 +166,6 @@ async fn what_is_served_before_others_or_when_there_is_time_is_booked_at_its_sha
     let price = 225_000;
     assert_eq!(booked, [price, price / 2, 2 * price, price, 2 * price]);
     let held: Vec<u64> = lines.iter().map(|line| line.ceiling.0).collect();
-    assert_eq!((held[1], held[2]), (held[0], 2 * held[0]));
+    // A word more or less is bytes of input.
+    assert!(held[1] <= held[0] && held[2] > 2 * held[0] - 10_000, "{held:?}");
 }

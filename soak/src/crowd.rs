@@ -85,7 +85,9 @@ async fn sit(count: usize, span: Duration, is_http1: bool) -> Result<()> {
         "api_key",
         "ca_file = \"ca.pem\"\ngap_timeout_ms = 3_600_000\nfirst_token_timeout_ms = 600_000\napi_key",
     ) + &openai("good", &good.url())
-        + "[server]\nheartbeat_ms = 5_000\n";
+        + "[server]\nheartbeat_ms = 5_000\n"
+        // By open files it would leave room for a connection to the provider for each.
+        + &["connections", "in_flight", "in_flight_per_key"].map(|limit| format!("{limit} = {}\n", count + 500)).concat();
     let gateway = start(home.path(), &config)?;
     let client = Client::new(gateway.address);
     let (before, _) = good_traffic(&client, span).await;

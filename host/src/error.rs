@@ -228,7 +228,7 @@ impl ApiError {
     /// The gateway ends before its answer does: the last event of a stream.
     pub fn stopping() -> Self {
         let message = "the gateway is stopping, and this answer took longer than it waits; ask again";
-        Self::busy(StatusCode::SERVICE_UNAVAILABLE, "stopping", message)
+        Self::busy(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).with_retry_after(Some(Duration::from_secs(1)))
     }
 
     /// The request was here before: 508.

@@ -3,6 +3,7 @@
 
 mod known;
 mod standing;
+mod unlisted;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +17,7 @@ use memchr::memmem;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::budget::{Budget, Scope, Scoped};
-use crate::catalog::{Abilities, Entry};
+use crate::catalog::Abilities;
 use crate::config::{Config, ModelConfig, RouteConfig, SimulatedConfig, Timeouts};
 use crate::money::{Nanodollars, Price, Usage};
 use crate::operation::{Dialect, Door, Operation};
@@ -30,6 +31,7 @@ use crate::upstream::retries::Retries;
 use crate::upstream::sigv4::Signer;
 pub use known::Known;
 pub use standing::{Credential, Credentials, Seen, Standing};
+pub use unlisted::Unlisted;
 
 /// Everything that one request is served with.
 #[derive(Debug)]
@@ -99,6 +101,8 @@ pub struct Provider {
     pub queue: usize,
     /// How long its answers may take.
     pub timeouts: Timeouts,
+    /// What was seen of models that no configuration names.
+    pub unlisted: Arc<Unlisted>,
 }
 
 /// How a provider is called.
@@ -312,21 +316,6 @@ impl Model {
     pub fn cost(&self, usage: Option<&Usage>) -> Option<Nanodollars> {
         Some(self.price.as_ref()?.cost(usage?))
     }
-
-    /// A model that no configuration names, of a provider that allows any.
-    fn unlisted(id: &str, upstream: &str, known: Entry, provider: Arc<Provider>, meter: &Meter) -> Self {
-        let config = ModelConfig::new(provider.name.clone(), upstream.to_owned(), known);
-        // Free names are not metric labels: clients choose them.
-        let seen = Seen {
-            lanes: (0..provider.credentials.count()).map(|_| Arc::default()).collect(),
-            ..Seen::default()
-        };
-        Self {
-            id: id.to_owned(),
-            counted_as: id.into(),
-            ..Self::new(ANY_MODEL, &config, provider, seen, meter)
-        }
-    }
 }
 
 /// How models that no configuration names are counted.
@@ -436,29 +425,6 @@ impl Generation {
                 remote.upstream.close_old();
             }
         }
-    }
-
-    fn unlisted(&self, name: &str) -> Option<Arc<Route>> {
-        let (provider, upstream) = name.split_once('/')?;
-        let provider = self
-            .providers
-            .get(provider)
-            .filter(|provider| provider.allow_any_model && !upstream.is_empty())?;
-        let at = self.config.providers.get(&provider.name)?.catalog.as_deref();
-        let known = at.and_then(|at| self.config.catalog.find(at, upstream));
-        let model = Model::unlisted(name, upstream, known.unwrap_or_default(), provider.clone(), &self.meter);
-        let config = RouteConfig::direct(name);
-        Some(Arc::new(Route {
-            name: name.to_owned(),
-            label: ANY_MODEL.to_owned(),
-            config,
-            candidates: vec![(Arc::new(model), 1)],
-            policies: Vec::new(),
-            served: self.meter.good_requests(ANY_MODEL),
-            budgets: Vec::new(),
-            counted_as: ANY_MODEL.into(),
-            reference: None,
-        }))
     }
 }
 

@@ -9,6 +9,7 @@ mod idempotent;
 mod intake;
 mod kept;
 mod listen;
+mod quiet;
 mod tls;
 mod wire;
 
@@ -29,6 +30,7 @@ use crate::body::Body;
 use crate::load::Gate;
 use listen::Stream;
 pub use listen::{Inherited, Listener, Peer};
+use quiet::Quiet;
 pub use tls::Tls;
 use wire::{Answer, Turn, Wire};
 
@@ -46,7 +48,7 @@ pub trait Service: Send + Sync + 'static {
 pub struct Times {
     /// For TLS, for the head of a connection's first request, and for the rest of each further one over HTTP/1.1.
     pub head: Duration,
-    /// For the next request over HTTP/1.1. A connection over HTTP/2 is kept while it answers pings.
+    /// For the next request, where none is under way.
     pub idle: Duration,
     /// For a client to ask for more of a stream that has more.
     pub stall: Duration,
@@ -178,6 +180,8 @@ struct Told {
     begun: Notify,
     /// The client does not read its answer, and over HTTP/1.1 that is all there is on the connection.
     stalled: Arc<Notify>,
+    /// How long there has been nothing to do over HTTP/2. Over HTTP/1.1 hyper knows.
+    quiet: Arc<Quiet>,
 }
 
 /// What a connection is served with.
@@ -229,10 +233,11 @@ impl<S: Service> Door<S> {
             let (service, told, turn) = (service.clone(), telling.clone(), turn.clone());
             told.begun.notify_one();
             let is_alone = request.version() < Version::HTTP_2;
+            let asked = (!is_alone).then(|| told.quiet.asked());
             async move {
                 let response = service.answer(request, peer).await;
                 let stalled = || is_alone.then(|| told.stalled.clone());
-                Ok::<_, Infallible>(response.map(|body| Answer::new(body.watched(times.stall, stalled), turn)))
+                Ok::<_, Infallible>(response.map(|body| Answer::new(body.watched(times.stall, stalled), turn, asked)))
             }
         });
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(wire), respond));
@@ -254,11 +259,16 @@ impl<S: Service> Door<S> {
             () = last_moment => None,
             () = told.stalled.notified() => return,
         };
+        let mut is_idle = false;
         if ended.is_none() {
             ended = tokio::select! {
                 biased;
                 ended = connection.as_mut() => Some(ended),
                 () = stopped(&mut stop) => None,
+                () = told.quiet.lasts(times.idle) => {
+                    is_idle = true;
+                    None
+                }
                 () = told.stalled.notified() => return,
             };
         }
@@ -270,6 +280,8 @@ impl<S: Service> Door<S> {
                     biased;
                     ended = connection.as_mut() => ended,
                     () = told.stalled.notified() => return,
+                    // A client that does not go, though it has been told to.
+                    () = told.quiet.lasts(times.head), if is_idle => return,
                 }
             }
         };

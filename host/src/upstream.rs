@@ -24,7 +24,7 @@ pub mod sse;
 mod times;
 pub mod told;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -74,6 +74,14 @@ pub enum UpstreamError {
         /// The limit.
         within: Duration,
     },
+    /// No connection, because the gateway may open no more files; nothing was sent.
+    #[error("no file is left for a connection to {endpoint}: {reason}")]
+    NoFiles {
+        /// Whereto.
+        endpoint: String,
+        /// What the system says.
+        reason: String,
+    },
     /// The connection broke after the request may have been sent.
     #[error("the connection to {endpoint} broke: {reason}")]
     Broken {
@@ -93,7 +101,10 @@ pub enum UpstreamError {
 impl UpstreamError {
     /// Whether it is certain that nothing was sent.
     pub fn is_unsent(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::ConnectTimeout { .. })
+        matches!(
+            self,
+            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::NoFiles { .. }
+        )
     }
 }
 
@@ -105,14 +116,18 @@ impl Upstream {
     /// Prepares the way; connects to nothing yet.
     pub fn new(endpoint: Endpoint, roots: &TlsRoots, connect_timeout: Duration) -> Arc<Self> {
         let tls = endpoint.is_tls.then(|| roots.connector());
-        Arc::new(Self {
+        let upstream = Arc::new(Self {
             endpoint,
             tls,
             roots: roots.clone(),
             connect_timeout,
             idle: Mutex::default(),
             shared: Pool::default(),
-        })
+        });
+        let mut all = lock(&ALL);
+        all.retain(|known| known.strong_count() > 0);
+        all.push(Arc::downgrade(&upstream));
+        upstream
     }
 
     /// Where it leads.
@@ -184,7 +199,7 @@ impl Upstream {
         }
         let mut is_again = false;
         loop {
-            match connect::connect(&self.endpoint, self.tls.as_ref(), connect_timeout).await? {
+            match self.connect(connect_timeout).await? {
                 connect::Connection::Http1(stream) => {
                     let link = Link::new(stream).await.map_err(|error| self.broken(error))?;
                     return link.send(request, self).await.map_err(|(error, _)| self.broken(error));
@@ -201,6 +216,20 @@ impl Upstream {
                     is_again = true;
                 }
             }
+        }
+    }
+
+    /// A new connection. Where no file is left for one, those that nobody uses are closed first, whoever they lead to.
+    async fn connect(&self, within: Duration) -> Result<connect::Connection, UpstreamError> {
+        let connect = || connect::connect(&self.endpoint, self.tls.as_ref(), within);
+        match connect().await {
+            Err(UpstreamError::NoFiles { .. }) => {
+                close_unused();
+                // Connections over HTTP/2 are closed by tasks of their own.
+                tokio::time::sleep(MOMENT).await;
+                connect().await
+            }
+            connected => connected,
         }
     }
 
@@ -227,7 +256,7 @@ impl Upstream {
     /// Closes connections that nobody has used for a while. Called by the sweep.
     pub fn close_old(&self) {
         lock(&self.idle).retain(|idle| idle.since.elapsed() <= IDLE_TIME);
-        self.shared.close_old();
+        self.shared.close_old(IDLE_TIME);
     }
 
     fn broken(&self, reason: impl std::fmt::Display) -> UpstreamError {
@@ -236,6 +265,20 @@ impl Upstream {
             reason: reason.to_string(),
         }
     }
+}
+
+/// Every way to a provider that there is, of all generations: they share the files that the process may open.
+static ALL: Mutex<Vec<Weak<Upstream>>> = Mutex::new(Vec::new());
+const MOMENT: Duration = Duration::from_millis(10);
+
+/// Closes all connections to providers that nobody uses now.
+fn close_unused() {
+    let all: Vec<Arc<Upstream>> = lock(&ALL).iter().filter_map(Weak::upgrade).collect();
+    for upstream in all {
+        drop(std::mem::take(&mut *lock(&upstream.idle)));
+        upstream.shared.close_old(Duration::ZERO);
+    }
+    tracing::warn!("no file is left for a connection to a provider: those that nobody uses are closed");
 }
 
 /// Held for a few instructions only, never across an await; a panic elsewhere leaves a list of connections intact.

@@ -245,10 +245,21 @@ async fn draining_has_an_end() {
     .await;
     let mut stream = gateway.data().chat_stream(&streamed()).await;
     assert!(stream.next().await.is_some());
+    let client = gateway.data();
+    let mut ask = streamed();
+    ask["stream"] = false.into();
+    let whole = tokio::spawn(async move { client.chat(&ask).await });
+    gateway
+        .until("/admin/limits", |limits| limits["load"]["in_flight"]["now"] == 2)
+        .await;
     gateway.signal(Signal::INT);
     let (events, ending) = stream.rest().await;
     assert_eq!(ending, Ending::Aborted);
     assert_eq!(events.last().unwrap().json()["error"]["code"], "stopping");
+    // What has not begun is told so, and when to come back.
+    let reply = whole.await.unwrap();
+    reply.refused(503, "stopping");
+    assert_eq!(reply.header("retry-after"), Some("1"));
     gateway.logged(&["requests still under way are cut off"]).await;
     assert_eq!(gateway.ended().await.code(), Some(0));
 }

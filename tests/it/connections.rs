@@ -55,6 +55,19 @@ async fn a_client_that_leaves_takes_its_call_to_the_provider_along() {
 }
 
 #[tokio::test]
+async fn a_connection_over_http2_with_nothing_under_way_is_closed_and_one_with_a_stream_is_not() {
+    let gate = Gate::shut();
+    let stream = Answer::chat_stream(["one", "two"]).held_after(1, &gate);
+    let provider = FakeProvider::chatting([stream]).await;
+    let gateway = Gateway::start(&(openai("one", &provider.url()) + "[server]\nidle_ms = 200\n")).await;
+    let mut stream = gateway.data().http2().chat_stream(&streamed()).await;
+    assert!(stream.next().await.is_some());
+    assert_eq!(gateway.data().get_until_closed("/v1/models").await, 200);
+    gate.open();
+    assert_eq!(stream.rest().await.1, Ending::Whole);
+}
+
+#[tokio::test]
 async fn connections_to_the_provider_are_used_again_after_whole_answers_and_errors() {
     let (provider, gateway) = chatting([Answer::chat("hi"), Answer::error(500, "oops"), Answer::chat("hi")]).await;
     for status in [200, 502, 200, 200] {

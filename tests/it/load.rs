@@ -1,6 +1,8 @@
 //! More than can be done at one time: what is refused, who waits, who is served all the same, and what operators see of it.
 
+use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::config::openai;
@@ -153,6 +155,63 @@ async fn with_no_memory_left_nothing_is_begun_and_operators_are_answered() {
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(gateway.metric("pointsman_refused_total{reason=\"memory\"}").await >= 1.0);
     assert_eq!(provider.journal().len(), 1);
+}
+
+/// Which files a process has open.
+fn open_files(pid: u32) -> BTreeSet<u32> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let number = |file: std::io::Result<std::fs::DirEntry>| file.ok()?.file_name().to_str()?.parse().ok();
+    files.filter_map(number).collect()
+}
+
+/// Sets how many files a process may open from now on, and says whether that can be done here.
+fn may_open(pid: u32, files: &str) -> bool {
+    let mut set = Command::new("prlimit");
+    set.args(["--pid", &pid.to_string(), &format!("--nofile={files}:")]);
+    set.output().is_ok_and(|output| output.status.success())
+}
+
+#[tokio::test]
+async fn when_no_file_is_left_for_a_provider_unused_connections_make_room_and_nobody_is_blamed() {
+    let gate = Gate::shut();
+    let one = FakeProvider::chatting([Answer::chat("one")]).await;
+    let two = FakeProvider::chatting([Answer::chat("two").held(&gate)]).await;
+    let gateway = Gateway::start(&(openai("one", &one.url()) + &openai("two", &two.url()))).await;
+    let ask = |model: &str| json!({ "model": model, "messages": [{ "role": "user", "content": "hello" }] });
+    let (mut first, mut second) = (gateway.data().keep().await, gateway.data().keep().await);
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.chat(&ask("one/model")).await.unwrap().status, 200);
+    }
+    // Whatever number is free is taken, so that the connection that is not used is the only one to make room.
+    let mut others = Vec::new();
+    let most = loop {
+        let open = open_files(gateway.pid());
+        let last = *open.last().unwrap();
+        match (0..last).find(|number| !open.contains(number)) {
+            None => break last + 1,
+            Some(_) => others.push(gateway.data().keep().await),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    if !may_open(gateway.pid(), &most.to_string()) {
+        not_tested("a gateway that has no file left for a provider", "install util-linux");
+        return;
+    }
+    let waiting = tokio::spawn(async move { second.chat(&ask("two/model")).await });
+    two.until(|journal| journal.len() == 1).await;
+    first.chat(&ask("one/model")).await.unwrap().refused(503, "overloaded");
+    assert!(may_open(gateway.pid(), "1000"));
+    gate.open();
+    assert_eq!(waiting.await.unwrap().unwrap().status, 200);
+    let health = gateway.shows("/admin/health").await;
+    for model in health["models"].as_array().unwrap() {
+        assert_eq!(
+            (&model["standing"], &model["error_permille"]),
+            (&json!("ready"), &json!(0))
+        );
+    }
+    gateway.logged(&["those that nobody uses are closed"]).await;
+    drop(others);
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ mod floods;
 mod resume;
 mod weather;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::config::{openai, route};
 use tests::{Answer, End, FakeProvider, Gate, Gateway, Home, Outcome, Reply};
@@ -372,6 +374,39 @@ async fn a_request_waits_for_room_in_a_line_that_ends_somewhere() {
         assert_eq!(shown(&waiting.await.unwrap()), (200, Some("p1/model"), Some("1")));
     }
     assert_eq!(only.journal().len(), 2);
+}
+
+#[tokio::test]
+async fn a_full_line_gives_up_its_last_for_who_comes_before_and_who_must_go_hears_how_long_it_is() {
+    let gate = Gate::shut();
+    let slow = Answer::chat("slow").delayed(Duration::from_millis(1_200));
+    let only = FakeProvider::chatting([slow, Answer::chat("held").held(&gate), Answer::chat("served")]).await;
+    let provider = openai("p1", &only.url()).replace("[models", "queue = 1\n[models");
+    let urgent = route("urgent", &["p1"], "queue_ms = 600_000\npriority = \"high\"");
+    let config = provider + &route("auto", &["p1"], "queue_ms = 600_000") + &urgent;
+    let gateway = Gateway::start(&(config + "[providers.p1.limits]\nparallel = 1\n")).await;
+    assert_eq!(gateway.data().chat(&ask("auto")).await.status, 200);
+    let send = |model: &'static str| {
+        let client = gateway.data();
+        tokio::spawn(async move { client.chat(&ask(model)).await })
+    };
+    let first = send("auto");
+    only.until(|journal| journal.len() == 2).await;
+    let second = send("auto");
+    gateway
+        .until("/admin/health", |health| health["models"][0]["waiting"] == 1)
+        .await;
+    let urgent = send("urgent");
+    let reply = second.await.unwrap();
+    reply.refused(429, "rate_limit_exceeded");
+    // One is in line, and an answer takes more than a second.
+    let seconds: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+    assert!((2..=60).contains(&seconds), "{seconds}");
+    gate.open();
+    for waiting in [first, urgent] {
+        assert_eq!(waiting.await.unwrap().status, 200);
+    }
+    assert_eq!(only.journal().len(), 3);
 }
 
 #[tokio::test]

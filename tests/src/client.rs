@@ -127,6 +127,23 @@ impl Client {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// `GET` over HTTP/2, on a connection that stays open until the gateway closes it.
+    pub async fn get_until_closed(&self, path: &str) -> u16 {
+        let io = TokioIo::new(self.connect().await);
+        let handshake = http2::handshake(TokioExecutor::new(), io).await;
+        let (mut sender, connection) = handshake.expect("no connection");
+        let connection = tokio::spawn(connection);
+        let request = Request::get(format!("http://{}{path}", self.address)).body(Full::new(Bytes::new()));
+        let reply = patiently(sender.send_request(request.expect("a request"))).await;
+        let reply = reply.expect("the gateway gave no answer");
+        let status = reply.status().as_u16();
+        patiently(reply.into_body().collect())
+            .await
+            .expect("the answer broke off");
+        let _ = patiently(connection).await;
+        status
+    }
+
     /// A connection that is kept.
     pub async fn keep(&self) -> Kept {
         let io = TokioIo::new(self.connect().await);

@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use crate::generation::{Generation, Model};
 
-/// All models of the configuration.
+/// All models of the configuration, and those beside them that were asked for lately.
 pub(super) fn shown(generation: &Generation) -> Value {
     let models: Vec<Value> = generation.models.values().map(|model| one(model)).collect();
-    json!({"generation": generation.number, "models": models})
+    let unlisted: Vec<Value> = generation.unlisted_models().iter().map(one).collect();
+    json!({"generation": generation.number, "models": models, "unlisted": unlisted})
 }
 
 fn one(model: &Model) -> Value {

@@ -11,6 +11,9 @@ use crate::upstream::lane::Lane;
 use crate::upstream::limits::{Limited, Limiter, Pass, Room};
 use crate::upstream::queue::Queue;
 
+/// Nobody is told to come back later than this because of those in line before them: they may be gone by then.
+const LINE_MOST: Duration = Duration::from_secs(60);
+
 /// One of a provider's credentials, without what it is.
 #[derive(Debug, Default)]
 pub struct Credential {
@@ -29,7 +32,7 @@ pub struct Credentials {
 }
 
 /// What was seen of a model, in generations before as well.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Seen {
     /// How it has been doing.
     pub health: Arc<Health>,
@@ -197,6 +200,19 @@ impl Model {
             }
             Err(wait) => Some(wait),
         }
+    }
+
+    /// How long those who wait for it take, as its answers usually do, so many at a time as there are now; nothing where nobody
+    /// waits.
+    pub fn line(&self) -> Option<Duration> {
+        let waiting = self.seen.queue.len() as u64;
+        if waiting == 0 {
+            return None;
+        }
+        let known = self.seen.health.read();
+        let (each, at_once) = (known.total_ms.unwrap_or_default(), known.in_flight.max(1));
+        let line = Duration::from_millis(waiting * u64::from(each) / u64::from(at_once));
+        Some(line.min(LINE_MOST))
     }
 
     /// What there is room for, by the configuration and by its provider's word: under the credential with the most.

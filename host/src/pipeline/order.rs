@@ -221,6 +221,8 @@ impl<'s> Order<'s> {
                     .wait
                     .filter(|wait| *wait <= left && !left.is_zero() && !self.is_refused)?;
                 tokio::time::sleep(wait.clamp(LOOK, LOOK_MOST)).await;
+            } else if ticket.is_out() {
+                return None;
             } else {
                 let is_late = tokio::time::timeout(left, ticket.moved()).await.is_err();
                 if is_late {
@@ -380,7 +382,10 @@ impl<'s> Order<'s> {
 
     /// When it makes sense to come back, where all that could serve are limited.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        let wait = |step: &Step| step.model.admit_later(self.tokens);
+        let wait = |step: &Step| {
+            let (room, line) = (step.model.admit_later(self.tokens), step.model.line());
+            room.max(line)
+        };
         let all: Option<Vec<Duration>> = self.steps.iter().map(wait).collect();
         all?.into_iter().min().map(|soonest| soonest.max(LEAST))
     }

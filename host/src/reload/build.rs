@@ -14,8 +14,8 @@ use crate::app::App;
 use crate::budget::Scope;
 use crate::config::{ComponentRef, Config, PolicyConfig, ProviderConfig, Timeouts};
 use crate::generation::{
-    Alive, Attached, Credential, Credentials, Generation, Known, LoadedPolicy, Model, Provider, Remote, Seen, Way,
-    scoped,
+    Alive, Attached, Credential, Credentials, Generation, Known, LoadedPolicy, Model, Provider, Remote, Seen, Unlisted,
+    Way, scoped,
 };
 use crate::plugins::words::{Dialects, Operation};
 use crate::plugins::{Adapter, AdapterSpec, Digest, LoadError, PluginSource, Policy, PolicySpec};
@@ -233,7 +233,19 @@ impl Builder<'_> {
             limited: Limited::new(config.limits, self.app.health.limiter("provider", name, 0)),
             queue: config.queue,
             timeouts: config.timeouts,
+            unlisted: self.unlisted(name, config),
         })
+    }
+
+    /// What was seen of its models that no configuration names, as long as its keys are the same.
+    fn unlisted(&self, name: &str, config: &ProviderConfig) -> Arc<Unlisted> {
+        let has_same_keys = |running: &&Generation| {
+            let known = running.config.providers.get(name);
+            known.is_some_and(|known| key_numbers(known) == key_numbers(config))
+        };
+        let running = self.running.filter(has_same_keys);
+        let known = running.and_then(|running| running.providers.get(name));
+        known.map(|known| known.unlisted.clone()).unwrap_or_default()
     }
 
     /// What is kept of each of its keys.

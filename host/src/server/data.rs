@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -36,6 +37,9 @@ const SDK_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
+/// What may stand between the elements of an array.
+const BLANK: Bytes = Bytes::from_static(b"\n");
+
 impl Service for Data {
     fn cut(&self) {
         self.app.cut.send_replace(true);
@@ -62,6 +66,7 @@ impl Service for Data {
         // Whoever sends a head that is read in two ways may mean another request by what follows it.
         let mut closes = head::check(&head, &generation.config.server).is_err();
         let mut place = None;
+        let mut cut = self.app.cut.subscribe();
         let served = match &caller {
             Ok(caller) => match self.enter(&route, caller).await {
                 Ok(entered) => {
@@ -77,8 +82,14 @@ impl Service for Data {
                         generation,
                         caller.clone(),
                     ));
-                    let served = AssertUnwindSafe(serving).catch_unwind().await;
-                    served.unwrap_or_else(|_| Err(ApiError::internal("a request panicked")))
+                    tokio::select! {
+                        biased;
+                        served = AssertUnwindSafe(serving).catch_unwind() => {
+                            served.unwrap_or_else(|_| Err(ApiError::internal("a request panicked")))
+                        }
+                        // What has not begun can still be told so; a stream that has is told by its manners.
+                        _ = cut.wait_for(|cut| *cut) => Err(ApiError::stopping()),
+                    }
                 }
                 Err(error) => Err(error),
             },
@@ -188,10 +199,15 @@ impl Data {
         id: &str,
     ) -> Option<Manners> {
         let kind = response.headers().get(CONTENT_TYPE)?;
-        (kind == "text/event-stream").then(|| {
-            let last = surface.error_event(&ApiError::stopping(), id);
-            Manners::new(heartbeat, surface.beat(), self.app.cut.subscribe(), last)
-        })
+        let (beat, last) = if kind == "text/event-stream" {
+            (surface.beat(), surface.error_event(&ApiError::stopping(), id))
+        } else if kind == "application/json" && surface == Surface::StreamGenerateContent {
+            // An array whose elements come one by one: between them white space means nothing, and what is cut off has no end.
+            (BLANK, BLANK)
+        } else {
+            return None;
+        };
+        Some(Manners::new(heartbeat, beat, self.app.cut.subscribe(), last))
     }
 
     /// A place among the calls that are served at one time, before a byte of the body is read.

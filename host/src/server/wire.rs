@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::framing::{Framing, Verdict};
+use super::quiet::Asked;
 use crate::body::{Body, Broken};
 
 /// So much of further requests is kept while one is answered. Who sends more waits.
@@ -43,11 +44,17 @@ impl Turn {
 pub(super) struct Answer {
     body: Body,
     turn: Arc<Turn>,
+    /// Where there may be others beside it.
+    _asked: Option<Asked>,
 }
 
 impl Answer {
-    pub(super) fn new(body: Body, turn: Arc<Turn>) -> Self {
-        Self { body, turn }
+    pub(super) fn new(body: Body, turn: Arc<Turn>, asked: Option<Asked>) -> Self {
+        Self {
+            body,
+            turn,
+            _asked: asked,
+        }
     }
 }
 

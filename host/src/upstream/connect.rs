@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 
 use super::UpstreamError;
-use super::reach::reach;
+use super::reach::{Unreached, reach};
 use super::shared::Shared;
 
 /// Scheme, host, port and path prefix of a provider: what its key is bound to.
@@ -171,9 +171,12 @@ pub(super) async fn connect(
     within: Duration,
 ) -> Result<Connection, UpstreamError> {
     let opened = tokio::time::timeout(within, open(endpoint, tls, within)).await;
-    let failed = |reason: String| UpstreamError::Connect {
-        endpoint: endpoint.to_string(),
-        reason,
+    let failed = |unreached: Unreached| {
+        let endpoint = endpoint.to_string();
+        match unreached {
+            Unreached::NoFiles(reason) => UpstreamError::NoFiles { endpoint, reason },
+            Unreached::Other(reason) => UpstreamError::Connect { endpoint, reason },
+        }
     };
     opened
         .map_err(|_| UpstreamError::ConnectTimeout {
@@ -183,7 +186,7 @@ pub(super) async fn connect(
         .map_err(failed)
 }
 
-async fn open(endpoint: &Endpoint, tls: Option<&TlsConnector>, within: Duration) -> Result<Connection, String> {
+async fn open(endpoint: &Endpoint, tls: Option<&TlsConnector>, within: Duration) -> Result<Connection, Unreached> {
     let tcp = reach(&endpoint.host, endpoint.port, endpoint.may_be_private, within).await?;
     // A request is written whole; waiting to fill a packet only delays it.
     tcp.set_nodelay(true).map_err(|error| error.to_string())?;

@@ -2,10 +2,38 @@
 //! that it resolves to is judged, and only what was judged is connected to: whoever holds the name cannot turn the gateway,
 //! and a provider's key with it, against its own network.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum Unreached {
+    /// The gateway itself has no file left for one.
+    NoFiles(String),
+    /// As far as anybody knows it is the provider's doing, or of the way there.
+    Other(String),
+}
+
+/// `ENFILE` and `EMFILE`, on every Unix.
+const NO_FILES: [i32; 2] = [23, 24];
+
+impl Unreached {
+    fn of(error: &io::Error, said: String) -> Self {
+        match error.raw_os_error() {
+            Some(number) if NO_FILES.contains(&number) => Self::NoFiles(said),
+            _ => Self::Other(said),
+        }
+    }
+}
+
+impl From<String> for Unreached {
+    fn from(said: String) -> Self {
+        Self::Other(said)
+    }
+}
 
 /// Whom an address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,10 +123,17 @@ fn of_v6(address: Ipv6Addr) -> Place {
 
 /// Tries one address of a host after the other. Each has its share of the time that is left, so that one that does not answer
 /// does not hide the next.
-pub(super) async fn reach(host: &str, port: u16, may_be_private: bool, within: Duration) -> Result<TcpStream, String> {
+pub(super) async fn reach(
+    host: &str,
+    port: u16,
+    may_be_private: bool,
+    within: Duration,
+) -> Result<TcpStream, Unreached> {
     let deadline = Instant::now() + within;
     let found = tokio::net::lookup_host((host, port)).await;
-    let addresses: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
+    let addresses: Vec<SocketAddr> = found
+        .map_err(|error| Unreached::of(&error, error.to_string()))?
+        .collect();
     // One that leads astray makes the name suspect as a whole.
     for address in &addresses {
         permit(host, address.ip(), may_be_private)?;
@@ -109,15 +144,20 @@ pub(super) async fn reach(host: &str, port: u16, may_be_private: bool, within: D
         let connecting = TcpStream::connect(address);
         // The last one has all the time that there is, and whoever gave it knows when it is over.
         if left == 1 {
-            return connecting.await.map_err(|error| format!("{address}: {error}"));
+            return connecting
+                .await
+                .map_err(|error| Unreached::of(&error, format!("{address}: {error}")));
         }
         match tokio::time::timeout(share, connecting).await {
             Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) if matches!(Unreached::of(&error, String::new()), Unreached::NoFiles(_)) => {
+                return Err(Unreached::NoFiles(format!("{address}: {error}")));
+            }
             Ok(Err(error)) => tracing::debug!(%address, %error, "an address of a provider"),
             Err(_) => tracing::debug!(%address, "an address of a provider does not answer"),
         }
     }
-    Err("the name has no address".to_owned())
+    Err(Unreached::Other("the name has no address".to_owned()))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::connect::Endpoint;
 use super::link::UpstreamBody;
-use super::{IDLE_TIME, Outgoing, lock};
+use super::{Outgoing, lock};
 
 /// The most requests on one connection at a time, where the provider would take more: what they leave unread is then bounded.
 const STREAMS: usize = 100;
@@ -134,7 +134,7 @@ impl Pool {
     }
 
     /// Closes connections that nobody has used for a while.
-    pub(super) fn close_old(&self) {
-        lock(&self.0).retain(|(shared, since)| Arc::strong_count(shared) > 1 || since.elapsed() <= IDLE_TIME);
+    pub(super) fn close_old(&self, idle: Duration) {
+        lock(&self.0).retain(|(shared, since)| Arc::strong_count(shared) > 1 || since.elapsed() <= idle);
     }
 }

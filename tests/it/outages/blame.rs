@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use tests::answer::End;
-use tests::{Answer, Ending};
+use tests::config::openai;
+use tests::{Answer, Ending, FakeProvider, Gateway};
 
 use super::{ask, config, scripted, shown, two};
 
@@ -78,4 +79,30 @@ async fn who_begins_every_stream_and_breaks_it_is_left_alone_for_longer_each_tim
     let known = &health["models"][0];
     assert_eq!(known["standing"], "failing", "{known:#}");
     assert!(known["standing_ms"].as_u64().is_some_and(|ms| ms > 1_000), "{known:#}");
+}
+
+#[tokio::test]
+async fn a_model_that_no_configuration_names_is_known_from_one_request_to_the_next() {
+    let told = Answer::error(429, "rate_limit_exceeded").header("retry-after", "3000");
+    let provider = FakeProvider::chatting([told]).await;
+    let config = openai("p1", &provider.url()).replace("\n[models", "\nallow_any_model = true\n[models");
+    let gateway = Gateway::start(&config).await;
+    for round in 0..3 {
+        let reply = gateway.data().chat(&ask("p1/another")).await;
+        reply.refused(429, "rate_limit_exceeded");
+        let seconds: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+        assert!((2_900..=3_000).contains(&seconds), "{seconds}");
+        if round == 1 {
+            gateway.write_config(&(config.clone() + "[server]\naccess_log = true\n"));
+            assert_eq!(gateway.reload().await.status, 200);
+        }
+    }
+    provider.only();
+    let health = gateway.shows("/admin/health").await;
+    let known = &health["unlisted"][0];
+    assert_eq!(
+        (&known["model"], &known["standing"]),
+        (&json!("p1/another"), &json!("limited"))
+    );
+    assert_eq!(health["models"][0]["standing"], "ready");
 }

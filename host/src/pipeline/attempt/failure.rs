@@ -141,6 +141,12 @@ impl Failure {
     pub fn transport(error: UpstreamError) -> Self {
         let (kind, message) = match &error {
             UpstreamError::ConnectTimeout { .. } => (Kind::TimedOut, "the provider could not be reached in time"),
+            UpstreamError::NoFiles { .. } => {
+                return Self {
+                    is_unsent: true,
+                    ..Self::busy(error.to_string())
+                };
+            }
             UpstreamError::Connect { .. } => (Kind::Upstream, "the provider could not be reached"),
             UpstreamError::Broken { .. } => (Kind::Upstream, "the connection to the provider broke"),
             UpstreamError::TooLarge { .. } => (Kind::Upstream, "the provider's answer is too large"),
@@ -170,17 +176,17 @@ impl Failure {
     /// The adapter's call brought nothing.
     pub fn faulted(fault: &Fault) -> Self {
         match fault {
-            Fault::Busy => Self::busy(fault),
+            Fault::Busy => Self::busy(fault.to_string()),
             fault => Self::fault(&fault.to_string()),
         }
     }
 
     /// The gateway itself has too much to do.
-    fn busy(fault: &Fault) -> Self {
+    fn busy(detail: String) -> Self {
         let kind = Kind::Other("gateway_busy".to_owned());
         Self {
             blame: Blame::Gateway,
-            ..Self::new(kind, ApiError::OVERLOADED, fault.to_string())
+            ..Self::new(kind, ApiError::OVERLOADED, detail)
         }
     }
 

@@ -39,6 +39,32 @@ async fn a_stream_that_has_nothing_to_say_says_that_it_is_still_there() {
     assert!(seen.contains("two") && seen.contains("data: [DONE]\n\n"), "{seen}");
 }
 
+#[tokio::test]
+async fn an_array_that_comes_in_pieces_gets_white_space_between_them() {
+    let gate = Gate::shut();
+    let provider = FakeProvider::chatting([Answer::chat_stream(["one", "two"]).held_after(1, &gate)]).await;
+    let config = openai("one", &provider.url()) + "[server]\nheartbeat_ms = 50\n";
+    let gateway = Gateway::start(&config).await;
+    let body = r#"{"contents":[{"role":"user","parts":[{"text":"a"}]}]}"#;
+    let request = format!(
+        "POST /v1beta/models/one/model:streamGenerateContent HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = gateway.data().connect().await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut seen = String::new();
+    // Each is a chunk of its own.
+    while seen.matches("1\r\n\n\r\n").count() < 3 {
+        let mut piece = [0; 4096];
+        let read = stream.read(&mut piece).await.unwrap();
+        assert!(read > 0, "{seen}");
+        seen.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+    }
+    gate.open();
+    stream.read_to_string(&mut seen).await.unwrap();
+    assert!(seen.contains("two") && seen.contains("application/json"), "{seen}");
+}
+
 /// A gateway that is handed this listener by whoever starts it, as systemd does.
 async fn handed(home: &Home, listener: &TcpListener) -> Gateway {
     let plain = home.command(&["serve", "--config", "pointsman.toml"]);

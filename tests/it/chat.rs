@@ -300,16 +300,20 @@ async fn claude_gets_the_betas_of_client_and_settings_where_a_request_is_transla
     let gateway = Gateway::start(&config).await;
     let client = gateway
         .data()
-        .with_header("anthropic-beta", "three, two")
+        .with_header("anthropic-beta", "three, two, context-management-1")
         .with_header("anthropic-version", "2023-06-01");
     let body = |model: &str| {
         json!({ "model": model, "max_tokens": 5, "context_management": { "edits": [] },
         "messages": [{ "role": "user", "content": "hello" }] })
     };
     for (path, model, expected) in [
-        ("/v1/messages", "claude/model", "one,two,three"),
-        ("/v1/chat/completions", "claude/model", "one,two,three"),
-        ("/v1/chat/completions", "plain/model", "three,two"),
+        ("/v1/messages", "claude/model", "one,two,three,context-management-1"),
+        (
+            "/v1/chat/completions",
+            "claude/model",
+            "one,two,three,context-management-1",
+        ),
+        ("/v1/chat/completions", "plain/model", "three,two,context-management-1"),
     ] {
         let reply = client.post(path, &body(model)).await;
         assert_eq!(reply.status, 200, "{path}: {}", reply.text());

@@ -197,8 +197,17 @@ fn key(rule: CacheRule, call: &Call, route: &Route, decision: &Decision) -> Key 
         &route.name,
         &steps,
         reviewers,
+        &own_headers(call),
         &request,
     ])
+}
+
+/// Headers that say more of what is asked, as the features of Claude's that are still tried.
+fn own_headers(call: &Call) -> String {
+    let names = call.wording.surface.own_headers().iter();
+    let values = names.flat_map(|name| call.headers.get_all(*name));
+    let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+    serde_json::Value::from(values).to_string()
 }
 
 /// Whose answers they are.

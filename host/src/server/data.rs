@@ -285,7 +285,7 @@ async fn read(
         received,
         now_ms: now_ms(),
         seed,
-        headers: head.headers,
+        headers: apart(head.headers),
         document,
         ask,
         policy_headers,
@@ -295,6 +295,18 @@ async fn read(
         tried: Arc::default(),
         is_told: Arc::default(),
     }))
+}
+
+/// Values of their own: what was read from a connection stays in memory, eight kilobytes of it, for as long as a header points into it,
+/// and the headers of a stream are kept to its end.
+fn apart(mut headers: HeaderMap) -> HeaderMap {
+    for value in headers.values_mut() {
+        if let Ok(mut copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            copy.set_sensitive(value.is_sensitive());
+            *value = copy;
+        }
+    }
+    headers
 }
 
 fn json(value: &serde_json::Value) -> Answer {

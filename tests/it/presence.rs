@@ -14,21 +14,20 @@ fn ask() -> Value {
     json!({ "model": "one/model", "messages": [{ "role": "user", "content": "hello" }] })
 }
 
-#[tokio::test]
-async fn a_stream_that_has_nothing_to_say_says_that_it_is_still_there() {
+/// All that comes of a streamed answer whose provider is silent after its first piece, until this has been seen three times; then
+/// the provider goes on.
+async fn heard_in_silence(path: &str, body: &str, beat: &str) -> String {
     let gate = Gate::shut();
     let provider = FakeProvider::chatting([Answer::chat_stream(["one", "two"]).held_after(1, &gate)]).await;
     let config = openai("one", &provider.url()) + "[server]\nheartbeat_ms = 50\n";
     let gateway = Gateway::start(&config).await;
-    let body = "{\"model\":\"one/model\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}";
-    let request = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let length = body.len();
+    let request =
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
     let mut stream = gateway.data().connect().await;
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut seen = String::new();
-    while seen.matches(": still here\n\n").count() < 3 {
+    while seen.matches(beat).count() < 3 {
         let mut piece = [0; 4096];
         let read = stream.read(&mut piece).await.unwrap();
         assert!(read > 0, "{seen}");
@@ -36,32 +35,21 @@ async fn a_stream_that_has_nothing_to_say_says_that_it_is_still_there() {
     }
     gate.open();
     stream.read_to_string(&mut seen).await.unwrap();
+    seen
+}
+
+#[tokio::test]
+async fn a_stream_that_has_nothing_to_say_says_that_it_is_still_there() {
+    let body = r#"{"model":"one/model","stream":true,"messages":[{"role":"user","content":"a"}]}"#;
+    let seen = heard_in_silence("/v1/chat/completions", body, ": still here\n\n").await;
     assert!(seen.contains("two") && seen.contains("data: [DONE]\n\n"), "{seen}");
 }
 
 #[tokio::test]
 async fn an_array_that_comes_in_pieces_gets_white_space_between_them() {
-    let gate = Gate::shut();
-    let provider = FakeProvider::chatting([Answer::chat_stream(["one", "two"]).held_after(1, &gate)]).await;
-    let config = openai("one", &provider.url()) + "[server]\nheartbeat_ms = 50\n";
-    let gateway = Gateway::start(&config).await;
     let body = r#"{"contents":[{"role":"user","parts":[{"text":"a"}]}]}"#;
-    let request = format!(
-        "POST /v1beta/models/one/model:streamGenerateContent HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = gateway.data().connect().await;
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut seen = String::new();
     // Each is a chunk of its own.
-    while seen.matches("1\r\n\n\r\n").count() < 3 {
-        let mut piece = [0; 4096];
-        let read = stream.read(&mut piece).await.unwrap();
-        assert!(read > 0, "{seen}");
-        seen.push_str(std::str::from_utf8(&piece[..read]).unwrap());
-    }
-    gate.open();
-    stream.read_to_string(&mut seen).await.unwrap();
+    let seen = heard_in_silence("/v1beta/models/one/model:streamGenerateContent", body, "1\r\n\n\r\n").await;
     assert!(seen.contains("two") && seen.contains("application/json"), "{seen}");
 }
 

@@ -97,7 +97,11 @@ async fn a_model_that_no_configuration_names_is_known_from_one_request_to_the_ne
             assert_eq!(gateway.reload().await.status, 200);
         }
     }
-    provider.only();
+    assert_eq!(
+        provider.journal().len(),
+        1,
+        "who said that it is limited was asked again"
+    );
     let health = gateway.shows("/admin/health").await;
     let known = &health["unlisted"][0];
     assert_eq!(

@@ -10,6 +10,7 @@ pub mod form;
 mod framing;
 pub mod gemini;
 mod inputs;
+mod limit;
 pub mod media;
 pub mod messages;
 pub mod models;
@@ -35,7 +36,7 @@ pub use wishes::{Sort, Suffix, Wishes};
 
 use crate::config::Extensions;
 use crate::error::ApiError;
-use crate::json::{Document, Edit, Limits};
+use crate::json::{Document, Limits};
 use crate::money::Usage;
 use crate::operation::{Dialect, Door, Operation};
 
@@ -337,7 +338,7 @@ impl Surface {
         let own = document;
         let document = Document::parse(text.into(), deeper)
             .map_err(|error| ApiError::internal(format!("a request became something that is not JSON: {error}")))?;
-        let ask = Ask::read(&document, self.operation())?;
+        let ask = Ask::read(&document, self.operation()).map_err(|error| self.naming_its_limit(error))?;
         let unseen_tools = tools::open(own.root()).saturating_sub(tools::open(document.root()));
         // Either may go out, and a bound is of the longer one.
         let ask = Ask {
@@ -370,33 +371,6 @@ impl Surface {
             return Ok((path, body.into()));
         }
         door::through(door, own, model, ask.is_stream).map_err(|error| error.to_string())
-    }
-
-    /// Whether a request in its own words leaves its limit to what is usual.
-    pub fn is_unlimited(self, own: &Document) -> bool {
-        self.dialect() == Some(Dialect::Completions) && own.root().field("max_tokens").is_none()
-    }
-
-    /// A request in its own words that names no limit, with one for its output.
-    pub fn limited(self, own: &Document, output: u64) -> Result<Document, String> {
-        let number = output.to_string();
-        let group = ["generationConfig", "generation_config"];
-        let group = group.into_iter().find(|name| own.root().field(name).is_some());
-        let (pointer, value) = match (self.dialect(), group) {
-            (Some(Dialect::Responses), _) => ("/max_output_tokens".to_owned(), number),
-            (Some(Dialect::Gemini), Some(group)) => (format!("/{group}/maxOutputTokens"), number),
-            (Some(Dialect::Gemini), None) => (
-                "/generationConfig".to_owned(),
-                format!("{{\"maxOutputTokens\":{number}}}"),
-            ),
-            _ => ("/max_tokens".to_owned(), number),
-        };
-        let text = own.with(&[Edit {
-            pointer: &pointer,
-            value: Some(&value),
-        }]);
-        let text = text.map_err(|error| error.to_string())?;
-        Document::parse(text.into(), LIMITS).map_err(|error| error.to_string())
     }
 
     /// Headers of the client's that belong to its words, for providers that speak them too.

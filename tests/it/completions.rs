@@ -102,3 +102,36 @@ async fn any_other_provider_answers_what_a_user_says() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_a_limit_is_said_of_the_name_that_the_client_knows() {
+    let provider = FakeProvider::start().await;
+    let gateway = Gateway::start(&openai("p1", &provider.url())).await;
+    for (path, body, name) in [
+        (
+            "/v1/completions",
+            json!({ "prompt": "a", "max_tokens": "x" }),
+            "max_tokens",
+        ),
+        (
+            "/v1/responses",
+            json!({ "input": "a", "max_output_tokens": -1 }),
+            "max_output_tokens",
+        ),
+        (
+            "/v1/chat/completions",
+            json!({ "messages": [{ "role": "user", "content": "a" }], "max_completion_tokens": 0.5 }),
+            "max_completion_tokens",
+        ),
+    ] {
+        let mut body = body;
+        body["model"] = "p1/model".into();
+        let reply = gateway.data().post(path, &body).await;
+        assert_eq!(
+            reply.refused(400, "invalid_type"),
+            format!("`{name}` must be a positive whole number")
+        );
+        assert_eq!(reply.json()["error"]["param"], name);
+    }
+    assert!(provider.journal().is_empty());
+}

@@ -89,6 +89,7 @@ impl Attempt<'_> {
             self.step.model.id,
             match self.call.wording.surface {
                 Surface::Responses => ", of which nothing is kept; send the whole conversation instead",
+                _ if needs.starts_with("prompt") => "; send one text in each request",
                 _ => "; leave it out",
             }
         );

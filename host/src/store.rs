@@ -323,6 +323,41 @@ impl Question {
         self.by.contains(&By::Day) || self.only.iter().any(|(by, _)| *by == By::Day)
     }
 
+    /// Whether more than the moment of a line decides where it counts.
+    fn asks_for_tags(&self) -> bool {
+        self.by
+            .iter()
+            .chain(self.only.iter().map(|(by, _)| by))
+            .any(|by| *by != By::Day)
+    }
+
+    /// The question, but for days.
+    fn without_days(&self) -> Self {
+        Self {
+            span: self.span,
+            by: self.by.iter().filter(|by| **by != By::Day).copied().collect(),
+            only: self.only.iter().filter(|(by, _)| *by != By::Day).cloned().collect(),
+        }
+    }
+
+    /// The group of this question that a group of it without days is on a day; none where the question leaves the day out.
+    fn on_day(&self, group: &[String], at_ms: u64) -> Option<Vec<String>> {
+        if !self.asks_for_days() {
+            return Some(group.to_vec());
+        }
+        let day = day(at_ms);
+        let is_wanted = self.only.iter().all(|(by, wanted)| *by != By::Day || *wanted == day);
+        let mut others = group.iter().cloned();
+        let name = |by: &By| {
+            if *by == By::Day {
+                Some(day.clone())
+            } else {
+                others.next()
+            }
+        };
+        is_wanted.then(|| self.by.iter().filter_map(name).collect())
+    }
+
     /// The groups that a line counts in: none where the question leaves it out.
     fn groups(&self, tags: &Tags, at_ms: u64) -> Vec<Vec<String>> {
         let is_wanted = |(by, wanted): &(By, String)| tags.values(*by, at_ms).contains(wanted);

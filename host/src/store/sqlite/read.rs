@@ -1,13 +1,17 @@
 //! What is asked of the tables. No row is believed whose digest does not fit.
 
-use std::collections::{BTreeMap, HashMap};
+mod report;
+
+pub(super) use report::{costs, spent};
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::spans::{self, ALL, Bucket, DAY, HOUR, MONTH, Part, SPANS, beginning, ending, parts};
+use super::spans::{self, Bucket, HOUR, beginning, ending};
 use super::write::{self, ESTIMATED, RECOVERED, clamp};
-use super::{Costs, Hold, Line, Question, Span, Spent, StoreError, Sums, Tags, failed};
+use super::{Hold, Line, Span, StoreError, Sums, Tags, failed};
 use crate::money::{Nanodollars, Usage};
 use crate::store::{Correction, labels};
 
@@ -199,109 +203,6 @@ fn each_sums(
     Ok(())
 }
 
-/// Whole months, days and hours come from the sums, what is left at both ends from the lines. What has the same tags is added up
-/// before anybody asks which groups it counts in.
-pub(super) fn spent(connection: &Connection, question: &Question) -> Result<Vec<Spent>, StoreError> {
-    let mut groups: BTreeMap<Vec<String>, Sums> = BTreeMap::new();
-    let by_tags = by_tags(connection, question.span, question.asks_for_days(), |line| {
-        for group in question.groups(&line.tags, line.at_ms) {
-            groups.entry(group).or_default().add(line);
-        }
-    })?;
-    let mut known = TagReader::for_so_many(connection, by_tags.len())?;
-    for ((day, tags), sums) in by_tags {
-        let tags = known.get(tags)?;
-        for group in question.groups(&tags, positive(day)? * 1000) {
-            groups.entry(group).or_default().merge(&sums);
-        }
-    }
-    Ok(groups.into_iter().map(|(group, sums)| Spent { group, sums }).collect())
-}
-
-pub(super) fn costs(connection: &Connection, span: Span) -> Result<Costs, StoreError> {
-    let mut costs = Costs::new();
-    let by_tags = by_tags(connection, span, false, |line| {
-        *costs.entry(line.tags.clone()).or_default() += line.counts();
-    })?;
-    let mut known = TagReader::for_so_many(connection, by_tags.len())?;
-    for ((_, tags), sums) in by_tags {
-        *costs.entry(known.get(tags)?).or_default() += sums.cost;
-    }
-    Ok(costs)
-}
-
-/// The sums of a span by the beginning of the day, where days matter, and the number of the tags; lines beside them go to
-/// `each`. What is read has to add up to what is kept of all tags, and that to what is kept of larger spans, up to that of
-/// everything, so that a row that has gone is no money that was never spent.
-fn by_tags(
-    connection: &Connection,
-    span: Span,
-    has_days: bool,
-    mut each: impl FnMut(&Line),
-) -> Result<HashMap<(i64, i64), Sums>, StoreError> {
-    let mut by_tags: HashMap<(i64, i64), Sums> = HashMap::new();
-    everything_adds_up(connection)?;
-    for part in parts(span, if has_days { DAY } else { MONTH }) {
-        match part {
-            Part::Sums(seconds, from, to) => {
-                let mut found = Sums::default();
-                each_sums(connection, seconds, from, to, |(_, start, tags), sums| {
-                    found.merge(sums);
-                    let day = if has_days { beginning(DAY, start) } else { 0 };
-                    by_tags.entry((day, tags)).or_default().merge(sums);
-                })?;
-                let wanted = totals(connection, seconds, from, to)?;
-                fits(found == wanted, || {
-                    format!("what the sums from {from} to {to} add up to")
-                })?;
-                longer_ones_fit(connection, seconds, from, to)?;
-            }
-            Part::Lines(span) => {
-                let hours = Span {
-                    from_ms: span.from_ms / HOUR_MS * HOUR_MS,
-                    to_ms: span.to_ms.div_ceil(HOUR_MS).saturating_mul(HOUR_MS),
-                };
-                lines(connection, hours, &mut |line| {
-                    if span.from_ms <= line.at_ms && line.at_ms < span.to_ms {
-                        each(&line);
-                    }
-                    true
-                })?;
-            }
-        }
-    }
-    Ok(by_tags)
-}
-
-const HOUR_MS: u64 = HOUR as u64 * 1000;
-
-/// Whether what is kept of all tags adds up to what is kept of the longer spans that it lies in.
-fn longer_ones_fit(connection: &Connection, seconds: i64, mut from: i64, mut to: i64) -> Result<(), StoreError> {
-    for pair in SPANS.windows(2).filter(|pair| pair[0] >= seconds) {
-        let (shorter, longer) = (pair[0], pair[1]);
-        (from, to) = (beginning(longer, from), ending(longer, to));
-        let parts = totals(connection, shorter, from, to)?;
-        fits(parts == totals(connection, longer, from, to)?, || {
-            format!("what the sums of {shorter} seconds from {from} to {to} add up to")
-        })?;
-    }
-    Ok(())
-}
-
-/// Whether the months add up to the sum of everything, and there is one where there are lines.
-fn everything_adds_up(connection: &Connection) -> Result<(), StoreError> {
-    let everything = sums(connection, ALL)?.unwrap_or_default();
-    let months = totals(connection, MONTH, 0, i64::MAX)?;
-    fits(months == everything, || "what the months add up to".to_owned())?;
-    if everything == Sums::default() {
-        let has_lines: bool = connection
-            .query_row("SELECT EXISTS (SELECT 1 FROM lines)", [], |row| row.get(0))
-            .map_err(failed)?;
-        fits(!has_lines, || "the sum of everything".to_owned())?;
-    }
-    Ok(())
-}
-
 pub(super) fn document(
     connection: &Connection,
     kind: &str,
@@ -447,8 +348,8 @@ fn usage(text: &str) -> Result<Usage, StoreError> {
     let members = members.ok_or_else(damaged)?.split(',');
     let mut is_good = true;
     let members = members.filter(|member| !member.is_empty()).map_while(|member| {
-        let read = member.strip_prefix('"').and_then(|member| member.split_once("\":"));
-        let read = read.and_then(|(name, tokens)| Some((name, tokens.parse().ok()?)));
+        let read = member.strip_prefix('"').and_then(|member| member.split_once('"'));
+        let read = read.and_then(|(name, tokens)| Some((name, tokens.strip_prefix(':')?.parse().ok()?)));
         is_good &= read.is_some();
         read
     });

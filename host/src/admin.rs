@@ -43,7 +43,7 @@ pub struct Admin {
 
 const INDEX: &str = "Pointsman admin\n\nGET  /healthz\nGET  /readyz\nGET  /metrics\nGET  /admin/plugins\nGET  /admin/routes\nGET  /admin/health\nGET  /admin/limits\nGET  /admin/decisions/{request id}\n\
                      GET  /admin/cache\nDELETE /admin/cache\nGET  /admin/spend\nGET  /admin/budgets\nPOST /admin/ledger/corrections\n\
-                     GET  /admin/keys\nPOST /admin/keys\nPOST /admin/keys/{id}/rotate\nDELETE /admin/keys/{id}\nPOST /admin/reload\n";
+                     GET  /admin/keys\nPOST /admin/keys\nPOST /admin/keys/{id}/rotate\nPOST /admin/keys/{id}/expire\nDELETE /admin/keys/{id}\nPOST /admin/reload\n";
 
 /// What a request is for.
 enum Endpoint {

@@ -148,6 +148,10 @@ fn tell(before: &[Stored], stored: &Stored) {
         ("made", known.is_none()),
         ("rotated", known.is_some_and(|known| known.hashes != key.hashes)),
         (
+            "given another end",
+            known.is_some_and(|known| known.expires_ms != key.expires_ms),
+        ),
+        (
             "revoked",
             is_revoked(key) && !known.is_some_and(|known| is_revoked(known)),
         ),

@@ -1,4 +1,4 @@
-//! `/admin/keys`: keys of the store, made, rotated and ended while the gateway serves. What is answered is in force.
+//! `/admin/keys`: keys of the store, made, rotated, given another end and ended while the gateway serves. What is answered is in force.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,6 +27,7 @@ type Wrong = (StatusCode, String);
 pub(super) enum Order {
     Create,
     Rotate(String),
+    Expire(String),
     Revoke(String),
 }
 
@@ -34,6 +35,7 @@ pub(super) enum Order {
 enum Read {
     Create(Box<Wish>),
     Rotate(String, Rotation),
+    Expire(String, Expiry),
     Revoke(String),
 }
 
@@ -44,6 +46,14 @@ type Done = (StatusCode, Value, String);
 #[serde(default, deny_unknown_fields)]
 struct Rotation {
     overlap: String,
+}
+
+/// `null` where the key is not to end by itself; it has to be said.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expiry {
+    #[serde(deserialize_with = "Option::deserialize")]
+    expires: Option<String>,
 }
 
 impl Default for Rotation {
@@ -64,7 +74,8 @@ pub(super) fn endpoint(method: &Method, rest: &str) -> Endpoint {
         (&Method::DELETE, [id]) if !id.is_empty() => Endpoint::ChangeKeys(Order::Revoke((*id).to_owned())),
         (_, [id]) if !id.is_empty() => Endpoint::WrongMethod("DELETE"),
         (&Method::POST, [id, "rotate"]) => Endpoint::ChangeKeys(Order::Rotate((*id).to_owned())),
-        (_, [_, "rotate"]) => Endpoint::WrongMethod("POST"),
+        (&Method::POST, [id, "expire"]) => Endpoint::ChangeKeys(Order::Expire((*id).to_owned())),
+        (_, [_, "rotate" | "expire"]) => Endpoint::WrongMethod("POST"),
         _ => Endpoint::Unknown,
     }
 }
@@ -128,6 +139,7 @@ async fn read(order: Order, body: Incoming) -> Result<Read, Box<Response<Body>>>
     Ok(match order {
         Order::Create => Read::Create(parse(body, None).await?),
         Order::Rotate(id) => Read::Rotate(id, parse(body, Some(Rotation::default())).await?),
+        Order::Expire(id) => Read::Expire(id, parse(body, None).await?),
         Order::Revoke(id) => Read::Revoke(id),
     })
 }
@@ -163,6 +175,11 @@ fn obey(vault: &Vault, keys: &Keys, generation: &Generation, order: Read) -> Res
             let overlap = overlap.map_err(|reason| (StatusCode::BAD_REQUEST, format!("`overlap`: {reason}")))?;
             let key = vault.rotate(&id, overlap, &config.keys.pepper, now).map_err(wrong)?;
             (StatusCode::OK, shown(&key), id)
+        }
+        Read::Expire(id, expiry) => {
+            declared(&id)?;
+            let end = vault.expire(&id, expiry.expires.as_deref(), now).map_err(wrong)?;
+            (StatusCode::OK, json!({"id": id, "expires_ms": end}), id)
         }
         Read::Revoke(id) => {
             declared(&id)?;

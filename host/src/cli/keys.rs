@@ -11,6 +11,7 @@ use super::audit::audited;
 use crate::config::{Config, RateLimits, Source, parse_span};
 use crate::keys::{NewKey, Pepper, Vault, Wish, WishedBudget, listed};
 use crate::ledger::Opener;
+use crate::spend::at_text;
 use crate::store::Store;
 use crate::store::memory::Memory;
 use crate::store::now_ms;
@@ -40,6 +41,20 @@ pub(super) enum KeysCommand {
         overlap: String,
         #[command(flatten)]
         shown: Shown,
+    },
+    /// Set when a key ends, or that it does not
+    #[command(
+        after_help = "Examples:\n  pointsman keys expire 3k9x0a8m2p7q --at 30d\n  pointsman keys expire 3k9x0a8m2p7q --never"
+    )]
+    Expire {
+        /// The key's id
+        id: String,
+        /// 30d from now, 2027-01-31 or 2027-01-31T18:00:00Z
+        #[arg(long, value_name = "WHEN", required_unless_present = "never")]
+        at: Option<String>,
+        /// It does not end by itself any more
+        #[arg(long, conflicts_with = "at")]
+        never: bool,
     },
     /// End a key; a gateway that runs refuses it within a second
     #[command(after_help = "Example:\n  pointsman keys revoke 3k9x0a8m2p7q")]
@@ -160,6 +175,17 @@ pub(super) fn run(named: Option<&Path>, command: KeysCommand) -> Result<(), Stri
             };
             let key = audited(&config.store, "keys rotate", make, |key| key.id().to_owned())?;
             print_key(&key, shown.format);
+        }
+        KeysCommand::Expire { id, at, never: _ } => {
+            refuse_declared(&config, &id, "changed")?;
+            let set = || {
+                let set = vault.expire(&id, at.as_deref(), now_ms());
+                set.map_err(|error| error.to_string())
+            };
+            match audited(&config.store, "keys expire", set, |_| id.clone())? {
+                Some(end) => println!("the key {id} ends at {}", at_text(end)),
+                None => println!("the key {id} does not end by itself"),
+            }
         }
         KeysCommand::Revoke { id } => {
             refuse_declared(&config, &id, "revoked")?;

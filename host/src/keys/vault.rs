@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::operators::{StoredToken, TokenRecord};
 use super::record::{KeyRecord, RecordHash, Stored};
 use super::token::NewKey;
-use super::wish::Wish;
+use super::wish::{self, Wish};
 use super::{Keys, Pepper, token};
 use crate::config::{Config, PepperConfig, Role};
 use crate::ledger::Opener;
@@ -132,6 +132,20 @@ impl Vault {
             let key = NewKey::with_id(id).map_err(VaultError::Failed)?;
             record.hashes.push(hash(&key, pepper)?);
             Ok((record, key))
+        })
+    }
+
+    /// Sets when a key ends, as people write it, or that it does not. One whose time is over is good again; one that was ended
+    /// by somebody stays ended.
+    pub fn expire(&self, id: &str, expires: Option<&str>, now_ms: u64) -> Result<Option<u64>, VaultError> {
+        let end = expires.map(|text| wish::end(text, now_ms)).transpose();
+        let expires_ms = end.map_err(VaultError::Refused)?;
+        self.change_one(id, |record| {
+            if record.revoked_ms.is_some() {
+                let message = format!("the key `{id}` has been revoked, and stays so; make a new one");
+                return Err(VaultError::Refused(message));
+            }
+            Ok((KeyRecord { expires_ms, ..record }, expires_ms))
         })
     }
 

@@ -122,9 +122,7 @@ impl Wish {
                 ));
             }
         }
-        if self.expires_ms(now_ms)?.is_some_and(|end| end <= now_ms) {
-            return Err("`expires` is over already".to_owned());
-        }
+        self.expires_ms(now_ms)?;
         let mut periods = Vec::new();
         for budget in self.budgets() {
             let Budget { period, zone, .. } = budget.budget()?;
@@ -137,14 +135,7 @@ impl Wish {
     }
 
     fn expires_ms(&self, now_ms: u64) -> Result<Option<u64>, String> {
-        let Some(text) = &self.expires else { return Ok(None) };
-        if let Ok(span) = parse_span(text) {
-            let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-            return Ok(Some(now_ms.saturating_add(span)));
-        }
-        parse_time(text)
-            .map(Some)
-            .map_err(|reason| format!("{reason}, and not a span such as 30d"))
+        self.expires.as_deref().map(|text| end(text, now_ms)).transpose()
     }
 
     fn budgets(&self) -> impl Iterator<Item = &WishedBudget> {
@@ -169,6 +160,18 @@ impl Wish {
             tags: self.tags,
             metadata: self.metadata,
         }
+    }
+}
+
+/// When a key ends, as people write it: a time, or how long from now.
+pub(super) fn end(text: &str, now_ms: u64) -> Result<u64, String> {
+    let end = match parse_span(text) {
+        Ok(span) => now_ms.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+        Err(_) => parse_time(text).map_err(|reason| format!("{reason}, and not a span such as 30d"))?,
+    };
+    match end > now_ms {
+        true => Ok(end),
+        false => Err("`expires` is over already".to_owned()),
     }
 }
 

@@ -89,6 +89,13 @@ async fn a_rotated_key_has_two_secrets_for_a_while() {
         let message = replaced.get("/v1/models").await.refused(401, "invalid_api_key");
         assert!(message.contains("replaced by a new one"), "{message}");
     }
+    // An overlap ends by itself.
+    let (_, last) = made(gateway.home(), &["rotate", &id, "--overlap", "1s"]);
+    until(&newest, 401).await;
+    let message = newest.get("/v1/models").await.refused(401, "invalid_api_key");
+    assert!(message.contains("replaced by a new one"), "{message}");
+    let newest = client(&gateway, &last);
+    until(&newest, 200).await;
     // Its limits are the key's, whatever its secret.
     let reply = newest.get("/v1/models").await;
     assert_eq!(reply.header("x-ratelimit-limit-requests"), Some("100"));
@@ -188,13 +195,45 @@ async fn the_admin_listener_makes_rotates_and_revokes_keys_at_once() {
     assert_eq!(old.get("/v1/models").await.status, 401);
     let new = client(&gateway, rotated.json()["key"].as_str().unwrap());
     assert_eq!(new.get("/v1/models").await.status, 200);
+    // Its end may be changed as long as nobody has ended it.
+    let expire = format!("/admin/keys/{id}/expire");
+    let set = admin.post(&expire, &json!({ "expires": "2098-01-01" })).await;
+    assert_eq!(
+        (set.status, &set.json()["expires_ms"]),
+        (200, &json!(4_039_372_800_000_u64))
+    );
+    let never = admin.post(&expire, &json!({ "expires": null })).await;
+    assert_eq!((never.status, &never.json()["expires_ms"]), (200, &Value::Null));
+    for (order, status) in [
+        (json!({ "expires": "2020-01-01" }), 422),
+        (json!({ "expires": "0s" }), 422),
+        (json!({}), 400),
+    ] {
+        assert_eq!(admin.post(&expire, &order).await.status, status, "{order}");
+    }
+    let home = gateway.home();
+    let output = home.run(&["keys", "expire", id, "--at", "1s"]);
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("ends at 20"),
+        "{output:?}"
+    );
+    until(&new, 401).await;
+    let message = new.get("/v1/models").await.refused(401, "invalid_api_key");
+    assert!(message.contains("expired"), "{message}");
+    assert!(home.run(&["keys", "expire", id, "--never"]).status.success());
+    until(&new, 200).await;
     let path = format!("/admin/keys/{id}");
     let revoked = admin.send(Method::DELETE, &path, &[], "").await;
     assert_eq!((revoked.status, &revoked.json()["id"]), (200, &json!(id)));
     assert_eq!(new.get("/v1/models").await.status, 401);
     let again = admin.send(Method::DELETE, &path, &[], "").await;
     assert_eq!(again.json()["revoked_ms"], revoked.json()["revoked_ms"]);
-    for change in ["made", "rotated", "revoked"] {
+    assert_eq!(
+        admin.post(&expire, &json!({ "expires": "1d" })).await.status,
+        422,
+        "what was ended stays so"
+    );
+    for change in ["made", "rotated", "given another end", "revoked"] {
         gateway.logged(&["audit", id, &format!("a key was {change}")]).await;
     }
 }
@@ -247,6 +286,7 @@ async fn orders_that_cannot_be_obeyed_are_refused_and_change_nothing() {
     for (method, path, status) in [
         (Method::DELETE, "/admin/keys/nobody", 404),
         (Method::POST, "/admin/keys/nobody/rotate", 404),
+        (Method::GET, "/admin/keys/nobody/expire", 405),
         (Method::DELETE, "/admin/keys/';--", 404),
         (Method::PUT, "/admin/keys", 405),
         (Method::GET, "/admin/keys/nobody", 405),

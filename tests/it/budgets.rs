@@ -197,19 +197,24 @@ async fn a_budget_refuses_a_model_that_nobody_knows_the_price_of_and_takes_anoth
     );
     let unpriced = openai("p1", &first.url()).replace("price = {", "tags = [] # {");
     let more = "budget = { limit_usd = 1, period = \"day\" }";
-    let config =
-        unpriced + &openai("p2", &second.url()) + &route("auto", &["p1", "p2"], more) + &route("only", &["p1"], more);
+    let config = unpriced
+        + &openai("p2", &second.url())
+        + &route("auto", &["p1", "p2"], more)
+        + &route("only", &["p1"], more)
+        + &route("soft", &["p1"], &more.replace(" }", ", hard = false }"));
     let gateway = Gateway::start(&config).await;
     let reply = gateway.data().chat(&ask()).await;
     assert_eq!(
         (reply.status, reply.header("x-pointsman-model")),
         (200, Some("p2/model"))
     );
-    let mut only = ask();
-    only["model"] = json!("only");
-    let refused = gateway.data().chat(&only).await;
-    refused.refused(403, "model_not_priced");
-    assert_eq!(refused.header("x-should-retry"), Some("false"));
+    for name in ["only", "soft"] {
+        let mut only = ask();
+        only["model"] = json!(name);
+        let refused = gateway.data().chat(&only).await;
+        refused.refused(403, "model_not_priced");
+        assert_eq!(refused.header("x-should-retry"), Some("false"));
+    }
     assert_eq!(first.journal().len(), 0);
 }
 

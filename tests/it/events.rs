@@ -88,6 +88,57 @@ async fn a_message_is_signed_and_tried_again_until_it_is_taken_and_others_follow
 }
 
 #[tokio::test]
+async fn overruns_every_share_that_was_passed_and_models_without_a_price_are_told() {
+    let usage = json!({ "prompt_tokens": 10, "completion_tokens": 500, "total_tokens": 510 });
+    let mut answer = json!({ "id": "c", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{ "index": 0, "message": { "role": "assistant", "content": "hi" }, "finish_reason": "stop" }] });
+    answer["usage"] = usage;
+    let provider = FakeProvider::chatting([Answer::json(200, &answer)]).await;
+    let receiver = FakeProvider::start().await;
+    let (busy, taken) = (|| Answer::error(500, "busy"), || Answer::json(200, &json!({})));
+    receiver.on("/hooks", [busy(), taken(), taken(), taken(), taken(), busy(), taken()]);
+    let budget = "budget = { limit_usd = 0.001, period = \"month\", warn_percent = [100, 10, 50] }";
+    let unpriced = openai("p2", &provider.url()).replace("price = {", "tags = [] # {");
+    let config = openai("p1", &provider.url()) + &unpriced + &route("auto", &["p1"], budget);
+    let webhook = format!(
+        "\n[events]\nwebhook = {{ url = \"{}/hooks\", secret = \"{SECRET}\", backoff_ms = 1 }}\n",
+        receiver.url()
+    );
+    let gateway = Gateway::start(&(config + &webhook)).await;
+    assert_eq!(gateway.data().chat(&ask(5)).await.status, 200);
+    receiver.until(|journal| journal.len() == 5).await;
+    let mut asking = ask(5);
+    asking["model"] = json!("p2/model");
+    assert_eq!(gateway.data().chat(&asking).await.status, 200);
+    receiver.until(|journal| journal.len() == 7).await;
+    let messages: Vec<Value> = receiver.journal().iter().map(signed).collect();
+    let told: Vec<(&str, &Value)> = messages
+        .iter()
+        .map(|message| (message["type"].as_str().unwrap(), &message["data"]["percent"]))
+        .collect();
+    let (nothing, percents) = (Value::Null, [json!(10), json!(50), json!(100)]);
+    assert_eq!(
+        told,
+        [
+            ("budget.overrun", &nothing),
+            ("budget.overrun", &nothing),
+            ("budget.threshold", &percents[0]),
+            ("budget.threshold", &percents[1]),
+            ("budget.threshold", &percents[2]),
+            ("model.unpriced", &nothing),
+            ("model.unpriced", &nothing),
+        ]
+    );
+    let overrun = &messages[0]["data"];
+    assert_eq!(
+        (&overrun["model"], &overrun["cost_usd"]),
+        (&json!("p1/model"), &json!("0.00101"))
+    );
+    assert_eq!(messages[6]["data"]["model"], "p2/model");
+    assert_eq!((&messages[0], &messages[5]), (&messages[1], &messages[6]));
+}
+
+#[tokio::test]
 async fn only_what_is_wanted_is_told_and_what_nobody_takes_is_given_up() {
     let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
     let receiver = FakeProvider::start().await;

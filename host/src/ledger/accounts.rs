@@ -303,25 +303,22 @@ impl Account {
         }
     }
 
-    /// Tells of the highest share that is reached and was not told of.
+    /// Tells of every share that is reached and was not told of, the lowest first: whoever waits for one of them hears of it,
+    /// though a single call went past several.
     fn tell(&mut self, scope: &Scope, events: &mut Vec<Event>) {
         let share = self.share(self.spent);
-        let reached = self
-            .budget
-            .warn
-            .iter()
-            .filter(|percent| share >= u128::from(**percent))
-            .max();
-        let Some(percent) = reached.copied().filter(|percent| *percent > self.told) else {
-            return;
-        };
-        self.told = percent;
-        events.push(Event::Threshold {
+        let is_news = |percent: &&u8| **percent > self.told && share >= u128::from(**percent);
+        let mut reached: Vec<u8> = self.budget.warn.iter().filter(is_news).copied().collect();
+        reached.sort_unstable();
+        reached.dedup();
+        let Some(highest) = reached.last() else { return };
+        self.told = *highest;
+        events.extend(reached.into_iter().map(|percent| Event::Threshold {
             scope: scope.clone(),
             period: self.period.name(),
             percent,
             spent: Nanodollars(u64::try_from(self.spent).unwrap_or(u64::MAX)),
             limit: self.budget.limit,
-        });
+        }));
     }
 }

@@ -123,7 +123,7 @@ impl Book {
         Ok(Granted { id, amount, warnings })
     }
 
-    /// A budget cannot be kept with a model of which nobody knows what it costs.
+    /// No budget can be kept, nor can anybody be told of one in time, with a model of which nobody knows what it costs.
     fn unpriced(&mut self, wish: &Wish) -> Result<(), Refused> {
         let model = &wish.tags.model;
         if self.told_unpriced.len() < TOLD && self.told_unpriced.insert(model.clone()) {
@@ -131,7 +131,7 @@ impl Book {
                 model: model.to_string(),
             });
         }
-        match wish.budgets.iter().find(|scoped| scoped.budget.is_hard) {
+        match wish.budgets.first() {
             Some(scoped) => Err(Refused::Unpriced(scoped.scope.clone())),
             None => Ok(()),
         }

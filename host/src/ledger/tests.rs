@@ -269,7 +269,12 @@ async fn what_costs_more_than_was_reserved_is_booked_in_full() {
     );
     assert_eq!(
         bench.events().await,
-        ["budget.overrun", "budget.threshold", "budget.exceeded"]
+        [
+            "budget.overrun",
+            "budget.threshold",
+            "budget.threshold",
+            "budget.exceeded"
+        ]
     );
 }
 
@@ -337,8 +342,22 @@ async fn a_model_without_a_price_is_refused_where_there_is_a_budget() {
         price_version: None,
         ..wish(0, budgets)
     };
-    let refused = bench.ledger.reserve(unpriced(&[budget(key(), 1, Period::Total)])).await;
-    assert_eq!(refused.unwrap_err(), Refused::Unpriced(key()));
+    // Whoever it is of: of one that only tells nobody would be told.
+    let scopes = [
+        key(),
+        Scope::Route("auto".into()),
+        Scope::Provider("p".into()),
+        Scope::Model("m".into()),
+        Scope::Label("task".into(), "coding".into()),
+    ];
+    for scope in scopes {
+        let mut soft = (*budget(scope.clone(), 1, Period::Total)).clone();
+        soft.budget.is_hard = false;
+        for budget in [budget(scope.clone(), 1, Period::Total), Arc::new(soft)] {
+            let refused = bench.ledger.reserve(unpriced(&[budget])).await;
+            assert_eq!(refused.unwrap_err(), Refused::Unpriced(scope.clone()));
+        }
+    }
     settle(bench.ledger.reserve(unpriced(&[])).await.unwrap(), 0);
     assert_eq!(bench.events().await, ["model.unpriced"]);
 }
@@ -365,15 +384,16 @@ async fn of_a_limit_that_was_raised_everything_is_told_anew() {
     };
     settle(bench.reserve(1_100, &soft(1_000)).await.unwrap(), 1_100);
     settle(bench.reserve(1, &soft(1_000)).await.unwrap(), 1);
-    let first = ["budget.exceeded", "budget.threshold"];
+    // One call has gone past both shares.
+    let first = ["budget.exceeded", "budget.threshold", "budget.threshold"];
     let mut told = bench.events().await;
     told.sort_unstable();
     assert_eq!(told, first);
     settle(bench.reserve(1_000, &soft(10_000)).await.unwrap(), 1_000);
-    assert_eq!(bench.events().await.len(), 2);
+    assert_eq!(bench.events().await.len(), 3);
     settle(bench.reserve(8_000, &soft(10_000)).await.unwrap(), 8_000);
     settle(bench.reserve(1, &soft(10_000)).await.unwrap(), 1);
-    let mut told = bench.events().await.split_off(2);
+    let mut told = bench.events().await.split_off(3);
     told.sort_unstable();
     assert_eq!(told, first);
 }

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use shelf::{Looked, Shelf};
 
 use crate::documents::Documents;
-use crate::money::Nanodollars;
+use crate::money::{Nanodollars, Usage};
 use crate::store::StoreError;
 use crate::telemetry::CacheMeter;
 
@@ -59,6 +59,8 @@ pub struct Entry {
     pub provider: String,
     /// What it cost, and what serving it again saves.
     pub cost: Option<Nanodollars>,
+    /// What it used, as far as its provider said.
+    pub usage: Option<Usage>,
     /// Milliseconds since 1970.
     pub stored_ms: u64,
 }

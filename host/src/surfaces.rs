@@ -302,18 +302,43 @@ impl Surface {
         self.dialect() == Some(Dialect::Gemini)
     }
 
+    /// Where its answers say what was used; of a stream, the last event that does.
+    pub fn usage_at(self, is_stream: bool) -> &'static str {
+        match self.dialect() {
+            Some(Dialect::Gemini) => "/usageMetadata",
+            Some(Dialect::Responses) if is_stream => "/response/usage",
+            _ => "/usage",
+        }
+    }
+
+    /// A request without the wish for its cost, and whether there was one. What makes images and sound says nothing of it.
+    fn without_wish(
+        self,
+        document: Document,
+        asks_for_usage: bool,
+        limits: Limits,
+    ) -> Result<(Document, bool), ApiError> {
+        if self.operation().is_media() {
+            return Ok((document, false));
+        }
+        let wants_cost = chat::wants_cost(document.root())?;
+        Ok((chat::without_wish(document, asks_for_usage, limits), wants_cost))
+    }
+
     /// Reads a request for the model in the path, where its clients put it there; the error names the field that is wrong.
     fn read(self, document: Document, model: Option<&str>, limits: Limits) -> Result<Request, ApiError> {
         chat::check_object(&document)?;
         let Some(dialect) = self.dialect() else {
             let ask = Ask::read(&document, self.operation())?;
-            let document = match self {
-                Self::ChatCompletions => chat::without_wish(document, &ask, limits),
-                _ => document,
-            };
+            let asks_for_usage = ask.is_stream && ask.wants_usage;
+            let (document, wants_cost) = self.without_wish(document, asks_for_usage, limits)?;
             let wording = Wording::canonical(self);
+            let ask = Ask { wants_cost, ..ask };
             return Ok(Request { document, ask, wording });
         };
+        let is_stream = document.root().get("stream").and_then(|stream| stream.as_bool()) == Some(true);
+        let asks_for_usage = is_stream && dialect == Dialect::Completions;
+        let (document, wants_cost) = self.without_wish(document, asks_for_usage, limits)?;
         let Canonical { text, lost, needs } = match dialect {
             Dialect::Messages => messages::canonical(document.root(), self == Self::CountTokens)?,
             Dialect::Responses => responses::canonical(document.root())?,
@@ -346,6 +371,7 @@ impl Surface {
             // What a provider has kept may be as long as anything, and so may what its own tools find.
             searches: ask.searches.max(tools::searches(own.root())),
             other_parts: ask.other_parts + unseen_tools + u32::from(needs.is_some()),
+            wants_cost,
             ..ask
         };
         let wording = Wording {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tests::config::{openai, policy, route};
+use tests::config::{anthropic, gemini, openai, policy, route};
 use tests::{Answer, FakeProvider, Gateway, Home};
 
 /// Every answer of the fake provider says that it used ten tokens of input and five of output: at 1 and 2 USD per million.
@@ -110,15 +110,25 @@ async fn savings_are_what_the_reference_model_would_have_cost_beyond_the_true_co
         + dear
         + &route("named", &["p1"], "reference = \"dear\"")
         + &route("alone", &["p1"], "")
+        + &route(
+            "again",
+            &["p1"],
+            "reference = \"dear\"\ncache = { any_temperature = true }",
+        )
         + "\n[routes.dearest]\ncandidates = [\"p1/model\", \"dear\"]\n";
     let gateway = Gateway::start(&config).await;
-    for model in ["named", "alone", "dearest"] {
+    for model in ["named", "alone", "dearest", "again", "again"] {
         assert_eq!(gateway.data().chat(&ask(model, "hi")).await.status, 200);
     }
     let report = gateway.shows("/admin/spend?by=route").await;
     let reference = 10 * 10_000 + 5 * 40_000;
     for row in report["rows"].as_array().unwrap() {
-        let saved = if row["route"] == "alone" { 0 } else { reference - COST };
+        let saved = match row["route"].as_str() {
+            Some("alone") => 0,
+            // What was given again would have cost as much at the reference as it did the first time.
+            Some("again") => 2 * reference - COST,
+            _ => reference - COST,
+        };
         assert_eq!(
             (nano(&row["cost_nano"]), nano(&row["savings_nano"])),
             (COST, saved),
@@ -260,6 +270,147 @@ async fn a_stream_says_what_it_cost_to_a_client_that_asks_in_either_gateways_wor
             "{wish}"
         );
     }
+}
+
+/// What each of these surfaces is asked at for the same text, and where its answers and the last events of its streams say what
+/// was used.
+const SURFACES: [(&str, &str, &str, &str); 3] = [
+    ("/v1/messages", "/v1/messages", "/usage", "/usage"),
+    ("/v1/responses", "/v1/responses", "/usage", "/response/usage"),
+    (
+        "/v1beta/models/MODEL:generateContent",
+        "/v1beta/models/MODEL:streamGenerateContent?alt=sse",
+        "/usageMetadata",
+        "/usageMetadata",
+    ),
+];
+
+/// Providers that speak the three dialects by themselves, each with one answer for whole requests and one for streams, and one
+/// that speaks OpenAI's, whose answers are translated.
+async fn in_every_dialect() -> ([FakeProvider; 2], Gateway) {
+    let provider = FakeProvider::start().await;
+    let usage = json!({ "input_tokens": 10, "output_tokens": 5 });
+    let message = json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+        "stop_sequence": null, "content": [{ "type": "text", "text": "hello" }], "usage": usage });
+    let begun = json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [],
+        "usage": { "input_tokens": 10, "output_tokens": 1 } });
+    let events = [
+        json!({ "type": "message_start", "message": begun }),
+        json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+        json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "message_delta" } }),
+        json!({ "type": "content_block_stop", "index": 0 }),
+        json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": 5 } }),
+        json!({ "type": "message_stop" }),
+    ];
+    provider.on(
+        "/v1/messages",
+        [Answer::json(200, &message), Answer::typed_events(&events)],
+    );
+    let response = json!({ "id": "resp_1", "object": "response", "status": "completed", "output": [], "usage": usage });
+    let events = [
+        json!({ "type": "response.created", "sequence_number": 0, "response": { "id": "resp_1", "status": "in_progress" } }),
+        json!({ "type": "response.completed", "sequence_number": 1, "response": response }),
+    ];
+    provider.on(
+        "/v1/responses",
+        [Answer::json(200, &response), Answer::typed_events(&events)],
+    );
+    let candidate =
+        json!({ "index": 0, "finishReason": "STOP", "content": { "role": "model", "parts": [{ "text": "hello" }] } });
+    let content =
+        json!({ "candidates": [candidate], "usageMetadata": { "promptTokenCount": 10, "candidatesTokenCount": 5 } });
+    let at = "/v1beta/models/upstream-model";
+    provider.on(&format!("{at}:generateContent"), [Answer::json(200, &content)]);
+    let events = content.to_string();
+    provider.on(
+        &format!("{at}:streamGenerateContent"),
+        [Answer::events([events.as_str()])],
+    );
+    let translated =
+        FakeProvider::chatting((0..3).flat_map(|_| [Answer::chat("hello"), Answer::chat_stream(["hel", "lo"])])).await;
+    let own = openai("p2", &provider.url()).replace("api_key", "responses = true\napi_key");
+    let config = anthropic("p1", &provider.url())
+        + &own
+        + &gemini("p3", &provider.url())
+        + &openai("p4", &translated.url())
+        + &route("own0", &["p1"], "")
+        + &route("own1", &["p2"], "")
+        + &route("own2", &["p3"], "")
+        + &route("translated", &["p4"], "cache = { any_temperature = true }");
+    ([provider, translated], Gateway::start(&config).await)
+}
+
+#[tokio::test]
+async fn every_surface_says_what_an_answer_cost_where_it_says_what_was_used() {
+    let ([provider, _translated], gateway) = in_every_dialect().await;
+    for (place, (path, streamed, at, at_last)) in SURFACES.into_iter().enumerate() {
+        for (model, times) in [(format!("own{place}"), 1), ("translated".to_owned(), 2)] {
+            let mut asking = json!({ "usage": { "include": true }, "model": model, "max_tokens": 100,
+                "messages": [{ "role": "user", "content": "hi" }] });
+            if place == 1 {
+                asking = json!({ "usage": { "include": true }, "model": model, "input": "hi" });
+            }
+            if place == 2 {
+                asking = json!({ "usage": { "include": true }, "contents": [{ "role": "user", "parts": [{ "text": "hi" }] }] });
+            }
+            for time in 0..times {
+                // The second comes from the cache.
+                let expected = if time == 0 {
+                    receipt()
+                } else {
+                    [json!(0.0), json!({ "input": 0.0, "output": 0.0 })]
+                };
+                let reply = gateway.data().post(&path.replace("MODEL", &model), &asking).await;
+                let usage = reply.json().pointer(at).cloned().unwrap_or_default();
+                assert_eq!(
+                    [usage["cost"].clone(), usage["cost_details"].clone()],
+                    expected,
+                    "{path} {model}: {}",
+                    reply.text()
+                );
+                if place < 2 {
+                    asking["stream"] = json!(true);
+                }
+                let (events, _) = gateway
+                    .data()
+                    .stream(&streamed.replace("MODEL", &model), &asking)
+                    .await
+                    .rest()
+                    .await;
+                let told: Vec<Value> = events
+                    .iter()
+                    .filter_map(|event| serde_json::from_str(&event.data).ok())
+                    .collect();
+                let costs: Vec<[Value; 2]> = told
+                    .iter()
+                    .filter_map(|event| event.pointer(at_last))
+                    .filter(|usage| usage.get("cost").is_some())
+                    .map(|usage| [usage["cost"].clone(), usage["cost_details"].clone()])
+                    .collect();
+                assert_eq!(costs, [expected], "{streamed} {model}: {told:#?}");
+                if let Some(asking) = asking.as_object_mut() {
+                    asking.remove("stream");
+                }
+            }
+        }
+    }
+    let sent = provider.journal();
+    assert_eq!(sent.len(), 6);
+    assert!(
+        sent.iter().all(|received| received.json().get("usage").is_none()),
+        "the wish is no provider's business"
+    );
+    // Who does not ask gets the provider's own bytes.
+    let asking = json!({ "contents": [{ "role": "user", "parts": [{ "text": "hi" }] }] });
+    let plain = gateway
+        .data()
+        .post("/v1beta/models/own2:generateContent", &asking)
+        .await
+        .json();
+    assert_eq!(
+        plain["usageMetadata"],
+        json!({ "promptTokenCount": 10, "candidatesTokenCount": 5 })
+    );
 }
 
 #[tokio::test]

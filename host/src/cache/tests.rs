@@ -23,6 +23,7 @@ fn entry(text: &str, stored_ms: u64) -> Arc<Entry> {
         model: "p/m".into(),
         provider: "p".into(),
         cost: Some(Nanodollars(1)),
+        usage: None,
         stored_ms,
     })
 }

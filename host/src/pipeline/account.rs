@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::{self, Failure, Run};
-use super::bill::Bill;
+use super::bill::{Bill, Hit};
 use super::decide::{Decided, Decision, Step};
 use super::purse::{Payment, Place, Purse};
 use super::receipt::Receipt;
@@ -48,15 +48,6 @@ pub(super) struct Account {
     ending: Ending,
     /// Its place within the caller's limits.
     admission: Admission,
-}
-
-/// An answer that was given before and costs nothing now.
-#[derive(Debug)]
-pub(super) struct Hit {
-    pub(super) model: String,
-    pub(super) provider: String,
-    /// What it cost when it was given, which is saved now.
-    pub(super) saved: Option<Nanodollars>,
 }
 
 /// How an answer ended.
@@ -224,7 +215,7 @@ impl Account {
     /// Notes that an answer is given again. Here, and nowhere else, it is known what that saves.
     pub(super) fn hit(&mut self, hit: Hit) {
         self.meter.cache.hit(hit.saved);
-        self.bill.purse.hit(&hit.provider, &hit.model, hit.saved);
+        self.bill.purse.hit(&hit);
         tracing::debug!(
             request_id = %self.call.id, model = hit.model, provider = hit.provider,
             saved_usd = hit.saved.map(|saved| saved.to_string()), "an answer was given again"
@@ -334,12 +325,13 @@ impl Account {
         &self.generation.config.server.cost_headers
     }
 
-    /// Who answers, and what that answer has cost: all but what policies asked before they decided.
-    pub(super) fn served(&self) -> Option<(&Model, Option<Nanodollars>)> {
+    /// Who answers, what that answer has used, and what it has cost: all but what policies asked before they decided.
+    pub(super) fn served(&self) -> Option<(&Model, Option<Usage>, Option<Nanodollars>)> {
         let served = self.served.as_ref()?;
         let cost = self.cost().zip(self.bill.asked());
         Some((
             &served.model,
+            served.usage,
             cost.map(|(cost, asked)| Nanodollars(cost.0.saturating_sub(asked.0))),
         ))
     }

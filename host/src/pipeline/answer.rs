@@ -1,11 +1,12 @@
 //! An answer as the server sends it: headers that say who served and why, and the body.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hyper::HeaderMap;
 use hyper::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 
-use super::account::{Account, Hit};
+use super::account::Account;
 use super::attempt::{Beginning, Reply, Whole};
+use super::bill::Hit;
 use super::cached::{CACHE, Recorder};
 use super::decide::{Decision, Step};
 use super::resume::Resume;
@@ -64,10 +65,15 @@ pub(super) fn of(
 
 /// An answer that was given before, to the client in one piece.
 pub(super) fn again(entry: &Entry, decision: &Decision, mut account: Account) -> Answer {
+    let step = decision.steps.iter().find(|step| step.model.id == entry.model);
+    let reference = step.zip(entry.usage.as_ref());
+    let reference = reference.and_then(|(step, usage)| account.bill().purse.reference(&step.model, usage));
     account.hit(Hit {
         model: entry.model.clone(),
         provider: entry.provider.clone(),
         saved: entry.cost,
+        // Where nobody said what was used, at least what it cost.
+        reference: reference.or(entry.cost),
     });
     account.ended_well();
     let mut headers = headers(&entry.model, &entry.provider, decision, &[], &account);
@@ -77,7 +83,9 @@ pub(super) fn again(entry: &Entry, decision: &Decision, mut account: Account) ->
     let body = if account.call().ask.is_stream {
         let framing = account.call().wording.framing();
         put_stream(&mut headers, &framing);
-        framing.whole(entry.body.clone())
+        let mut events = BytesMut::from(&entry.body[..]);
+        receipt::onto(&mut events, &account);
+        framing.whole(events.freeze())
     } else {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         with_receipt(entry.body.clone(), &account)
@@ -183,8 +191,9 @@ fn headers(model: &str, provider: &str, decision: &Decision, reasons: &[String],
         put(&mut headers, REASON, &all.join("; "));
     }
     headers.insert(ATTEMPTS, HeaderValue::from(account.attempts()));
-    for warning in account.bill().purse.warnings() {
-        put(&mut headers, BUDGET_WARNING, &warning);
+    let warnings = account.bill().purse.warnings();
+    if !warnings.is_empty() {
+        put(&mut headers, BUDGET_WARNING, &warnings.join(", "));
     }
     let overhead = account.overhead();
     account.meter().overhead.observe(overhead.as_secs_f64());

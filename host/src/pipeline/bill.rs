@@ -27,6 +27,17 @@ pub(super) struct GivenUp {
     pub(super) after: Duration,
 }
 
+/// An answer that was given before and costs nothing now.
+#[derive(Debug)]
+pub(super) struct Hit {
+    pub(super) model: String,
+    pub(super) provider: String,
+    /// What it cost when it was given, which is saved now.
+    pub(super) saved: Option<Nanodollars>,
+    /// What it would cost at the route's reference.
+    pub(super) reference: Option<Nanodollars>,
+}
+
 /// A sum to which several attempts may add at once. One unknown part makes it unknown.
 #[derive(Debug, Default)]
 struct Sum(AtomicU64);

@@ -257,7 +257,7 @@ impl Recorder {
     }
 
     fn end(self, body: Option<Bytes>, account: &Account) {
-        let (Some(body), Some((model, cost))) = (body, account.served()) else {
+        let (Some(body), Some((model, usage, cost))) = (body, account.served()) else {
             return self.lead.decline();
         };
         let entry = Entry {
@@ -265,6 +265,7 @@ impl Recorder {
             model: model.id.clone(),
             provider: model.provider.name.clone(),
             cost,
+            usage,
             stored_ms: now_ms(),
         };
         if account.has_fallen_back() {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Call;
 use super::attempt::Failure;
+use super::bill::Hit;
 use super::decide::Step;
 use crate::budget::Scoped;
 use crate::generation::{Generation, Model, Route};
@@ -167,11 +168,11 @@ impl Purse {
         })
     }
 
-    /// Books an answer that was given again: it cost nothing, and saved what it had cost before.
-    pub(super) fn hit(&self, provider: &str, model: &str, saved: Option<Nanodollars>) {
+    /// Books an answer that was given again: it cost nothing, and saved all that it would have cost elsewhere.
+    pub(super) fn hit(&self, hit: &Hit) {
         let tags = Tags {
-            provider: provider.into(),
-            model: model.into(),
+            provider: hit.provider.as_str().into(),
+            model: hit.model.as_str().into(),
             ..self.tags()
         };
         let line = Line {
@@ -183,7 +184,7 @@ impl Purse {
             usage: Usage::default(),
             cost: Some(Nanodollars(0)),
             ceiling: Nanodollars(0),
-            reference: saved,
+            reference: hit.reference,
             price_version: 0,
             is_estimated: false,
             is_recovered: false,
@@ -225,7 +226,7 @@ impl Purse {
 
     /// What the same tokens would have cost at the route's reference: the model that it names, else the dearest that it
     /// could have been.
-    fn reference(&self, served: &Model, usage: &Usage) -> Option<Nanodollars> {
+    pub(super) fn reference(&self, served: &Model, usage: &Usage) -> Option<Nanodollars> {
         let cost = |model: &Arc<Model>| model.price.as_ref().map(|price| price.cost(usage));
         match &self.route.reference {
             Some(model) => cost(model),

@@ -1,10 +1,13 @@
 //! What a request has cost, as its client reads it: `usage.cost`, and the parts that add up to it.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::Account;
+use super::attempt::write_event;
 use crate::json::{Document, Edit, EditError, Kind, Limits};
 use crate::money::{Nanodollars, Parts, Price, Usage};
+use crate::operation::Dialect;
+use crate::upstream::sse::Splitter;
 
 /// As deep as anything is read.
 const LIMITS: Limits = Limits { depth: 512 };
@@ -90,11 +93,50 @@ pub(super) fn with(document: &Document, members: &[(String, Option<String>)]) ->
 
 /// A whole answer for a client that wants to know what it cost; none where that is not known.
 pub(super) fn on(body: &Bytes, account: &Account) -> Option<Vec<u8>> {
-    let receipt = account.receipt()?;
-    let document = Document::parse(body.clone(), LIMITS).ok()?;
-    let usage = document.root().field("usage")?;
-    let is_told = usage.kind() == Kind::Object;
-    is_told.then(|| with(&document, &receipt.members("/usage")).ok())?
+    let place = account.call().wording.surface.usage_at(false);
+    priced(body.clone(), place, account.receipt()?)
+}
+
+fn priced(text: Bytes, place: &str, receipt: Receipt) -> Option<Vec<u8>> {
+    let document = Document::parse(text, LIMITS).ok()?;
+    let is_told = document.pointer(place)?.kind() == Kind::Object;
+    is_told.then(|| with(&document, &receipt.members(place)).ok())?
+}
+
+/// Whole events of a stream for a client that wants to know what it cost: the last that say what was used say that, too.
+/// Where the canonical form is told, it stands there already.
+pub(super) fn onto(events: &mut BytesMut, account: &Account) {
+    let call = account.call();
+    if !call.ask.wants_cost {
+        return;
+    }
+    let last: &[&[u8]] = match call.wording.surface.dialect() {
+        Some(Dialect::Messages) => &[b"message_delta"],
+        Some(Dialect::Responses) => &[b"response.completed", b"response.incomplete"],
+        // Each counts what there was up to it.
+        Some(Dialect::Gemini) => &[b"finishReason"],
+        Some(Dialect::Completions) | None => return,
+    };
+    let is_last = |bytes: &[u8]| last.iter().any(|word| memchr::memmem::find(bytes, word).is_some());
+    let Some(receipt) = account.receipt().filter(|_| is_last(events)) else {
+        return;
+    };
+    let place = call.wording.surface.usage_at(true);
+    let mut splitter = Splitter::default();
+    splitter.buffer().extend_from_slice(&events.split());
+    while let Ok(Some(event)) = splitter.next_event() {
+        let data = event.data().filter(|data| is_last(data));
+        let told = data.and_then(|data| priced(Bytes::copy_from_slice(&data), place, receipt));
+        let Some(told) = told else {
+            events.extend_from_slice(event.raw());
+            continue;
+        };
+        if let Some(name) = event.name() {
+            events.extend_from_slice(format!("event: {name}\n").as_bytes());
+        }
+        write_event(events, &[&told]);
+    }
+    events.extend_from_slice(splitter.buffer());
 }
 
 #[cfg(test)]

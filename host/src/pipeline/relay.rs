@@ -11,6 +11,7 @@ use super::account::Account;
 use super::attempt::{Beginning, Failure, Source, in_time};
 use super::cached::Recorder;
 use super::decide::Step;
+use super::receipt;
 use super::resume::{Course, Resume};
 use crate::body::{Body, Broken, Outlet, Stalled};
 use crate::generation::Provider;
@@ -153,6 +154,7 @@ async fn relay(way: Box<Way>, outlet: Outlet) -> Result<(), Broken> {
             telling.end(watched.source.usage().as_ref(), &mut out);
         }
         recorder = recorder.and_then(|recorder| recorder.piece(&out));
+        receipt::onto(&mut out, &account);
         if !has_more {
             account.took_more(watched.waited);
             account.ended_well();

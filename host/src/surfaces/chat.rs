@@ -220,8 +220,9 @@ impl Ask {
     }
 }
 
-/// The request without the wish for its cost, which is the gateway's to fulfil: of a stream, it is put in OpenAI's words.
-pub fn without_wish(document: Document, ask: &Ask, limits: Limits) -> Document {
+/// The request without the wish for its cost, which is the gateway's to fulfil: of a stream that tells its usage on request
+/// only, it is put in OpenAI's words.
+pub fn without_wish(document: Document, asks_for_usage: bool, limits: Limits) -> Document {
     let root = document.root();
     if root.get("usage").and_then(|usage| usage.get("include")).is_none() {
         return document;
@@ -230,7 +231,7 @@ pub fn without_wish(document: Document, ask: &Ask, limits: Limits) -> Document {
         pointer: "/usage",
         value: None,
     }];
-    if ask.is_stream && ask.wants_usage {
+    if asks_for_usage {
         edits.push(match root.field("stream_options") {
             Some(_) => Edit {
                 pointer: "/stream_options/include_usage",
@@ -310,7 +311,7 @@ fn wants_usage(body: Value<'_>) -> Result<bool, ApiError> {
 }
 
 /// OpenRouter's `usage: {"include": true}`.
-fn wants_cost(body: Value<'_>) -> Result<bool, ApiError> {
+pub(super) fn wants_cost(body: Value<'_>) -> Result<bool, ApiError> {
     match body.field("usage") {
         Some(usage) => Ok(flag(usage, "include")?.unwrap_or(false)),
         None => Ok(false),

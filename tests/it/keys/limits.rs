@@ -59,6 +59,60 @@ async fn a_request_beyond_the_limit_is_refused_and_told_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_call_hears_of_its_budgets_in_their_time_zones_and_leaves_its_keys_metadata_in_the_ledger() {
+    let own = "team = \"research\"\nmetadata = { cost-centre = \"12\" }\n\
+               budget = { limit_usd = 10, period = \"month\", hard = false, warn_percent = [50, 5] }";
+    let more = "[teams.research]\nmetadata = { cost-centre = \"7\", floor = \"3\" }\n\
+                budget = { limit_usd = 1, period = \"day\", zone = \"Asia/Kathmandu\", warn_percent = [50] }";
+    let (provider, gateway, key) = super::with_key(own, more).await;
+    // Its provider does not keep to the limit: 0.60 USD.
+    let usage = json!({ "prompt_tokens": 10, "completion_tokens": 299_995, "total_tokens": 300_005 });
+    let answer = json!({ "id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
+        "choices": [{ "index": 0, "message": { "role": "assistant", "content": "hi" }, "finish_reason": "stop" }] });
+    provider.on("/v1/chat/completions", [Answer::json(200, &answer)]);
+    let client = key.client(&gateway);
+    let first = client.chat(&with_max_tokens(5)).await;
+    assert_eq!((first.status, first.header("x-pointsman-budget-warning")), (200, None));
+    gateway
+        .until("/admin/budgets", |shown| {
+            let budgets = shown["budgets"].as_array().unwrap();
+            budgets.iter().all(|budget| budget["spent_usd"] == "0.60")
+        })
+        .await;
+    let second = client.chat(&with_max_tokens(5)).await;
+    assert_eq!(
+        second.header("x-pointsman-budget-warning"),
+        Some("key:ci month 6%, team:research day 60%")
+    );
+    gateway
+        .until("/admin/budgets", |shown| {
+            let budgets = shown["budgets"].as_array().unwrap();
+            budgets.iter().all(|budget| budget["spent_usd"] == "1.20")
+        })
+        .await;
+    // Days in Nepal begin a quarter past an hour of UTC's, in winter and in summer.
+    let message = client.chat(&with_max_tokens(5)).await.refused(429, "budget_exceeded");
+    assert!(
+        message.contains("of team:research for this day") && message.contains("T18:15:00Z"),
+        "{message}"
+    );
+    let home = gateway.home().clone();
+    assert!(gateway.stop().await.success());
+    let export = |format| String::from_utf8(home.run(&["store", "export", "--format", format]).stdout).unwrap();
+    let lines: Vec<Value> = export("jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    for line in &lines {
+        assert_eq!(line["metadata"], json!({ "cost-centre": "12", "floor": "3" }), "{line}");
+        assert_eq!((&line["key"], &line["team"]), (&json!("ci"), &json!("research")));
+    }
+    let csv = export("csv");
+    assert!(csv.lines().skip(1).all(|line| line.contains("cost-centre")), "{csv}");
+}
+
+#[tokio::test]
 async fn what_was_used_outlives_a_change_of_the_configuration() {
     let (provider, gateway, key) = with_key("limits = { rpm = 2 }", "").await;
     let client = key.client(&gateway);

@@ -3,12 +3,19 @@
 
 use std::fmt;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use pointsman::store::Store;
 
 use crate::chance::Chance;
 use crate::kinds::Kind;
+use crate::process::{own, text};
 use crate::script::{Answers, batch};
 
 /// What was found.
@@ -25,6 +32,10 @@ pub(crate) struct Found {
     late: usize,
     /// The answers were others, and nothing was found.
     pub(crate) silent: usize,
+    /// The library panicked.
+    panicked: usize,
+    /// It took the process down, or did not come to an end.
+    lost: usize,
 }
 
 impl fmt::Display for Found {
@@ -36,11 +47,14 @@ impl fmt::Display for Found {
             harmless,
             late,
             silent,
+            panicked,
+            lost,
         } = self;
         write!(
             formatter,
             "{flips} flips: {noticed} noticed when opened or asked, {checked} found by the check with the same answers, \
-             {harmless} harmless, {late} other answers that only the check finds, {silent} other answers in silence"
+             {harmless} harmless, {late} other answers that only the check finds, {silent} other answers in silence, \
+             {panicked} panics, {lost} processes lost"
         )
     }
 }
@@ -57,9 +71,11 @@ pub(crate) fn run(kind: Kind, flips: usize) -> Result<Found> {
     }
     let truth = Answers::of(store.as_ref())?;
     drop(store);
+    eprintln!("{}: {} lines", kind.name(), truth.lines());
+    let truth = digest(&truth);
     let file = only_file(folder.path())?;
     let whole = fs::read(&file)?;
-    eprintln!("{}: {} bytes, {} lines", kind.name(), whole.len(), truth.lines());
+    eprintln!("{}: {} bytes", kind.name(), whole.len());
     // In memory, where there is such a place: ten thousand copies are written.
     let shared = Path::new("/dev/shm");
     let image = match shared.is_dir() {
@@ -77,37 +93,118 @@ pub(crate) fn run(kind: Kind, flips: usize) -> Result<Found> {
         empty(image.path())?;
         fs::write(&copy, &bytes)?;
         found.flips += 1;
-        let Ok(store) = std::panic::catch_unwind(|| kind.open(image.path())).unwrap_or_else(|_| bail_out()) else {
-            found.noticed += 1;
-            continue;
+        let seen = match kind {
+            Kind::Sqlite => look(kind, image.path()),
+            Kind::Redb => look_apart(kind, image.path())?,
         };
-        let asked = std::panic::AssertUnwindSafe(|| Answers::of(store.as_ref()).ok());
-        let Ok(Some(answers)) = std::panic::catch_unwind(asked) else {
-            found.noticed += 1;
-            continue;
-        };
-        let checking = std::panic::AssertUnwindSafe(|| store.check());
-        let is_found = !matches!(std::panic::catch_unwind(checking), Ok(Ok(findings)) if findings.is_empty());
-        match (answers == truth, is_found) {
-            (true, true) => found.checked += 1,
-            (true, false) => found.harmless += 1,
-            (false, true) => {
-                eprintln!("byte {place} by {by:#04x}: other answers, and only the check finds it");
-                found.late += 1;
-            }
-            (false, false) => {
-                eprintln!("byte {place} by {by:#04x}: other answers in silence");
-                found.silent += 1;
-            }
+        match seen {
+            Seen::Noticed => found.noticed += 1,
+            Seen::Panicked => found.panicked += 1,
+            Seen::Lost => found.lost += 1,
+            Seen::Answered(answers, is_found) => match (answers == truth, is_found) {
+                (true, true) => found.checked += 1,
+                (true, false) => found.harmless += 1,
+                (false, true) => {
+                    eprintln!("byte {place} by {by:#04x}: other answers, and only the check finds it");
+                    found.late += 1;
+                }
+                (false, false) => {
+                    eprintln!("byte {place} by {by:#04x}: other answers in silence");
+                    found.silent += 1;
+                }
+            },
         }
     }
-    ensure!(kind != Kind::Sqlite || found.silent + found.late == 0, "{found}");
+    let wrong = found.silent + found.late + found.panicked + found.lost;
+    ensure!(kind != Kind::Sqlite || wrong == 0, "{found}");
     Ok(found)
 }
 
-/// A store that panics has noticed something, too.
-fn bail_out() -> Result<Box<dyn pointsman::store::Store>, pointsman::store::StoreError> {
-    Err(pointsman::store::StoreError::Damaged("it panicked".to_owned()))
+/// What a store says of which a byte is another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// An error.
+    Noticed,
+    Panicked,
+    /// Its process has gone, or does not come to an end.
+    Lost,
+    /// Answers, by their digest, and whether the check finds something.
+    Answered(u64, bool),
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Noticed => formatter.write_str("noticed"),
+            Self::Panicked => formatter.write_str("panicked"),
+            Self::Lost => formatter.write_str("lost"),
+            Self::Answered(digest, is_found) => write!(formatter, "{digest} {is_found}"),
+        }
+    }
+}
+
+/// Opens a store, asks it and checks it.
+fn look(kind: Kind, folder: &Path) -> Seen {
+    let looking = AssertUnwindSafe(|| -> Option<(Box<dyn Store>, Answers)> {
+        let store = kind.open(folder).ok()?;
+        let answers = Answers::of(store.as_ref()).ok()?;
+        Some((store, answers))
+    });
+    let (store, answers) = match catch_unwind(looking) {
+        Ok(Some(seen)) => seen,
+        Ok(None) => return Seen::Noticed,
+        Err(_) => return Seen::Panicked,
+    };
+    let checking = AssertUnwindSafe(|| store.check());
+    let is_found = !matches!(catch_unwind(checking), Ok(Ok(findings)) if findings.is_empty());
+    Seen::Answered(digest(&answers), is_found)
+}
+
+fn digest(answers: &Answers) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{answers:?}").hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Which store another process is to look at.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[arg(long, value_enum)]
+    kind: Kind,
+    #[arg(long)]
+    folder: PathBuf,
+}
+
+/// Looks, and says what it has seen.
+pub(crate) fn look_and_say(options: &Options) {
+    println!("{}", look(options.kind, &options.folder));
+}
+
+/// Nobody takes longer over a store this small.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// As [`look`], by a process of its own: one that goes down with its store takes nothing along.
+fn look_apart(kind: Kind, folder: &Path) -> Result<Seen> {
+    let mut command = own(&["look", "--kind", kind.name(), "--folder", text(folder)?])?;
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let began = Instant::now();
+    while child.try_wait()?.is_none() {
+        if began.elapsed() > LONGEST {
+            child.kill()?;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let said = child.wait_with_output()?.stdout;
+    let said = String::from_utf8_lossy(&said);
+    let answered = || {
+        let (digest, is_found) = said.trim().split_once(' ')?;
+        Some(Seen::Answered(digest.parse().ok()?, is_found.parse().ok()?))
+    };
+    Ok(match said.trim() {
+        "noticed" => Seen::Noticed,
+        "panicked" => Seen::Panicked,
+        _ => answered().unwrap_or(Seen::Lost),
+    })
 }
 
 /// A closed store is one file.

@@ -170,10 +170,16 @@ enum Trial {
     },
     /// SQLite and redb under kills, full disks, failing disks, losses of power and flipped bytes
     Store {
-        /// Kills, and flips times a hundred, of each.
+        /// Kills of each; a tenth as many full disks, a fifth as many failing syncs.
         #[arg(long, default_value_t = 100)]
         cycles: usize,
+        /// Flipped bytes of each.
+        #[arg(long, default_value_t = 10_000)]
+        flips: usize,
     },
+    /// The process that looks at a damaged store.
+    #[command(hide = true)]
+    Look(flips::Options),
     /// The process that the trials of stores kill.
     #[command(hide = true)]
     Worker(worker::Options),
@@ -209,7 +215,11 @@ fn main() -> Result<()> {
         } => memory::little(megabytes, clients, seconds),
         Trial::Guest { calls } => memory::guest(calls),
         Trial::Twice { plugins, gateway } => twice::run(&plugins, gateway),
-        Trial::Store { cycles } => store::run(cycles),
+        Trial::Store { cycles, flips } => store::run(cycles, flips),
+        Trial::Look(options) => {
+            flips::look_and_say(&options);
+            Ok(())
+        }
         Trial::Worker(options) => worker::run(&options),
         Trial::DayWorker(options) => day::work(&options),
     }

@@ -14,7 +14,7 @@ use crate::script::{Expected, batch};
 use crate::{flips, power, strace};
 
 /// Tries both.
-pub(crate) fn run(cycles: usize) -> Result<()> {
+pub(crate) fn run(cycles: usize, flips: usize) -> Result<()> {
     for kind in [Kind::Sqlite, Kind::Redb] {
         let name = kind.name();
         println!("{name}: {}", speed(kind)?);
@@ -22,7 +22,7 @@ pub(crate) fn run(cycles: usize) -> Result<()> {
         println!("{name}: full disk: {}", full(kind, cycles / 10)?);
         println!("{name}: failing syncs: {}", eio(kind, cycles / 5)?);
         println!("{name}: loss of power: {}", power::run(kind, 100)?);
-        println!("{name}: flipped bytes: {}", flips::run(kind, cycles * 100)?);
+        println!("{name}: flipped bytes: {}", flips::run(kind, flips)?);
     }
     Ok(())
 }

@@ -97,7 +97,7 @@ impl Serving {
     /// Books what it came to; once.
     fn pay(&mut self, outcome: Option<&str>, place: Place) {
         if let Some(payment) = self.run.payment.take() {
-            payment.answered(outcome, self.usage, self.counted, place);
+            payment.answered(outcome, self.usage, (self.counted, self.total()), place);
         }
     }
 

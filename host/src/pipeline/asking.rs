@@ -93,7 +93,7 @@ impl Asking {
         match taken.result {
             Ok(Reply::Whole(whole)) => {
                 if let Some(payment) = payment {
-                    payment.answered(None, whole.usage, whole.counted(), Place::Beside);
+                    payment.answered(None, whole.usage, (whole.counted(), taken.run.took), Place::Beside);
                 }
                 self.answered(model, &whole, taken.run.took)
             }

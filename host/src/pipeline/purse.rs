@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use super::Call;
 use super::attempt::Failure;
@@ -14,6 +15,7 @@ use crate::handover::{self, Books, Claim};
 use crate::json::{Document, Edit, Limits};
 use crate::ledger::{Settlement, Wish};
 use crate::money::{Most, Nanodollars, Price, Usage};
+use crate::plugins::words::Abilities;
 use crate::store::{self, Line, Tags};
 use crate::surfaces::chat::Ask;
 use crate::surfaces::media;
@@ -25,6 +27,8 @@ pub(super) const MOST_OUTPUT_TOKENS: u64 = 128_000;
 const LEAST_OUTPUT_TOKENS: u64 = 1_024;
 /// A provider that says more than this has been used does not know.
 const IMPLAUSIBLE_TOKENS: u64 = 1_000_000_000;
+/// Models that think have hardly a faster way to do it.
+const THOUGHT_A_SECOND: u128 = 150;
 /// Nor does one that says that it has made more searches, unless more were asked for.
 const MOST_SEARCHES: u64 = 10_000;
 /// Where a conversation's most tokens of output stand, newer and older.
@@ -64,6 +68,8 @@ pub(super) struct Payment {
     stated: Option<u64>,
     /// The most searches that there can have been.
     searches: u64,
+    /// The most output that is paid for.
+    most_output: u64,
     /// Whether nobody but the provider can tell what was used: an image or a sound has no length that is tokens.
     is_told_only: bool,
     /// What speech is taken to have used where nobody tells, and whether that is exact.
@@ -154,9 +160,13 @@ impl Purse {
             *warnings = claim.warnings().to_vec();
         }
         let is_by_character = model.price.as_deref().is_some_and(Price::is_by_character);
+        let output = bounds.output(model, ask, claim.granted());
         Ok(Payment {
+            most_output: output
+                .unwrap_or_else(|| most_output(model, ask))
+                .saturating_mul(ask.choices.into()),
             spoken: media::spoken(ask, is_by_character, most_output(model, ask)).map(|usage| (usage, is_by_character)),
-            output: bounds.output(model, ask, claim.granted()),
+            output,
             claim,
             pass,
             purse: self.clone(),
@@ -380,8 +390,15 @@ impl Payment {
         self.book(failure.word().into_owned(), usage, cost, Place::Beside, false);
     }
 
-    /// The attempt answered. What nobody said is counted: the input by the gateway's guess, the output by what came.
-    pub(super) fn answered(mut self, outcome: Option<&str>, usage: Option<Usage>, counted: u64, place: Place) {
+    /// The attempt answered. What nobody said is counted: the input by the gateway's guess, the output by what came, and how long
+    /// that took.
+    pub(super) fn answered(
+        mut self,
+        outcome: Option<&str>,
+        usage: Option<Usage>,
+        counted: (u64, Duration),
+        place: Place,
+    ) {
         let outcome_word = outcome.unwrap_or("answered").to_owned();
         if let Some((spoken, is_exact)) = self.spoken
             && usage.is_none_or(|usage| usage == spoken)
@@ -406,7 +423,7 @@ impl Payment {
     }
 
     /// What was used, and whether that is the gateway's own figure.
-    fn plausible(&self, usage: Option<Usage>, counted: u64, is_whole: bool) -> (Usage, bool) {
+    fn plausible(&self, usage: Option<Usage>, (counted, took): (u64, Duration), is_whole: bool) -> (Usage, bool) {
         let said = usage
             .filter(|usage| usage.all() <= IMPLAUSIBLE_TOKENS)
             .unwrap_or_default();
@@ -416,19 +433,32 @@ impl Payment {
         let has_input = said.all_input() > 0 || is_by_search;
         let input = if has_input { said.input } else { self.input };
         let has_output = said.output > 0 && (is_whole || said.output >= counted);
-        let output = if has_output {
-            said.output
+        let (output, reasoning) = if has_output {
+            (said.output, said.reasoning)
         } else {
-            said.output.max(counted)
+            let shown = said.output.max(counted);
+            let all = shown.max(self.thought(took));
+            (all, said.reasoning.max(all - shown))
         };
         let searches = said.searches.min(self.searches);
         let usage = Usage {
             input,
             output,
+            reasoning,
             searches,
             ..said
         };
         (usage, !is_whole || usage != said)
+    }
+
+    /// The tokens that a model which thinks may have made in this time, most of them unseen: no more than are paid for.
+    fn thought(&self, took: Duration) -> u64 {
+        let thinks = self
+            .model
+            .abilities
+            .is_some_and(|all| all.contains(Abilities::REASONING));
+        let tokens = u64::try_from(took.as_millis().saturating_mul(THOUGHT_A_SECOND) / 1_000).unwrap_or(u64::MAX);
+        if thinks { tokens.min(self.most_output) } else { 0 }
     }
 
     fn book(self, outcome: String, usage: Usage, cost: Option<Nanodollars>, place: Place, is_estimated: bool) {

@@ -1,6 +1,8 @@
 //! Clients that leave: before the first byte, in the middle, politely or not, and after bytes that nobody asked for. The
 //! provider is let go, the call is booked once, and nothing stays reserved.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::config::openai;
 use tests::{Answer, End, FakeProvider, Gate, Gateway};
@@ -158,6 +160,43 @@ async fn input_whose_bytes_say_nothing_is_not_read_for_nothing_by_leaving() {
     let lines = stopped(gateway, bodies.len()).await;
     for (line, (body, least)) in lines.iter().zip(&bodies) {
         assert!(line.usage.input >= *least, "{body}: {line:?}");
+        assert!(
+            line.is_estimated && line.cost.is_some_and(|cost| cost <= line.ceiling),
+            "{line:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_model_thinks_unseen_is_booked_by_its_time_and_never_beyond_what_is_held() {
+    let provider = FakeProvider::start().await;
+    let thinks =
+        openai("p2", &provider.url()).replace("price = {", "abilities = [\"streaming\", \"reasoning\"]\nprice = {");
+    let gateway = Gateway::start(&(openai("p1", &provider.url()) + &thinks)).await;
+    let leaving = Leaving {
+        is_stream: true,
+        is_late: true,
+        is_rude: false,
+        has_begun_another: false,
+    };
+    // Two tokens are seen, and a fifth of a second is enough for thirty.
+    let expected = [
+        ("p1/model", 1_000, 2..=2),
+        ("p2/model", 1_000_000, 30..=1_000_000),
+        ("p2/model", 5, 5..=5),
+    ];
+    for (model, most, _) in &expected {
+        let gate = Gate::shut();
+        let answer = leaving.answer(&gate).delayed(Duration::from_millis(200));
+        provider.on("/v1/chat/completions", [answer]);
+        let mut body = ask(model, true);
+        body["max_tokens"] = json!(most);
+        leave(&gateway, &provider, leaving, &body, &gate).await;
+    }
+    let lines = stopped(gateway, expected.len()).await;
+    for (line, (model, _, output)) in lines.iter().zip(&expected) {
+        assert!(output.contains(&line.usage.output), "{model}: {line:?}");
+        assert_eq!(line.usage.reasoning, line.usage.output - 2, "{model}: {line:?}");
         assert!(
             line.is_estimated && line.cost.is_some_and(|cost| cost <= line.ceiling),
             "{line:?}"

@@ -391,6 +391,17 @@ impl Sums {
         self.reference.saturating_sub(self.cost)
     }
 
+    /// Whether these are what was kept of the same lines. Of what has reached the most that is kept, nobody knows more than that.
+    fn are(&self, kept: &Self, most: i128) -> bool {
+        let known = |kept: i128, found: i128| if kept >= most { kept } else { found };
+        *kept
+            == Self {
+                cost: known(kept.cost, self.cost),
+                reference: known(kept.reference, self.reference),
+                ..*self
+            }
+    }
+
     /// Adds a line.
     pub fn add(&mut self, line: &Line) {
         let cost = line.counts();

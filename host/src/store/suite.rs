@@ -1,5 +1,7 @@
 //! What every store promises, asked of each of them.
 
+mod ends;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

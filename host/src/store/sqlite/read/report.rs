@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::super::spans::{self, ALL, DAY, HOUR, MONTH, Part, SPANS, beginning, ending, parts};
 use super::super::{Costs, Line, Question, Span, Spent, StoreError, Sums, Tags};
-use super::{TagReader, each_sums, failed, fits, lines, positive, sums, totals};
+use super::{MOST, TagReader, each_sums, failed, fits, lines, positive, sums, totals};
 
 const HOUR_MS: u64 = HOUR as u64 * 1000;
 
@@ -44,7 +44,15 @@ pub(in super::super) fn spent(connection: &Connection, question: &Question) -> R
             }
         }
     }
-    Ok(groups.into_iter().map(|(group, sums)| Spent { group, sums }).collect())
+    let said = groups.into_iter().map(|(group, sums)| Spent {
+        group,
+        sums: Sums {
+            cost: sums.cost.min(MOST),
+            reference: sums.reference.min(MOST),
+            ..sums
+        },
+    });
+    Ok(said.collect())
 }
 
 pub(in super::super) fn costs(connection: &Connection, span: Span) -> Result<Costs, StoreError> {
@@ -56,7 +64,8 @@ pub(in super::super) fn costs(connection: &Connection, span: Span) -> Result<Cos
     for sums in found.days.values() {
         for (sums, tags) in sums.iter().zip(&tags) {
             if let Some(sums) = sums {
-                *costs.entry(tags.clone()).or_default() += sums.cost;
+                let cost = costs.entry(tags.clone()).or_default();
+                *cost = cost.saturating_add(sums.cost).min(MOST);
             }
         }
     }
@@ -119,7 +128,7 @@ impl Found {
                     })?;
                     if has_tags {
                         let wanted = totals(connection, seconds, from, to)?;
-                        fits(found == wanted, || {
+                        fits(found.are(&wanted, MOST), || {
                             format!("what the sums from {from} to {to} add up to")
                         })?;
                     }
@@ -174,7 +183,7 @@ fn longer_ones_fit(connection: &Connection, seconds: i64, mut from: i64, mut to:
         let (shorter, longer) = (pair[0], pair[1]);
         (from, to) = (beginning(longer, from), ending(longer, to));
         let parts = totals(connection, shorter, from, to)?;
-        fits(parts == totals(connection, longer, from, to)?, || {
+        fits(parts.are(&totals(connection, longer, from, to)?, MOST), || {
             format!("what the sums of {shorter} seconds from {from} to {to} add up to")
         })?;
     }
@@ -185,7 +194,7 @@ fn longer_ones_fit(connection: &Connection, seconds: i64, mut from: i64, mut to:
 fn everything_adds_up(connection: &Connection) -> Result<(), StoreError> {
     let everything = sums(connection, ALL)?.unwrap_or_default();
     let months = totals(connection, MONTH, 0, i64::MAX)?;
-    fits(months == everything, || "what the months add up to".to_owned())?;
+    fits(months.are(&everything, MOST), || "what the months add up to".to_owned())?;
     if everything == Sums::default() {
         let has_lines: bool = connection
             .query_row("SELECT EXISTS (SELECT 1 FROM lines)", [], |row| row.get(0))

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -28,7 +27,9 @@ pub(crate) struct Found {
     checked: usize,
     /// The answers were the same, and nothing was found: the byte says nothing.
     harmless: usize,
-    /// The answers were others, and only the check found it.
+    /// A document was not there, and only the check found it: nobody counts documents.
+    hidden: usize,
+    /// Other answers were others, and only the check found it.
     late: usize,
     /// The answers were others, and nothing was found.
     pub(crate) silent: usize,
@@ -45,6 +46,7 @@ impl fmt::Display for Found {
             noticed,
             checked,
             harmless,
+            hidden,
             late,
             silent,
             panicked,
@@ -53,7 +55,7 @@ impl fmt::Display for Found {
         write!(
             formatter,
             "{flips} flips: {noticed} noticed when opened or asked, {checked} found by the check with the same answers, \
-             {harmless} harmless, {late} other answers that only the check finds, {silent} other answers in silence, \
+             {harmless} harmless, {hidden} documents that only the check misses, {late} other answers that only the check finds, {silent} other answers in silence, \
              {panicked} panics, {lost} processes lost"
         )
     }
@@ -72,7 +74,7 @@ pub(crate) fn run(kind: Kind, flips: usize) -> Result<Found> {
     let truth = Answers::of(store.as_ref())?;
     drop(store);
     eprintln!("{}: {} lines", kind.name(), truth.lines());
-    let truth = digest(&truth);
+    let truth = truth.digests();
     let file = only_file(folder.path())?;
     let whole = fs::read(&file)?;
     eprintln!("{}: {} bytes", kind.name(), whole.len());
@@ -101,18 +103,20 @@ pub(crate) fn run(kind: Kind, flips: usize) -> Result<Found> {
             Seen::Noticed => found.noticed += 1,
             Seen::Panicked => found.panicked += 1,
             Seen::Lost => found.lost += 1,
-            Seen::Answered(answers, is_found) => match (answers == truth, is_found) {
-                (true, true) => found.checked += 1,
-                (true, false) => found.harmless += 1,
-                (false, true) => {
-                    eprintln!("byte {place} by {by:#04x}: other answers, and only the check finds it");
-                    found.late += 1;
+            Seen::Answered(answers, is_found) => {
+                let names = truth.iter().zip(answers).filter(|((_, truth), said)| truth != said);
+                let others: Vec<&str> = names.map(|((name, _), _)| *name).collect();
+                match (others.as_slice(), is_found) {
+                    ([], true) => found.checked += 1,
+                    ([], false) => found.harmless += 1,
+                    (["documents"], true) => found.hidden += 1,
+                    (_, true) => found.late += 1,
+                    (_, false) => found.silent += 1,
                 }
-                (false, false) => {
-                    eprintln!("byte {place} by {by:#04x}: other answers in silence");
-                    found.silent += 1;
+                if !others.is_empty() {
+                    eprintln!("byte {place} by {by:#04x}: other {others:?}; the check finds it: {is_found}");
                 }
-            },
+            }
         }
     }
     let wrong = found.silent + found.late + found.panicked + found.lost;
@@ -128,8 +132,8 @@ enum Seen {
     Panicked,
     /// Its process has gone, or does not come to an end.
     Lost,
-    /// Answers, by their digest, and whether the check finds something.
-    Answered(u64, bool),
+    /// Answers, by the digests of their parts, and whether the check finds something.
+    Answered([u64; 4], bool),
 }
 
 impl fmt::Display for Seen {
@@ -138,7 +142,9 @@ impl fmt::Display for Seen {
             Self::Noticed => formatter.write_str("noticed"),
             Self::Panicked => formatter.write_str("panicked"),
             Self::Lost => formatter.write_str("lost"),
-            Self::Answered(digest, is_found) => write!(formatter, "{digest} {is_found}"),
+            Self::Answered([holds, sums, lines, documents], is_found) => {
+                write!(formatter, "{holds} {sums} {lines} {documents} {is_found}")
+            }
         }
     }
 }
@@ -157,13 +163,7 @@ fn look(kind: Kind, folder: &Path) -> Seen {
     };
     let checking = AssertUnwindSafe(|| store.check());
     let is_found = !matches!(catch_unwind(checking), Ok(Ok(findings)) if findings.is_empty());
-    Seen::Answered(digest(&answers), is_found)
-}
-
-fn digest(answers: &Answers) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    format!("{answers:?}").hash(&mut hasher);
-    hasher.finish()
+    Seen::Answered(answers.digests().map(|(_, digest)| digest), is_found)
 }
 
 /// Which store another process is to look at.
@@ -197,8 +197,10 @@ fn look_apart(kind: Kind, folder: &Path) -> Result<Seen> {
     let said = child.wait_with_output()?.stdout;
     let said = String::from_utf8_lossy(&said);
     let answered = || {
-        let (digest, is_found) = said.trim().split_once(' ')?;
-        Some(Seen::Answered(digest.parse().ok()?, is_found.parse().ok()?))
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let (is_found, digests) = words.split_last()?;
+        let digests: Option<Vec<u64>> = digests.iter().map(|digest| digest.parse().ok()).collect();
+        Some(Seen::Answered(digests?.try_into().ok()?, is_found.parse().ok()?))
     };
     Ok(match said.trim() {
         "noticed" => Seen::Noticed,

@@ -176,6 +176,9 @@ enum Trial {
         /// Flipped bytes of each.
         #[arg(long, default_value_t = 10_000)]
         flips: usize,
+        /// One of them alone.
+        #[arg(long, value_enum)]
+        only: Option<Kind>,
     },
     /// The process that looks at a damaged store.
     #[command(hide = true)]
@@ -215,7 +218,7 @@ fn main() -> Result<()> {
         } => memory::little(megabytes, clients, seconds),
         Trial::Guest { calls } => memory::guest(calls),
         Trial::Twice { plugins, gateway } => twice::run(&plugins, gateway),
-        Trial::Store { cycles, flips } => store::run(cycles, flips),
+        Trial::Store { cycles, flips, only } => store::run(cycles, flips, only),
         Trial::Look(options) => {
             flips::look_and_say(&options);
             Ok(())

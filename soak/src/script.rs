@@ -1,6 +1,7 @@
 //! What is written into stores that are tried: batch after batch, each known from its number alone, so that whoever finds a
 //! store afterwards knows what has to be in it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -107,6 +108,21 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
+    /// Each part by its name and its digest.
+    pub(crate) fn digests(&self) -> [(&'static str, u64); 4] {
+        let digest = |said: String| {
+            let mut hasher = DefaultHasher::new();
+            said.hash(&mut hasher);
+            hasher.finish()
+        };
+        [
+            ("holds", digest(format!("{:?}", self.holds))),
+            ("sums", digest(format!("{:?}", self.spent))),
+            ("lines", digest(format!("{:?}", self.lines))),
+            ("documents", digest(format!("{:?}", self.notes))),
+        ]
+    }
+
     /// What a store says. An error is its way of saying that it is damaged.
     pub(crate) fn of(store: &dyn Store) -> Result<Self, StoreError> {
         let day = 86_400_000;

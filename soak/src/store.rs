@@ -13,9 +13,10 @@ use crate::process::{Process, own, text};
 use crate::script::{Expected, batch};
 use crate::{flips, power, strace};
 
-/// Tries both.
-pub(crate) fn run(cycles: usize, flips: usize) -> Result<()> {
-    for kind in [Kind::Sqlite, Kind::Redb] {
+/// Tries both, or one alone.
+pub(crate) fn run(cycles: usize, flips: usize, only: Option<Kind>) -> Result<()> {
+    let kinds = [Kind::Sqlite, Kind::Redb].into_iter();
+    for kind in kinds.filter(|kind| only.is_none_or(|only| only == *kind)) {
         let name = kind.name();
         println!("{name}: {}", speed(kind)?);
         println!("{name}: kills: {}", kills(kind, cycles)?);

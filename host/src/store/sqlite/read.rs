@@ -293,8 +293,12 @@ impl<'a> TagReader<'a> {
         }
         let mut select = connection.prepare(TAGS).map_err(failed)?;
         let mut rows = select.query([]).map_err(failed)?;
+        let mut last = 0;
         while let Some(row) = rows.next().map_err(failed)? {
             let (id, tags) = tags(row)?;
+            // There are no gaps between numbers, so that one which is another is not in its order.
+            fits(id > last, || format!("the number of the tags {id}"))?;
+            last = id;
             this.known.insert(id, tags);
         }
         Ok(this)
@@ -306,11 +310,13 @@ impl<'a> TagReader<'a> {
         }
         let mut select = self
             .connection
-            .prepare_cached(&format!("{TAGS} WHERE id = ?1"))
+            .prepare_cached(&format!("{TAGS} WHERE id = ?1 AND id = ({NUMBER})"))
             .map_err(failed)?;
         let mut rows = select.query([id]).map_err(failed)?;
         let Some(row) = rows.next().map_err(failed)? else {
-            return Err(StoreError::Damaged(format!("the tags {id} are missing")));
+            return Err(StoreError::Damaged(format!(
+                "the tags {id} are missing, or are not under this number"
+            )));
         };
         let (_, tags) = tags(row)?;
         self.known.insert(id, tags.clone());
@@ -321,6 +327,11 @@ impl<'a> TagReader<'a> {
 /// From how many tags on all are read.
 const MANY: usize = 100;
 const TAGS: &str = "SELECT id, key, team, organisation, route, provider, model, labels, digest FROM tags";
+
+/// What an index says that a row's number is. No digest has it, and money of a row that has another's is somebody else's.
+const NUMBER: &str = "SELECT same.id FROM tags AS same WHERE same.key = tags.key AND same.team = tags.team
+    AND same.organisation = tags.organisation AND same.route = tags.route AND same.provider = tags.provider
+    AND same.model = tags.model AND same.labels = tags.labels";
 
 fn tags(row: &Row<'_>) -> Result<(i64, Arc<Tags>), StoreError> {
     let id: i64 = row.get(0).map_err(failed)?;

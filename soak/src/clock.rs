@@ -1,5 +1,5 @@
 //! B12: the wall clock goes back and forth under a running gateway, by libfaketime. A window of a budget never begins twice,
-//! and none comes back.
+//! and none comes back; whoever listens at a webhook hears of each that begins.
 
 use std::fs;
 use std::path::Path;
@@ -82,7 +82,16 @@ async fn jumps(period: &str, moments: &[Moment]) -> Result<usize> {
     let ceiling = ask.to_string().len() as u64 * 1_000 + 5 * 2_000;
     let limit = 20_000 + ceiling;
     let budget = format!("budget = {{ limit_usd = 0.{limit:09}, {period} }}");
-    let config = complete(&(openai("p1", &provider.url()) + &route("auto", &["p1"], &budget)));
+    // Each message is refused once.
+    let receiver = FakeProvider::start().await;
+    let taken = || [Answer::error(500, "busy"), Answer::json(200, &json!({}))];
+    receiver.on("/hooks", moments.iter().flat_map(|_| taken()));
+    let webhook = format!(
+        "\n[events]\nwebhook = {{ url = \"{}/hooks\", secret = \"whsec_UG9pbnRzbWFuIHNpZ25zIGl0cyBuZXdz\", \
+         events = [\"budget.reset\"], backoff_ms = 1 }}\n",
+        receiver.url()
+    );
+    let config = complete(&(openai("p1", &provider.url()) + &route("auto", &["p1"], &budget) + &webhook));
     fs::write(home.path().join("pointsman.toml"), config)?;
     let clock = home.path().join("clock");
     set(&clock, moments[0].0)?;
@@ -127,6 +136,27 @@ async fn jumps(period: &str, moments: &[Moment]) -> Result<usize> {
     ensure!(
         resets.trim() == expected_resets.to_string(),
         "{resets} windows began, and not {expected_resets}"
+    );
+    receiver.until(|journal| journal.len() >= 2 * expected_resets).await;
+    let told = receiver.journal();
+    let is_reset = |message: &serde_json::Value| {
+        message["type"] == "budget.reset"
+            && message["data"]["scope"] == "route:auto"
+            && message["data"].get("period").is_some()
+    };
+    for twice in told.chunks(2) {
+        let messages: Vec<serde_json::Value> = twice.iter().map(|received| received.json()).collect();
+        let are_same = messages.first() == messages.last() && messages.len() == 2;
+        let are_signed = twice.iter().all(|received| {
+            let signature = received.header("webhook-signature");
+            signature.is_some_and(|signature| signature.starts_with("v1,"))
+        });
+        ensure!(are_same && are_signed && messages.iter().all(is_reset), "{messages:?}");
+    }
+    ensure!(
+        told.len() == 2 * expected_resets,
+        "{} messages for {expected_resets} windows",
+        told.len()
     );
     Ok(expected_resets)
 }

@@ -171,3 +171,53 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The members that `docs/spend.md` names for each event, in the order of its table.
+    #[test]
+    fn every_event_says_what_its_documentation_says() {
+        let (scope, period, limit) = (Scope::Key("k".into()), "month", Nanodollars(1));
+        let (percent, spent, resets) = (80, limit, Some("2026-12-01T00:00:00Z".to_owned()));
+        let (request, model, reason) = ("r".to_owned(), "m".to_owned(), "full".to_owned());
+        let events = [
+            Event::Threshold {
+                scope: scope.clone(),
+                period,
+                percent,
+                spent,
+                limit,
+            },
+            Event::Exceeded {
+                scope: scope.clone(),
+                period,
+                limit,
+                resets,
+            },
+            Event::Reset { scope, period },
+            Event::Overrun {
+                request,
+                model: model.clone(),
+                ceiling: limit,
+                cost: spent,
+            },
+            Event::Unpriced { model },
+            Event::StoreFailed { reason },
+        ];
+        let documentation = include_str!("../../../docs/spend.md");
+        for event in events {
+            let row = documentation
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{}`", event.name())));
+            let named = row.unwrap().rsplit('|').nth(1).unwrap().split(',');
+            let mut named: Vec<&str> = named.map(|name| name.trim().trim_matches('`')).collect();
+            named.push("message");
+            named.sort_unstable();
+            let data = event.data();
+            let said: Vec<&str> = data.as_object().unwrap().keys().map(String::as_str).collect();
+            assert_eq!(said, named, "{}", event.name());
+        }
+    }
+}

@@ -26,13 +26,13 @@ pub trait Store: Send {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
 
     /// Keeps a batch, too, though it need not wait for the disk: the process may end at once, and it is kept. The machine
-    /// may not, until the next `commit` or `sync` has returned.
+    /// may not, until the next `commit` or `publish` has returned.
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.commit(batch)
     }
 
-    /// Returns when all that was appended is on disk.
-    fn sync(&mut self) -> Result<(), StoreError> {
+    /// Returns when all that was kept is on disk, and seen through every door. Documents are seen when they are kept.
+    fn publish(&mut self) -> Result<(), StoreError> {
         Ok(())
     }
 

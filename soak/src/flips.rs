@@ -209,11 +209,12 @@ fn look_apart(kind: Kind, folder: &Path) -> Result<Seen> {
     })
 }
 
-/// A closed store is one file.
+/// A closed store is one file, and at most a journal of which all is in it.
 fn only_file(folder: &Path) -> Result<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
+    files.retain(|file| file.extension().is_none_or(|extension| extension != "journal"));
     match (files.pop(), files.is_empty()) {
         (Some(file), true) => Ok(file),
         (file, _) => bail!("a closed store has {file:?} and {files:?}"),

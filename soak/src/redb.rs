@@ -198,7 +198,7 @@ impl Store for Redb {
         self.keep(batch, Durability::None)
     }
 
-    fn sync(&mut self) -> Result<(), StoreError> {
+    fn publish(&mut self) -> Result<(), StoreError> {
         self.write(Durability::Immediate, |_| Ok(()))
     }
 

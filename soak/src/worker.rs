@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::kinds::Kind;
-use crate::script::{MARK, batch};
+use crate::script::{batch, reached};
 
 /// What to write, and where.
 #[derive(Args)]
@@ -27,11 +27,13 @@ pub(crate) struct Options {
     pub(crate) appends: bool,
 }
 
+/// So often rows are made of what was kept, beside the times at which the store does so by itself.
+const PUBLISHED: u64 = 7;
+
 /// Goes on where the store ends.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut store = options.kind.open(&options.folder).context("opening the store")?;
-    let mark = store.document(MARK.0, MARK.1, 0)?;
-    let done: u64 = mark.map_or(Ok(0), |text| String::from_utf8_lossy(&text).parse())?;
+    let done = reached(store.as_ref())?;
     let mut out = std::io::stdout().lock();
     out.write_all(format!("open {done}\n").as_bytes())?;
     for number in done + 1..=options.batches {
@@ -41,6 +43,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             continue;
         }
         store.commit(&batch)?;
+        if number % PUBLISHED == 0 {
+            store.publish()?;
+        }
         out.write_all(format!("ack {number}\n").as_bytes())?;
     }
     Ok(())

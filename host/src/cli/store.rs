@@ -28,7 +28,7 @@ pub(super) enum StoreCommand {
     Check(Place),
     /// Copy the store into a new file, and check the copy; a gateway may be serving meanwhile
     #[command(
-        after_help = "Example:\n  pointsman store backup /backups/2026-11-21.db\n\nTo go back to it: stop the gateway, and put the copy in the place of pointsman.db and of the files\npointsman.db-wal and pointsman.db-shm beside it."
+        after_help = "Example:\n  pointsman store backup /backups/2026-11-21.db\n\nTo go back to it: stop the gateway, and put the copy in the place of pointsman.db and of the files\npointsman.db-wal, pointsman.db-shm and pointsman.journal beside it."
     )]
     Backup {
         /// The copy; it must not be there yet

@@ -19,6 +19,8 @@ use crate::telemetry::LedgerMeter;
 const RETRY: Duration = Duration::from_millis(250);
 /// How long what an attempt came to may be missing after a loss of power: it would be booked at what was held.
 const SYNC: Duration = Duration::from_millis(50);
+/// How long those who read the store may not see what was kept.
+const PUBLISH: Duration = Duration::from_millis(250);
 /// How often what is old is looked for.
 const SWEEP: Duration = Duration::from_secs(30);
 /// Where so many came while one batch was being written, the next one waits for more of them: what a batch costs is shared by
@@ -42,6 +44,8 @@ pub(super) struct Writer {
     swept: Instant,
     /// Since when something is kept that is not on disk.
     unsynced: Option<Instant>,
+    /// Since when something is kept that others do not see.
+    unseen: Option<Instant>,
     book: Book,
     /// How many waited for the last batch.
     crowd: usize,
@@ -82,6 +86,7 @@ impl Writer {
             );
             book.recover(holds);
             store.commit(&std::mem::take(&mut book.batch))?;
+            store.publish()?;
         }
         Ok(Self {
             desk: desk.clone(),
@@ -95,6 +100,7 @@ impl Writer {
             tried: Instant::now(),
             swept: Instant::now(),
             unsynced: None,
+            unseen: None,
             book,
             crowd: 0,
         })
@@ -131,10 +137,14 @@ impl Writer {
 
     /// How long it waits for something to come, and whether that is soon.
     fn patience(&self) -> (Duration, bool) {
-        match (&self.store, self.unsynced) {
-            (None, _) => (RETRY, true),
-            (Some(_), Some(since)) => (SYNC.saturating_sub(since.elapsed()), true),
-            (Some(_), None) => (SWEEP, false),
+        if self.store.is_none() {
+            return (RETRY, true);
+        }
+        let left = |since: Option<Instant>, most: Duration| Some(most.saturating_sub(since?.elapsed()));
+        let soon = [left(self.unsynced, SYNC), left(self.unseen, PUBLISH)];
+        match soon.into_iter().flatten().min() {
+            Some(left) => (left, true),
+            None => (SWEEP, false),
         }
     }
 
@@ -209,9 +219,14 @@ impl Writer {
             });
             // Whoever was answered goes first, where both are on one processor.
             std::thread::yield_now();
-            return self.keep(Vec::new(), Batch::take);
+            self.keep(Vec::new(), Batch::take);
+        } else {
+            self.keep(answers, Batch::take);
         }
-        self.keep(answers, Batch::take);
+        let is_over = |since: Option<Instant>, most: Duration| since.is_some_and(|since| since.elapsed() >= most);
+        if is_over(self.unsynced, SYNC) || is_over(self.unseen, PUBLISH) {
+            self.keep_and_publish(Batch::default(), Vec::new());
+        }
     }
 
     /// Writes this part of what was collected, and answers those who wait for it.
@@ -220,25 +235,45 @@ impl Writer {
             return self.answer(answers, false);
         };
         let batch = part(&mut self.book.batch);
+        // Whoever does not ask for money alone looks for it afterwards, or says to somebody else that it is there.
+        if answers.iter().any(Answer::waits) {
+            return self.keep_and_publish(batch, answers);
+        }
+        if batch.is_empty() {
+            return self.answer(answers, true);
+        }
         // What an attempt came to need not wait for the disk: its hold is there.
-        let waits = !batch.holds.is_empty() || answers.iter().any(Answer::waits);
-        let is_due = self.unsynced.is_some_and(|since| since.elapsed() >= SYNC);
+        let waits = !batch.holds.is_empty();
         let began = Instant::now();
-        let kept = match (batch.is_empty(), waits) {
-            (true, _) if self.unsynced.is_some() && (waits || is_due) => store.sync(),
-            (true, _) => return self.answer(answers, true),
-            (false, true) => store.commit(&batch),
-            (false, false) => store.append(&batch),
+        let kept = if waits {
+            store.commit(&batch)
+        } else {
+            store.append(&batch)
         };
-        self.unsynced = match &self.unsynced {
-            _ if waits || batch.is_empty() => None,
-            Some(since) => Some(*since),
-            None => Some(began),
+        self.unsynced = if waits { None } else { self.unsynced.or(Some(began)) };
+        self.unseen = self.unseen.or(Some(began));
+        self.kept(kept, began, batch, answers);
+    }
+
+    /// The same, and all that was kept before is on disk and in everybody's sight.
+    fn keep_and_publish(&mut self, batch: Batch, answers: Vec<Answer>) {
+        let Some(store) = &mut self.store else {
+            return self.answer(answers, false);
         };
+        let began = Instant::now();
+        let kept = if batch.is_empty() { Ok(()) } else { store.commit(&batch) };
+        let kept = kept.and_then(|()| store.publish());
+        (self.unsynced, self.unseen) = (None, None);
+        self.kept(kept, began, batch, answers);
+    }
+
+    fn kept(&mut self, kept: Result<(), StoreError>, began: Instant, batch: Batch, answers: Vec<Answer>) {
         match kept {
             Ok(()) => {
-                let estimated = batch.lines.iter().filter(|line| line.is_estimated).count();
-                self.meter.committed(began.elapsed(), batch.lines.len(), estimated);
+                if !batch.is_empty() {
+                    let estimated = batch.lines.iter().filter(|line| line.is_estimated).count();
+                    self.meter.committed(began.elapsed(), batch.lines.len(), estimated);
+                }
                 self.answer(answers, true);
             }
             Err(error) => {
@@ -280,6 +315,7 @@ impl Writer {
     /// What the store has of this batch, nobody knows: it is opened anew before it is believed again.
     fn fail(&mut self, batch: Batch, error: &StoreError) {
         self.store = None;
+        (self.unsynced, self.unseen) = (None, None);
         self.tried = Instant::now();
         self.book.undo(batch);
         self.desk.has_failed.store(true, Ordering::Relaxed);
@@ -334,6 +370,7 @@ impl Writer {
         batch.lines.clone_from(&self.book.batch.lines);
         batch.documents.clone_from(&self.book.batch.documents);
         store.commit(&batch)?;
+        store.publish()?;
         self.book.batch = Batch {
             holds: std::mem::take(&mut self.book.batch.holds),
             ..Batch::default()

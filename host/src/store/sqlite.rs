@@ -1,17 +1,21 @@
-//! The embedded store: one SQLite file beside its write-ahead log, one connection that writes. Every row has a digest of its
-//! values, so that what a disk turns over is noticed and never taken for somebody's money.
+//! The embedded store: one SQLite file, one connection that writes, and a journal beside it for what came last. Every row and
+//! every record has a digest of its values, so that what a disk turns over is noticed and never taken for somebody's money.
 
 mod check;
 mod digest;
+mod journal;
 mod read;
+mod record;
 mod schema;
 mod spans;
 mod write;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use journal::Journal;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Batch, Costs, Hold, Line, Pruned, Question, Span, Spent, Store, StoreError, Sums, Tags};
@@ -26,18 +30,32 @@ const BUSY: Duration = Duration::from_secs(5);
 pub struct Sqlite {
     connection: Connection,
     path: PathBuf,
+    met: RefCell<Met>,
+    /// Of the one that writes the ledger.
+    journal: Option<RefCell<Journal>>,
+}
+
+/// What need not be asked of the tables again.
+#[derive(Debug, Default)]
+struct Met {
     /// What tags are called in the tables, as far as they were met.
-    known_tags: HashMap<std::sync::Arc<Tags>, i64>,
+    tags: HashMap<std::sync::Arc<Tags>, i64>,
     /// The sums that were written last, as they stand.
-    recent_sums: HashMap<spans::Bucket, Sums>,
+    sums: HashMap<spans::Bucket, Sums>,
 }
 
 impl Sqlite {
-    /// Opens the store of a folder, and makes it where there is none.
+    /// Opens the store of a folder, and makes it where there is none. What a process before this one left in the journal is in
+    /// the tables afterwards. While it is open, nobody else opens it so.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         crate::plugins::create_private(folder)
             .map_err(|error| StoreError::Refused(format!("{}: {error}", folder.display())))?;
         let path = folder.join(FILE);
+        let journal = Journal::open(&path)?;
+        Self::open_with(path, journal)
+    }
+
+    fn open_with(path: PathBuf, mut journal: Journal) -> Result<Self, StoreError> {
         let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         // The first journal is no log yet: that it has gone must be on disk, or it would take back what came after it.
         connection.pragma_update(None, "synchronous", "EXTRA").map_err(failed)?;
@@ -53,7 +71,15 @@ impl Sqlite {
         connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], checkpoint)
             .map_err(failed)?;
-        Ok(Self::over(connection, path))
+        let mut store = Self::over(connection, path);
+        let mut published = read::published(&store.connection)?;
+        if let Some(left) = journal.left(published)? {
+            store.write(&journal::net(left.batch), Some(left.generation))?;
+            published = left.generation;
+        }
+        journal.begin_after(published);
+        store.journal = Some(RefCell::new(journal));
+        Ok(store)
     }
 
     /// Opens the store of a folder to write a little, beside a gateway that may be serving from it: nothing of its log is
@@ -69,7 +95,8 @@ impl Sqlite {
         Ok(Self::over(connection, path))
     }
 
-    /// Opens a store that is there, by its folder or its file, to read it. Another process may be writing.
+    /// Opens a store that is there, by its folder or its file, to read it. Another process may be writing: what it kept last is
+    /// seen when that one has made rows of it. What a process left in the journal that has ended is in the tables afterwards.
     pub fn open_to_read(place: &Path) -> Result<Self, StoreError> {
         let path = match place.is_file() {
             true => place.to_owned(),
@@ -80,6 +107,11 @@ impl Sqlite {
         }
         let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         schema::must_fit(&connection, &path)?;
+        if let Some(mut journal) = Journal::abandoned(&path)?
+            && journal.left(read::published(&connection)?)?.is_some()
+        {
+            drop(Self::open_with(path.clone(), journal)?);
+        }
         connection.pragma_update(None, "query_only", true).map_err(failed)?;
         Ok(Self::over(connection, path))
     }
@@ -108,23 +140,49 @@ impl Sqlite {
         copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)
     }
 
-    /// Keeps a batch in the log, and on disk. A log is synced as a whole, so that what was kept without waiting is on disk with
-    /// the next that waits.
-    fn keep(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let outcome = self.write(batch);
-        if outcome.is_err() {
-            // What is on disk now, nobody knows; what was remembered of it is of no use.
-            self.known_tags.clear();
-            self.recent_sums.clear();
+    /// Keeps a batch in the journal, or, where it has documents, which others read, in the tables at once.
+    fn keep(&self, batch: &Batch, waits: bool) -> Result<(), StoreError> {
+        let Some(journal) = &self.journal else {
+            return self.write(batch, None);
+        };
+        if batch.documents.is_empty() {
+            if journal.borrow().is_full() {
+                self.tabulate(None)?;
+            }
+            if journal.borrow_mut().write(batch, waits)? {
+                return Ok(());
+            }
         }
-        outcome
+        self.tabulate(Some(batch))
     }
 
-    fn waits(&self, waits: bool) -> Result<(), StoreError> {
-        let level = if waits { "FULL" } else { "NORMAL" };
-        self.connection
-            .pragma_update(None, "synchronous", level)
-            .map_err(failed)
+    /// Makes rows of what is in the journal, and of a batch that is not, and begins the journal anew.
+    fn tabulate(&self, batch: Option<&Batch>) -> Result<(), StoreError> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let mut journal = journal.borrow_mut();
+        if journal.is_empty() && batch.is_none() {
+            return Ok(());
+        }
+        let mut all = journal.take();
+        if let Some(batch) = batch {
+            journal::join(&mut all, batch);
+        }
+        let generation = journal.generation();
+        match self.write(&journal::net(all), Some(generation)) {
+            Ok(()) => journal.begin_after(generation),
+            Err(error) => {
+                // The next who opens it finds what is in the tables by then, and what is only here.
+                journal.give_up();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The tables, with all in them that was kept.
+    fn tables(&self) -> Result<&Connection, StoreError> {
+        self.tabulate(None)?;
+        Ok(&self.connection)
     }
 
     fn over(connection: Connection, path: PathBuf) -> Self {
@@ -132,8 +190,8 @@ impl Sqlite {
         Self {
             connection,
             path,
-            known_tags: HashMap::new(),
-            recent_sums: HashMap::new(),
+            met: RefCell::default(),
+            journal: None,
         }
     }
 }
@@ -175,47 +233,39 @@ fn failed(error: rusqlite::Error) -> StoreError {
 
 impl Store for Sqlite {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        self.keep(batch)
+        self.keep(batch, true)
     }
 
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        self.waits(false)?;
-        let kept = self.keep(batch);
-        // At once, while nobody waits.
-        self.waits(true)?;
-        kept
+        self.keep(batch, false)
     }
 
-    /// The log itself is synced: a checkpoint, which leaves the next commits a short one, does so only where nobody who reads
-    /// keeps it from copying anything.
-    fn sync(&mut self) -> Result<(), StoreError> {
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
-        let synced = std::fs::File::open(&log).and_then(|log| log.sync_data());
-        synced.map_err(|error| StoreError::Failed(format!("{}: {error}", log.display())))?;
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-            .map_err(failed)
+    fn publish(&mut self) -> Result<(), StoreError> {
+        self.tabulate(None)
     }
 
     fn open_holds(&self) -> Result<(Vec<Hold>, u64), StoreError> {
-        read::at_one_moment(&self.connection, || read::open_holds(&self.connection))
+        let tables = self.tables()?;
+        read::at_one_moment(tables, || read::open_holds(tables))
     }
 
     fn spent(&self, question: &Question) -> Result<Vec<Spent>, StoreError> {
-        read::at_one_moment(&self.connection, || read::spent(&self.connection, question))
+        let tables = self.tables()?;
+        read::at_one_moment(tables, || read::spent(tables, question))
     }
 
     fn costs(&self, span: Span) -> Result<Costs, StoreError> {
-        read::at_one_moment(&self.connection, || read::costs(&self.connection, span))
+        let tables = self.tables()?;
+        read::at_one_moment(tables, || read::costs(tables, span))
     }
 
     fn lines(&self, span: Span, each: &mut dyn FnMut(Line) -> bool) -> Result<(), StoreError> {
-        read::at_one_moment(&self.connection, || read::lines(&self.connection, span, each))
+        let tables = self.tables()?;
+        read::at_one_moment(tables, || read::lines(tables, span, each))
     }
 
     fn line(&self, id: u64) -> Result<Option<Line>, StoreError> {
-        read::one_line(&self.connection, id)
+        read::one_line(self.tables()?, id)
     }
 
     fn document(&self, kind: &str, id: &str, now_ms: u64) -> Result<Option<Vec<u8>>, StoreError> {
@@ -235,6 +285,7 @@ impl Store for Sqlite {
     }
 
     fn prune(&mut self, now_ms: u64, lines_before_ms: u64) -> Result<Pruned, StoreError> {
+        self.tabulate(None)?;
         self.forget(now_ms, lines_before_ms)
     }
 
@@ -243,10 +294,21 @@ impl Store for Sqlite {
     }
 
     fn check(&self) -> Result<Vec<String>, StoreError> {
-        check::all(&self.connection)
+        check::all(self.tables()?)
     }
 
     fn reader(&self) -> Result<Box<dyn Store>, StoreError> {
         Ok(Box::new(Self::open_to_read(&self.path)?))
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        let has_failed = |journal: &RefCell<Journal>| journal.borrow().has_failed();
+        if self.journal.as_ref().is_some_and(|journal| !has_failed(journal))
+            && let Err(error) = self.tabulate(None)
+        {
+            tracing::warn!(%error, "the store's journal is left to whoever opens it next");
+        }
     }
 }

@@ -253,6 +253,16 @@ pub(super) fn lines_since(connection: &Connection) -> Result<u64, StoreError> {
     since.ok_or_else(|| StoreError::Damaged("since when lines are kept is no number".to_owned()))
 }
 
+/// The last generation of the journal that there are rows of.
+pub(super) fn published(connection: &Connection) -> Result<u64, StoreError> {
+    let (kind, id) = write::PUBLISHED;
+    let Some(text) = document(connection, kind, id, 0)? else {
+        return Ok(0);
+    };
+    let generation = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+    generation.ok_or_else(|| StoreError::Damaged("how far the journal is in the tables is no number".to_owned()))
+}
+
 pub(super) type Found = (String, Vec<u8>, Option<i64>, i64);
 
 pub(super) fn read_document(row: &Row<'_>) -> rusqlite::Result<Found> {

@@ -13,7 +13,7 @@ const APPLICATION: i32 = 0x504d_414e;
 
 /// Each makes a store of the version of its place one of the next. They run once, in one transaction each, and are never changed
 /// after a release.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration {
         script: include_str!("schema-1.sql"),
         fill: |_| Ok(()),
@@ -21,6 +21,10 @@ const MIGRATIONS: [Migration; 2] = [
     Migration {
         script: include_str!("schema-2.sql"),
         fill: sum_months,
+    },
+    Migration {
+        script: include_str!("schema-3.sql"),
+        fill: |_| Ok(()),
     },
 ];
 

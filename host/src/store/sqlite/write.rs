@@ -8,12 +8,14 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::digest::Digest;
 use super::spans::{ALL, Bucket, HOUR, SPANS, beginning, total};
-use super::{Batch, Hold, Line, Pruned, Sqlite, StoreError, Sums, Tags, failed, read};
+use super::{Batch, Hold, Line, Met, Pruned, Sqlite, StoreError, Sums, Tags, failed, read};
 use crate::money::Usage;
 use crate::store::{Document, labels};
 
 /// The document that says since when all lines are kept, in milliseconds.
 pub(super) const LINES_SINCE: (&str, &str) = ("store", "lines-since");
+/// The document that says up to which generation of the journal there are rows.
+pub(super) const PUBLISHED: (&str, &str) = ("store", "journal");
 
 /// Remembered sums and tags are forgotten beyond so many, and read again.
 const REMEMBERED: usize = 50_000;
@@ -24,22 +26,37 @@ pub(super) const ESTIMATED: i64 = 1;
 pub(super) const RECOVERED: i64 = 2;
 
 impl Sqlite {
-    pub(super) fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        if self.known_tags.len() > REMEMBERED {
-            self.known_tags.clear();
+    /// Writes a batch, and which generation of the journal are rows with it.
+    pub(super) fn write(&self, batch: &Batch, generation: Option<u64>) -> Result<(), StoreError> {
+        let mut met = self.met.borrow_mut();
+        if met.tags.len() > REMEMBERED {
+            met.tags.clear();
         }
-        if self.recent_sums.len() > REMEMBERED {
-            self.recent_sums.clear();
+        if met.sums.len() > REMEMBERED {
+            met.sums.clear();
         }
+        let outcome = self.write_as_one(batch, generation, &mut met);
+        if outcome.is_err() {
+            // What is on disk now, nobody knows; what was remembered of it is of no use.
+            *met = Met::default();
+        }
+        outcome
+    }
+
+    fn write_as_one(&self, batch: &Batch, generation: Option<u64>, met: &mut Met) -> Result<(), StoreError> {
         // Not a deferred one: it would fail instead of waiting where another process writes.
         self.execute("BEGIN IMMEDIATE")?;
         let mut writer = Writer {
             connection: &self.connection,
-            known_tags: &mut self.known_tags,
-            sums: &mut self.recent_sums,
+            known_tags: &mut met.tags,
+            sums: &mut met.sums,
             touched: Vec::new(),
         };
-        let written = writer.batch(batch).and_then(|()| self.execute("COMMIT"));
+        let written = writer.batch(batch).and_then(|()| match generation {
+            Some(generation) => note(&self.connection, PUBLISHED, &generation.to_string()),
+            None => Ok(()),
+        });
+        let written = written.and_then(|()| self.execute("COMMIT"));
         if written.is_err() && !self.connection.is_autocommit() {
             self.execute("ROLLBACK")?;
         }
@@ -110,13 +127,15 @@ impl Sqlite {
 /// Notes since when all lines are kept, so that lines which are missing for another reason are missed.
 fn mark_forgotten(transaction: &Transaction<'_>, before_ms: u64) -> Result<(), StoreError> {
     let since = before_ms.max(read::lines_since(transaction)?).to_string();
-    let (kind, id) = LINES_SINCE;
-    let digest = document_digest(kind, id, since.as_bytes(), None);
-    transaction
-        .execute(
-            "INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, NULL, ?4)",
-            params![kind, id, since.as_bytes(), digest],
-        )
+    note(transaction, LINES_SINCE, &since)
+}
+
+/// Writes a document of the store's own.
+fn note(connection: &Connection, (kind, id): (&str, &str), text: &str) -> Result<(), StoreError> {
+    let digest = document_digest(kind, id, text.as_bytes(), None);
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO documents VALUES (?1, ?2, ?3, NULL, ?4)")
+        .and_then(|mut insert| insert.execute(params![kind, id, text.as_bytes(), digest]))
         .map(drop)
         .map_err(failed)
 }

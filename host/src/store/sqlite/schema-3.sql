@@ -1,0 +1,3 @@
+-- The third version: what was kept last is in the journal beside this file (`pointsman.journal`), and its rows follow. The
+-- document `journal` of the kind `store` says which generation of the journal there are rows of. The tables are what they were; a
+-- release that does not know of the journal must not take them for the whole ledger.

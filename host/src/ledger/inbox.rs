@@ -13,6 +13,10 @@ const MANY: usize = 512;
 /// While the writer waits for a disk that does not answer, no more than this is left for it.
 const MOST: usize = 100_000;
 
+/// Where so many wait, the writer goes first for as long as it takes to hand them to the disk: whoever serves on the same processor
+/// goes on while they are being written, and need not stand still when everybody waits for the same piece of writing.
+const ENOUGH: usize = 32;
+
 /// How often at most the writer lets others go first before it looks what has come.
 const STEPS: u32 = 6;
 
@@ -45,9 +49,13 @@ impl Inbox {
         waiting.waited_for += usize::from(is_waited_for);
         let is_asleep = std::mem::take(&mut waiting.is_asleep);
         let wakes = is_waited_for || is_asleep || waiting.messages.len() == MANY;
+        let gives_way = is_waited_for && waiting.waited_for.is_multiple_of(ENOUGH);
         drop(waiting);
         if wakes && let Some(writer) = self.writer.get() {
             writer.unpark();
+        }
+        if gives_way {
+            std::thread::yield_now();
         }
     }
 
@@ -79,13 +87,13 @@ impl Inbox {
     }
 
     /// Lets whoever serves on this processor go first, as long as more comes of it that somebody waits for: at most [`STEPS`]
-    /// times. On a processor of its own, the writer goes on at once.
+    /// times, and no longer than there are enough. On a processor of its own, the writer goes on at once.
     pub(super) fn gather(&self) {
         let mut before = self.lock().waited_for;
         for _ in 0..STEPS {
             std::thread::yield_now();
             let now = self.lock().waited_for;
-            if now == before {
+            if now == before || now >= ENOUGH {
                 return;
             }
             before = now;

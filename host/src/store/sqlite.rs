@@ -11,7 +11,7 @@ mod spans;
 mod write;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ struct Met {
     tags: HashMap<std::sync::Arc<Tags>, i64>,
     /// The sums that were written last, as they stand.
     sums: HashMap<spans::Bucket, Sums>,
+    /// Numbers of the holds in the tables; nobody else writes any.
+    holds: Option<HashSet<i64>>,
 }
 
 impl Sqlite {

@@ -26,8 +26,8 @@ const SIZE: u64 = 4 << 20;
 const SECTOR: usize = 512;
 /// Mark, length, name, digest.
 const HEAD: usize = 4 + 4 + 4 * 8 + 8;
-/// So many holds and lines are made rows of at once.
-const MANY: usize = 512;
+/// Of so many holds and lines rows are made at once. A transaction changes some thirty pages, however few lines are in it.
+const MANY: usize = 1_024;
 /// How long one process waits for another that reads what a third one left.
 const BUSY: Duration = Duration::from_secs(2);
 

@@ -4,7 +4,7 @@ mod report;
 
 pub(super) use report::{costs, spent};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -50,6 +50,12 @@ pub(super) fn open_holds(connection: &Connection) -> Result<(Vec<Hold>, u64), St
         )
         .map_err(failed)?;
     Ok((holds, positive(last)? + 1))
+}
+
+pub(super) fn hold_ids(connection: &Connection) -> Result<HashSet<i64>, StoreError> {
+    let mut select = connection.prepare("SELECT id FROM holds").map_err(failed)?;
+    let ids = select.query_map([], |row| row.get(0)).map_err(failed)?;
+    ids.collect::<Result<_, _>>().map_err(failed)
 }
 
 pub(super) fn hold(row: &Row<'_>, known: &mut TagReader<'_>) -> Result<Hold, StoreError> {

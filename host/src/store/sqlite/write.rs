@@ -1,6 +1,6 @@
 //! One batch, one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -44,12 +44,17 @@ impl Sqlite {
     }
 
     fn write_as_one(&self, batch: &Batch, generation: Option<u64>, met: &mut Met) -> Result<(), StoreError> {
+        let open = match &mut met.holds {
+            Some(holds) => holds,
+            unknown => unknown.insert(read::hold_ids(&self.connection)?),
+        };
         // Not a deferred one: it would fail instead of waiting where another process writes.
         self.execute("BEGIN IMMEDIATE")?;
         let mut writer = Writer {
             connection: &self.connection,
             known_tags: &mut met.tags,
             sums: &mut met.sums,
+            open,
             touched: Vec::new(),
         };
         let written = writer.batch(batch).and_then(|()| match generation {
@@ -144,6 +149,8 @@ struct Writer<'a> {
     connection: &'a Connection,
     known_tags: &'a mut std::collections::HashMap<Arc<Tags>, i64>,
     sums: &'a mut std::collections::HashMap<Bucket, Sums>,
+    /// Holds that are in the tables.
+    open: &'a mut HashSet<i64>,
     /// Sums that this batch has changed.
     touched: Vec<Bucket>,
 }
@@ -184,12 +191,13 @@ impl Writer<'_> {
                     hold_digest(hold, tags)
                 ])
                 .map_err(failed)?;
+            self.open.insert(clamp(hold.id));
         }
         Ok(())
     }
 
     /// Takes away the holds of what was released and of what has come to a line.
-    fn resolve(&self, released: &[u64], lines: &[Line]) -> Result<(), StoreError> {
+    fn resolve(&mut self, released: &[u64], lines: &[Line]) -> Result<(), StoreError> {
         if released.is_empty() && lines.is_empty() {
             return Ok(());
         }
@@ -197,9 +205,10 @@ impl Writer<'_> {
             .connection
             .prepare_cached("DELETE FROM holds WHERE id = ?1")
             .map_err(failed)?;
-        let mut ids = released.iter().copied().chain(lines.iter().map(|line| line.id));
-        ids.try_for_each(|id| delete.execute([clamp(id)]).map(drop))
-            .map_err(failed)
+        let ids = released.iter().copied().chain(lines.iter().map(|line| line.id));
+        // Most have never become rows.
+        let mut known = ids.map(clamp).filter(|id| self.open.remove(id));
+        known.try_for_each(|id| delete.execute([id]).map(drop)).map_err(failed)
     }
 
     fn lines(&mut self, lines: &[Line]) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! Who is measured, and how each is started: the floor, nginx, and the gateway in four settings. `direct` is nobody: the
+//! Who is measured, and how each is started: the floor, nginx, and the gateway in five settings. `direct` is nobody: the
 //! load speaks to the mock upstream itself, which shows that neither of the two is the bottleneck.
 
 use std::net::{SocketAddr, TcpListener};
@@ -31,6 +31,8 @@ pub(crate) enum Contender {
     Pointsman,
     /// The gateway without policies, with a budget, and a ledger that is on disk before a call goes out.
     PointsmanLedger,
+    /// The same with its store on a file system in memory, whose syncs take no time.
+    PointsmanLedgerMemory,
     /// The gateway with three policies, each call on a fresh store.
     PointsmanFresh,
     /// The gateway with three policies on warm instances.
@@ -56,6 +58,7 @@ impl Contender {
             Self::Nginx => "nginx",
             Self::Pointsman => "pointsman",
             Self::PointsmanLedger => "pointsman-ledger",
+            Self::PointsmanLedgerMemory => "pointsman-ledger-memory",
             Self::PointsmanFresh => "pointsman-fresh",
             Self::PointsmanWarm => "pointsman-warm",
         }
@@ -66,7 +69,15 @@ impl Contender {
         match self {
             Self::Direct | Self::Floor => None,
             Self::Nginx => nginx::missing(),
-            Self::Pointsman | Self::PointsmanLedger | Self::PointsmanFresh | Self::PointsmanWarm => gateway::missing(),
+            Self::PointsmanLedgerMemory if !Path::new(gateway::MEMORY).is_dir() => Some(format!(
+                "there is no {}, so that the ledger without its disk is not measured",
+                gateway::MEMORY
+            )),
+            Self::Pointsman
+            | Self::PointsmanLedger
+            | Self::PointsmanLedgerMemory
+            | Self::PointsmanFresh
+            | Self::PointsmanWarm => gateway::missing(),
         }
     }
 
@@ -98,6 +109,9 @@ impl Contender {
             Self::Nginx => nginx::command(listen, upstream, folder),
             Self::Pointsman => gateway::command(gateway::Kind::Plain, listen, free_address()?, upstream, folder),
             Self::PointsmanLedger => gateway::command(gateway::Kind::Ledger, listen, free_address()?, upstream, folder),
+            Self::PointsmanLedgerMemory => {
+                gateway::command(gateway::Kind::LedgerInMemory, listen, free_address()?, upstream, folder)
+            }
             Self::PointsmanFresh => gateway::command(gateway::Kind::Fresh, listen, free_address()?, upstream, folder),
             Self::PointsmanWarm => gateway::command(gateway::Kind::Warm, listen, free_address()?, upstream, folder),
         }

@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Plain,
     /// No policy; every call is reserved against a budget and booked.
     Ledger,
+    /// The same on a file system in memory: what the ledger costs but for the disk.
+    LedgerInMemory,
     /// Keyword, complexity and weighted, each call on a fresh store: the default.
     Fresh,
     /// The same three on instances that are kept between calls.
@@ -41,7 +43,11 @@ pub(crate) fn command(
     folder: &Path,
 ) -> Result<Command> {
     let file = folder.join("pointsman.toml");
-    std::fs::write(&file, configuration(kind, listen, admin, upstream))
+    let kept = match kind {
+        Kind::LedgerInMemory => in_memory(),
+        _ => PathBuf::from("data"),
+    };
+    std::fs::write(&file, configuration(kind, listen, admin, upstream, &kept))
         .with_context(|| format!("writing {}", file.display()))?;
     let mut command = Command::new(program()?);
     command.arg("serve").arg("--config").arg(&file);
@@ -49,10 +55,23 @@ pub(crate) fn command(
     Ok(command)
 }
 
-fn configuration(kind: Kind, listen: SocketAddr, admin: SocketAddr, upstream: SocketAddr) -> String {
+fn in_memory() -> PathBuf {
+    Path::new(MEMORY).join(format!("pointsman-bench-{}", std::process::id()))
+}
+
+/// Frees the memory that a store was kept in.
+pub(crate) fn free_memory() {
+    // There is none where it was not measured.
+    let _ = std::fs::remove_dir_all(in_memory());
+}
+
+/// A file system in memory, on which a sync is done at once.
+pub(crate) const MEMORY: &str = "/dev/shm";
+
+fn configuration(kind: Kind, listen: SocketAddr, admin: SocketAddr, upstream: SocketAddr, kept: &Path) -> String {
     let (names, settings) = match kind {
         Kind::Plain => ("[]", String::new()),
-        Kind::Ledger => (
+        Kind::Ledger | Kind::LedgerInMemory => (
             "[]",
             "budget = { limit_usd = 1_000_000, period = \"month\" }\n".to_owned(),
         ),
@@ -65,7 +84,7 @@ listen = "{listen}"
 [admin]
 listen = "{admin}"
 [store]
-path = "data"
+path = "{kept}"
 ledger = {has_ledger}
 
 [providers.mock]
@@ -89,7 +108,8 @@ tags = ["small"]
 candidates = ["mock/large", "mock/small"]
 policies = {names}
 {settings}"#,
-        has_ledger = kind == Kind::Ledger,
+        kept = kept.display(),
+        has_ledger = matches!(kind, Kind::Ledger | Kind::LedgerInMemory),
         route = wire::MODEL,
     )
 }

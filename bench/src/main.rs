@@ -171,8 +171,9 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         folder: output.join("proxies"),
     };
     let measurements = bench.run(&scenarios, &contenders, &mut missing).await;
+    gateway::free_memory();
     let results = Results {
-        machine: Machine::describe(),
+        machine: Machine::describe(&output),
         effort: bench.effort,
         measurements,
     };

@@ -185,19 +185,18 @@ impl Ledger {
         let Some(desk) = self.0.as_ref().filter(|desk| desk.books) else {
             return Ok(Hold::off(wish));
         };
-        let unreserved = wish.budgets.is_empty().then(|| wish.clone());
-        let (reply, answer) = oneshot::channel();
-        desk.post(Message::Reserve(Box::new(wish), reply));
-        let answer = tokio::time::timeout(desk.timeout, answer).await;
-        match (answer, unreserved) {
-            (Ok(Ok(reply)), _) => reply.open(),
-            // There is nothing to check. What was asked for is released when it is answered after all.
-            (Err(_), Some(wish)) if desk.inbox.has_room() => Ok(Hold::unreserved(desk.clone(), wish, now_ms())),
-            (Ok(Err(_)), _) => Err(Refused::Unavailable("the ledger is closed".to_owned())),
-            (Err(_), _) => Err(Refused::Unavailable(format!(
-                "the store did not answer within {} ms",
-                desk.timeout.as_millis()
-            ))),
+        // There is nothing to check: whatever the store does, such a call goes on.
+        let free = wish.budgets.is_empty().then(|| wish.clone());
+        match (desk.ask(wish).await, free) {
+            // The batch that it was in was not written; the next one is not waited for.
+            (Some(Err(Refused::Unavailable(_))), Some(wish)) => {
+                let again = desk.ask(wish).await;
+                again.unwrap_or_else(|| Err(late(desk)))
+            }
+            (Some(reserved), _) => reserved,
+            // What was asked for is released when it is answered after all.
+            (None, Some(wish)) if desk.inbox.has_room() => Ok(Hold::unreserved(desk.clone(), wish, now_ms())),
+            (None, _) => Err(late(desk)),
         }
     }
 
@@ -303,11 +302,29 @@ impl Ledger {
 }
 
 impl Desk {
+    /// What the writer says; nothing where it does not in time.
+    async fn ask(&self, wish: Wish) -> Option<Result<Hold, Refused>> {
+        let (reply, answer) = oneshot::channel();
+        self.post(Message::Reserve(Box::new(wish), reply));
+        let answer = tokio::time::timeout(self.timeout, answer).await.ok()?;
+        Some(match answer {
+            Ok(reply) => reply.open(),
+            Err(_) => Err(Refused::Unavailable("the ledger is closed".to_owned())),
+        })
+    }
+
     /// Never blocks: a hold that is dropped must be able to say so.
     pub(crate) fn post(&self, message: Message) {
         // After the end nobody listens; what a hold would say then is found by the next start.
         self.inbox.post(message);
     }
+}
+
+fn late(desk: &Desk) -> Refused {
+    Refused::Unavailable(format!(
+        "the store did not answer within {} ms",
+        desk.timeout.as_millis()
+    ))
 }
 
 fn now_ms() -> u64 {

@@ -26,7 +26,7 @@ pub trait Store: Send {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
 
     /// Keeps a batch, too, though it need not wait for the disk: the process may end at once, and it is kept. The machine
-    /// may not, until the next `commit` or `publish` has returned.
+    /// may not, until the next `commit` has returned, or where it is one of documents alone, the next `publish`.
     fn append(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.commit(batch)
     }
@@ -98,9 +98,14 @@ impl Batch {
         std::mem::replace(self, room)
     }
 
+    /// Whether nothing is in it that is money.
+    fn is_of_documents(&self) -> bool {
+        self.holds.is_empty() && self.released.is_empty() && self.lines.is_empty()
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.holds.is_empty() && self.released.is_empty() && self.lines.is_empty() && self.documents.is_empty()
+        self.is_of_documents() && self.documents.is_empty()
     }
 }
 

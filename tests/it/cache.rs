@@ -381,6 +381,8 @@ async fn what_memory_has_no_room_for_or_a_restart_clears_is_in_the_store() {
         assert_eq!(word(&gateway.data().chat(&ask(text)).await), "miss");
     }
     assert_eq!(gateway.shows("/admin/cache").await["entries"], 1);
+    // Answers are written some time soon; a report waits for all that there is.
+    gateway.shows("/admin/spend").await;
     let first = gateway.data().chat(&ask("one")).await;
     assert_eq!(word(&first), "hit");
     let home = gateway.home().clone();

@@ -142,8 +142,9 @@ impl Writer {
         }
         let left = |since: Option<Instant>, most: Duration| Some(most.saturating_sub(since?.elapsed()));
         let soon = [left(self.unsynced, SYNC), left(self.unseen, PUBLISH)];
+        // What came to nothing yet but the sight of others is no reason to leave what comes next lying.
         match soon.into_iter().flatten().min() {
-            Some(left) => (left, true),
+            Some(left) => (left, self.unsynced.is_some()),
             None => (SWEEP, false),
         }
     }
@@ -234,7 +235,7 @@ impl Writer {
         let Some(store) = &mut self.store else {
             return self.answer(answers, false);
         };
-        let batch = part(&mut self.book.batch);
+        let mut batch = part(&mut self.book.batch);
         // Whoever does not ask for money alone looks for it afterwards, or says to somebody else that it is there.
         if answers.iter().any(Answer::waits) {
             return self.keep_and_publish(batch, answers);
@@ -242,14 +243,23 @@ impl Writer {
         if batch.is_empty() {
             return self.answer(answers, true);
         }
-        // What an attempt came to need not wait for the disk: its hold is there.
+        // What an attempt came to need not wait for the disk: its hold is there. Documents that nobody waits for wait least.
         let waits = !batch.holds.is_empty();
-        let began = Instant::now();
-        let kept = if waits {
-            store.commit(&batch)
-        } else {
-            store.append(&batch)
+        let documents = Batch {
+            documents: std::mem::take(&mut batch.documents),
+            ..Batch::default()
         };
+        let began = Instant::now();
+        let kept = match (batch.is_empty(), waits) {
+            (true, _) => Ok(()),
+            (false, true) => store.commit(&batch),
+            (false, false) => store.append(&batch),
+        };
+        let kept = match documents.is_empty() {
+            true => kept,
+            false => kept.and_then(|()| store.append(&documents)),
+        };
+        batch.documents = documents.documents;
         self.unsynced = if waits { None } else { self.unsynced.or(Some(began)) };
         self.unseen = self.unseen.or(Some(began));
         self.kept(kept, began, batch, answers);

@@ -10,7 +10,7 @@ mod schema;
 mod spans;
 mod write;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Sqlite {
     connection: Connection,
     path: PathBuf,
     met: RefCell<Met>,
+    /// Something was written that may not be on disk.
+    is_unsynced: Cell<bool>,
     /// Of the one that writes the ledger.
     journal: Option<RefCell<Journal>>,
 }
@@ -147,6 +149,14 @@ impl Sqlite {
         let Some(journal) = &self.journal else {
             return self.write(batch, None);
         };
+        if !waits && batch.is_of_documents() {
+            // The log that they are in is on disk when the journal becomes rows.
+            self.is_unsynced.set(true);
+            self.waits(false)?;
+            let kept = self.write(batch, None);
+            self.waits(true)?;
+            return kept;
+        }
         if batch.documents.is_empty() {
             if journal.borrow().is_full() {
                 self.tabulate(None)?;
@@ -158,11 +168,18 @@ impl Sqlite {
         self.tabulate(Some(batch))
     }
 
+    fn waits(&self, waits: bool) -> Result<(), StoreError> {
+        let level = if waits { "FULL" } else { "NORMAL" };
+        self.connection
+            .pragma_update(None, "synchronous", level)
+            .map_err(failed)
+    }
+
     /// Makes rows of what is in the journal, and of a batch that is not, and begins the journal anew.
     fn tabulate(&self, batch: Option<&Batch>) -> Result<(), StoreError> {
         let Some(journal) = &self.journal else { return Ok(()) };
         let mut journal = journal.borrow_mut();
-        if journal.is_empty() && batch.is_none() {
+        if journal.is_empty() && batch.is_none() && !self.is_unsynced.get() {
             return Ok(());
         }
         let mut all = journal.take();
@@ -171,7 +188,10 @@ impl Sqlite {
         }
         let generation = journal.generation();
         match self.write(&journal::net(all), Some(generation)) {
-            Ok(()) => journal.begin_after(generation),
+            Ok(()) => {
+                self.is_unsynced.set(false);
+                journal.begin_after(generation);
+            }
             Err(error) => {
                 // The next who opens it finds what is in the tables by then, and what is only here.
                 journal.give_up();
@@ -193,6 +213,7 @@ impl Sqlite {
             connection,
             path,
             met: RefCell::default(),
+            is_unsynced: Cell::new(false),
             journal: None,
         }
     }

@@ -342,7 +342,7 @@ async fn in_every_dialect() -> ([FakeProvider; 2], Gateway) {
 
 #[tokio::test]
 async fn every_surface_says_what_an_answer_cost_where_it_says_what_was_used() {
-    let ([provider, _translated], gateway) = in_every_dialect().await;
+    let ([provider, translated], gateway) = in_every_dialect().await;
     for (place, (path, streamed, at, at_last)) in SURFACES.into_iter().enumerate() {
         for (model, times) in [(format!("own{place}"), 1), ("translated".to_owned(), 2)] {
             let mut asking = json!({ "usage": { "include": true }, "model": model, "max_tokens": 100,
@@ -400,6 +400,33 @@ async fn every_surface_says_what_an_answer_cost_where_it_says_what_was_used() {
         sent.iter().all(|received| received.json().get("usage").is_none()),
         "the wish is no provider's business"
     );
+    // What is no conversation tells its cost as well, and so do texts that are continued.
+    let vectors = json!({ "object": "list", "model": "m", "data": [{ "object": "embedding", "index": 0, "embedding": [0.5] }],
+        "usage": { "prompt_tokens": 10, "total_tokens": 10 } });
+    translated.on("/v1/embeddings", [Answer::json(200, &vectors)]);
+    let usage = json!({ "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15 });
+    let continued = [
+        json!({ "id": "c", "object": "text_completion", "choices": [{ "index": 0, "text": "hello", "finish_reason": "stop" }] }),
+        json!({ "id": "c", "object": "text_completion", "choices": [], "usage": usage }),
+    ];
+    let continued = continued.map(|chunk| chunk.to_string());
+    translated.on(
+        "/v1/completions",
+        [Answer::events([&*continued[0], &*continued[1], "[DONE]"])],
+    );
+    let asking = json!({ "model": "p4/model", "input": "hi", "usage": { "include": true } });
+    let reply = gateway.data().post("/v1/embeddings", &asking).await;
+    assert_eq!(reply.json()["usage"]["cost"], json!(0.00001), "{}", reply.text());
+    let asking =
+        json!({ "model": "p4/model", "prompt": "hi", "max_tokens": 10, "stream": true, "usage": { "include": true } });
+    let (events, _) = gateway.data().stream("/v1/completions", &asking).await.rest().await;
+    let told = events
+        .iter()
+        .filter_map(|event| serde_json::from_str::<Value>(&event.data).ok());
+    let costs: Vec<Value> = told.filter_map(|event| event.pointer("/usage/cost").cloned()).collect();
+    assert_eq!(costs, [json!(0.00002)], "{events:?}");
+    let sent = translated.journal();
+    assert!(sent.iter().all(|received| received.json().get("usage").is_none()));
     // Who does not ask gets the provider's own bytes.
     let asking = json!({ "contents": [{ "role": "user", "parts": [{ "text": "hi" }] }] });
     let plain = gateway

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::contender::{Contender, Proxy};
 use crate::load::Load;
 use crate::mock::{Mock, Pace};
-use crate::process::{Cores, machine_cpu, own_cpu};
+use crate::process::{Awake, Cores, machine_cpu, own_cpu};
 use crate::scenario::{Scenario, Shape};
 use crate::tally::Tally;
 use crate::wire;
@@ -180,27 +180,6 @@ impl Bench {
 fn load_for(shape: Shape, target: SocketAddr) -> Result<Load> {
     let request = wire::request(target, shape.body_bytes, shape.stream.is_some());
     Load::new(target, shape.connections, shape.arrivals, request, shape.expected())
-}
-
-/// While this is alive, the core of the load and the mock upstream looks for work and never sleeps. Behind a slow proxy it would,
-/// more often than behind a fast one, and who sends to a core that sleeps pays for waking it: half of what one request costs, on
-/// a virtual machine. Clients and providers of a real gateway are on other machines, and wake nobody here.
-struct Awake(tokio::task::JoinHandle<()>);
-
-impl Awake {
-    fn keep() -> Self {
-        Self(tokio::spawn(async {
-            loop {
-                tokio::task::yield_now().await;
-            }
-        }))
-    }
-}
-
-impl Drop for Awake {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// All clocks at one moment.

@@ -16,7 +16,7 @@ use crate::connection::Connection;
 use crate::contender::Contender;
 use crate::load::{Arrivals, Load};
 use crate::mock::{Mock, Pace};
-use crate::process::Cores;
+use crate::process::{Awake, Cores};
 use crate::tally::{Durations, Expected};
 use crate::wire;
 
@@ -52,6 +52,8 @@ pub(crate) async fn measure(span: Duration, folder: &Path) -> Result<String> {
     let proxy = proxy.context("there is nothing to measure")?;
     let request = wire::request(proxy.address, PROMPT, false);
     let expected = Expected::Whole(LEAST_ANSWER);
+    // In all of it, so that what is refused costs the gateway no more than what is answered: behind whom the load sleeps pays for waking it.
+    let _awake = Awake::keep();
 
     eprintln!("overload: what can be done");
     let mut closed = Load::new(proxy.address, CLOSED, Arrivals::Closed, request.clone(), expected)?;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use hyper::StatusCode;
+use serde::Serialize;
 
 /// Why a request was not answered as asked. Two texts: `message` goes out, `detail` goes to the log and never out.
 #[derive(Debug, Clone)]
@@ -334,15 +335,36 @@ impl ApiError {
 
     /// OpenAI's error object, as a body or as the data of a stream's last event.
     pub fn to_json(&self, request_id: &str) -> Vec<u8> {
-        let body = serde_json::json!({"error": {
-            "message": self.message,
-            "type": self.kind,
-            "param": self.param,
-            "code": self.code,
-            "request_id": request_id,
-        }});
-        body.to_string().into_bytes()
+        let mut body = Vec::with_capacity(192 + self.message.len());
+        let told = Told {
+            error: Error {
+                code: &self.code,
+                message: &self.message,
+                param: self.param.as_deref(),
+                request_id,
+                kind: self.kind,
+            },
+        };
+        // Nothing in it can fail to be written.
+        let _ = serde_json::to_writer(&mut body, &told);
+        body
     }
+}
+
+/// OpenAI's error object, which is written as it is: making a value of it first took a seventh of what it costs to refuse a request.
+#[derive(Serialize)]
+struct Told<'a> {
+    error: Error<'a>,
+}
+
+#[derive(Serialize)]
+struct Error<'a> {
+    code: &'a str,
+    message: &'a str,
+    param: Option<&'a str>,
+    request_id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
 }
 
 /// Text from outside, fit for a message: no control characters and not longer than this many characters.

@@ -14,20 +14,20 @@ mod tls;
 mod wire;
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response, Version};
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
 use tokio::sync::{Notify, watch};
 
 use crate::body::Body;
-use crate::load::Gate;
+use crate::load::{Connected, Gate};
 use listen::Stream;
 pub use listen::{Inherited, Listener, Peer};
 use quiet::Quiet;
@@ -90,7 +90,7 @@ pub async fn serve<S: Service>(
     let door = Door {
         service: service.clone(),
         tls,
-        builder: Arc::new(builder(times.head.max(times.idle))),
+        builders: Arc::new((http1(), http2())),
         times,
     };
     loop {
@@ -107,11 +107,8 @@ pub async fn serve<S: Service>(
                             }
                         },
                     };
-                    let serving = door.clone().connection(stream, peer, connections.watcher(), stop.clone());
-                    tokio::spawn(async move {
-                        serving.await;
-                        drop(connected);
-                    });
+                    let held = Held { _watcher: connections.watcher(), _connected: connected };
+                    tokio::spawn(door.clone().connection(stream, peer, held, stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -152,15 +149,19 @@ async fn stopped(stop: &mut watch::Receiver<Option<Duration>>) {
     let _ = stop.wait_for(Option::is_some).await;
 }
 
-fn builder(idle: Duration) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // How long a head may take, and how long a connection may be idle, is seen to here, with one timer for all requests.
     builder
-        .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(idle)
+        .header_read_timeout(None)
         .max_buf_size(BUFFER_BYTES);
     builder
-        .http2()
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_header_list_size(HEAD_BYTES)
         .max_concurrent_streams(STREAMS)
@@ -180,7 +181,7 @@ struct Told {
     begun: Notify,
     /// The client does not read its answer, and over HTTP/1.1 that is all there is on the connection.
     stalled: Arc<Notify>,
-    /// How long there has been nothing to do over HTTP/2. Over HTTP/1.1 hyper knows.
+    /// How long there has been nothing to do.
     quiet: Arc<Quiet>,
 }
 
@@ -188,8 +189,14 @@ struct Told {
 struct Door<S> {
     service: Arc<S>,
     tls: Option<Arc<Tls>>,
-    builder: Arc<auto::Builder<TokioExecutor>>,
+    builders: Arc<(http1::Builder, http2::Builder<TokioExecutor>)>,
     times: Times,
+}
+
+/// What a connection keeps to its end: its place, and the word that it is not over.
+struct Held {
+    _watcher: Watcher,
+    _connected: Option<Connected>,
 }
 
 impl<S> Clone for Door<S> {
@@ -197,99 +204,61 @@ impl<S> Clone for Door<S> {
         Self {
             service: self.service.clone(),
             tls: self.tls.clone(),
-            builder: self.builder.clone(),
+            builders: self.builders.clone(),
             times: self.times,
         }
     }
 }
 
 impl<S: Service> Door<S> {
-    async fn connection(
-        self,
-        stream: Stream,
-        peer: Peer,
-        watcher: Watcher,
-        mut stop: watch::Receiver<Option<Duration>>,
-    ) {
-        let Some((stream, peer)) = self.encrypted(stream, peer).await else {
-            return;
+    async fn connection(self, stream: Stream, peer: Peer, held: Held, mut stop: watch::Receiver<Option<Duration>>) {
+        let (stream, peer) = match self.tls {
+            None => (stream, peer),
+            // In a box: agreeing takes room, which a connection would carry about to its end.
+            Some(_) => match Box::pin(self.encrypted(stream, peer)).await {
+                Some(agreed) => agreed,
+                None => return,
+            },
         };
-        // Whoever was accepted in the last moment is answered, too: hyper would close before it has read anything.
-        let last_moment = async {
-            stopped(&mut stop).await;
-            tokio::time::sleep(LAST_MOMENT).await;
-        };
-        tokio::select! {
-            () = stream.speaks() => {}
-            () = tokio::time::sleep(self.times.head) => return,
-            () = last_moment => return,
-        }
         let times = self.times;
-        let told = Arc::new(Told::default());
         let turn = Arc::new(Turn::default());
-        let wire = Wire::new(stream, turn.clone(), times.head, UNREAD * times.stall);
+        let mut wire = Wire::new(stream, turn.clone(), times.head, UNREAD * times.stall);
+        // Whoever was accepted in the last moment is answered, too: hyper would close before it has read anything.
+        let is_http2 = tokio::select! {
+            is_http2 = wire.speaks_http2() => match is_http2 {
+                Ok(is_http2) => is_http2,
+                Err(_) => return,
+            },
+            () = tokio::time::sleep(times.head) => return,
+            () = last_moment(&mut stop) => return,
+        };
+        let told = Arc::new(Told::default());
         let (telling, service) = (told.clone(), self.service);
         let respond = service_fn(move |request: Request<Incoming>| {
             let (service, told, turn) = (service.clone(), telling.clone(), turn.clone());
             told.begun.notify_one();
-            let is_alone = request.version() < Version::HTTP_2;
-            let asked = (!is_alone).then(|| told.quiet.asked());
-            async move {
+            let asked = told.quiet.asked();
+            // In a box, for which a connection has room only while it is asked for something.
+            Box::pin(async move {
                 let response = service.answer(request, peer).await;
-                let stalled = || is_alone.then(|| told.stalled.clone());
-                Ok::<_, Infallible>(response.map(|body| Answer::new(body.watched(times.stall, stalled), turn, asked)))
-            }
+                let stalled = || (!is_http2).then(|| told.stalled.clone());
+                Ok::<_, Infallible>(
+                    response.map(|body| Answer::new(body.watched(times.stall, stalled), turn, !is_http2, asked)),
+                )
+            })
         });
-        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(wire), respond));
-        // Nothing else bounds how long a client takes to show which version of HTTP it speaks.
-        let begun = tokio::time::timeout(times.head, told.begun.notified());
-        let last_moment = async {
-            stopped(&mut stop).await;
-            tokio::time::sleep(LAST_MOMENT).await;
-        };
-        // hyper lets go of a connection on which it has read nothing, though a request may be on its way: it is told to
-        // stop once there has been one.
-        let mut ended = tokio::select! {
-            biased;
-            ended = connection.as_mut() => Some(ended),
-            begun = begun => match begun {
-                Ok(()) => None,
-                Err(_) => return,
-            },
-            () = last_moment => None,
-            () = told.stalled.notified() => return,
-        };
-        let mut is_idle = false;
-        if ended.is_none() {
-            ended = tokio::select! {
-                biased;
-                ended = connection.as_mut() => Some(ended),
-                () = stopped(&mut stop) => None,
-                () = told.quiet.lasts(times.idle) => {
-                    is_idle = true;
-                    None
-                }
-                () = told.stalled.notified() => return,
-            };
+        let (wire, (http1, http2)) = (TokioIo::new(wire), &*self.builders);
+        if is_http2 {
+            let connection = Box::pin(http2.serve_connection(wire, respond));
+            drive(connection, &told, &mut stop, times.head, times.idle).await;
+        } else {
+            let connection = Box::pin(http1.serve_connection(wire, respond));
+            // As long as a head may take in any case, since the next one may have begun.
+            let idle = times.idle.max(times.head);
+            drive(connection, &told, &mut stop, times.head, idle).await;
         }
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    biased;
-                    ended = connection.as_mut() => ended,
-                    () = told.stalled.notified() => return,
-                    // A client that does not go, though it has been told to.
-                    () = told.quiet.lasts(times.head), if is_idle => return,
-                }
-            }
-        };
         // Whoever waits for all connections to end waits for this one up to here.
-        drop(watcher);
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended");
-        }
+        drop(held);
     }
 
     /// A client that does not agree, or takes its time, is let go.
@@ -305,5 +274,66 @@ impl<S: Service> Door<S> {
             }
             Err(_) => None,
         }
+    }
+}
+
+/// For a request that may be on its way, though the gateway has been told to stop.
+async fn last_moment(stop: &mut watch::Receiver<Option<Duration>>) {
+    stopped(stop).await;
+    tokio::time::sleep(LAST_MOMENT).await;
+}
+
+/// Moves a connection's bytes until it is over, or has to be.
+async fn drive<C>(
+    mut connection: Pin<Box<C>>,
+    told: &Told,
+    stop: &mut watch::Receiver<Option<Duration>>,
+    head: Duration,
+    idle: Duration,
+) where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    // Nothing else bounds how long the first head may take before a byte of it has come.
+    let begun = tokio::time::timeout(head, told.begun.notified());
+    // hyper lets go of a connection on which it has read nothing, though a request may be on its way: it is told to
+    // stop once there has been one.
+    let mut ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => Some(ended),
+        begun = begun => match begun {
+            Ok(()) => None,
+            Err(_) => return,
+        },
+        () = last_moment(stop) => None,
+        () = told.stalled.notified() => return,
+    };
+    let mut is_idle = false;
+    if ended.is_none() {
+        ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => Some(ended),
+            () = stopped(stop) => None,
+            () = told.quiet.lasts(idle) => {
+                is_idle = true;
+                None
+            }
+            () = told.stalled.notified() => return,
+        };
+    }
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = told.stalled.notified() => return,
+                // A client that does not go, though it has been told to.
+                () = told.quiet.lasts(head), if is_idle => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
     }
 }

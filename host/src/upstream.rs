@@ -199,7 +199,8 @@ impl Upstream {
         }
         let mut is_again = false;
         loop {
-            match self.connect(connect_timeout).await? {
+            // In a box: most requests find a connection, and none of them has to carry the room for making one about.
+            match Box::pin(self.connect(connect_timeout)).await? {
                 connect::Connection::Http1(stream) => {
                     let link = Link::new(stream).await.map_err(|error| self.broken(error))?;
                     return link.send(request, self).await.map_err(|(error, _)| self.broken(error));

@@ -174,7 +174,8 @@ fn put_cost(headers: &mut HeaderMap, account: &Account) {
 }
 
 fn headers(model: &str, provider: &str, decision: &Decision, reasons: &[String], account: &Account) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(16);
+    // As many as there mostly are, the server's own among them: a connection keeps the room for as long as it is open.
+    let mut headers = HeaderMap::with_capacity(12);
     put(&mut headers, MODEL, model);
     put(&mut headers, PROVIDER, provider);
     put(&mut headers, ROUTE, account.route_name());

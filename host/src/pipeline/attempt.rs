@@ -14,6 +14,7 @@ mod usage;
 mod vectors;
 mod way;
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -132,7 +133,7 @@ impl Source {
             Self::Forward(stream) => stream.next(out).await,
             Self::Own(stream) => stream.next(out).await,
             Self::Sound(stream) => stream.next(out).await,
-            Self::Translate(stream) => stream.next(out).await,
+            Self::Translate(stream) => Box::pin(stream.next(out)).await,
             Self::Simulate(stream) => stream.next(out).await,
         }
     }
@@ -286,7 +287,7 @@ pub(super) async fn take(
     } else {
         step.timeout
     };
-    let result = match in_time(within, attempt.take(&mut waited)).await {
+    let result = match in_time(within, pin!(attempt.take(&mut waited))).await {
         Some(result) => result.map_err(|failure| failure.redacted(&step.model.provider)),
         None => Err(Failure::late(step, within, call.ask.is_stream)),
     };
@@ -330,9 +331,8 @@ const STOOD_STILL: Duration = Duration::from_millis(250);
 const CATCHING_UP: Duration = Duration::from_secs(1);
 
 /// Waits for so long; nothing where that was not enough. That this process was stopped, or got no time, is not held against the
-/// provider: its answer may have been there all the while.
-pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = std::pin::pin!(work);
+/// provider: its answer may have been there all the while. The work stays where it is: a function keeps room for what it is given, too.
+pub(super) async fn in_time<T>(limit: Duration, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     let began = Instant::now();
     if let Ok(done) = tokio::time::timeout(limit, work.as_mut()).await {
         return Some(done);
@@ -459,7 +459,7 @@ async fn exchange(
             signed.map_err(|error| Failure::fault(&error.to_string()))?;
         }
         Some(Proof::Google(tokens)) => {
-            let token = tokens.bearer().await.map_err(Failure::no_token)?;
+            let token = Box::pin(tokens.bearer()).await.map_err(Failure::no_token)?;
             headers.insert(AUTHORIZATION, token);
         }
     }

@@ -1,6 +1,7 @@
 //! A streamed answer on its way: events as they come, in the client's words, and what closes them only after a proper end. A break is told in an
 //! error event and by aborting the connection, so that no client takes half an answer for a whole one.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,10 +13,10 @@ use super::attempt::{Beginning, Failure, Source, in_time};
 use super::cached::Recorder;
 use super::decide::Step;
 use super::receipt;
-use super::resume::{Course, Resume};
+use super::resume::Resume;
 use crate::body::{Body, Broken, Outlet, Stalled};
 use crate::generation::Provider;
-use crate::surfaces::Telling;
+use crate::surfaces::{Framing, Telling};
 
 /// An abort throws away what has not been written to the client yet, so what was said last gets this head start.
 const HEAD_START: Duration = Duration::from_millis(100);
@@ -62,7 +63,9 @@ impl Watched {
         let (began, before, length) = (Instant::now(), self.source.progress(), out.len());
         let left = self.deadline.saturating_duration_since(began);
         let within = self.gap.saturating_sub(self.quiet).min(left);
-        let next = match in_time(within, self.source.next(out)).await {
+        // Within a statement, so that it is over before what it borrows is looked at.
+        let next = in_time(within, pin!(self.source.next(out))).await;
+        let next = match next {
             Some(next) => next,
             None if within == left => Err(self.late(began.elapsed())),
             None => Err(Failure::timed_out(self.quiet + within)),
@@ -108,14 +111,11 @@ pub(super) fn stream(
             call.wording.telling(beginning.is_own, input)
         }
     };
-    let course = Course {
-        watched: Watched::new(beginning.source, step),
+    let way = Box::new(Way {
+        watched: Some(Watched::new(beginning.source, step)),
         events: beginning.events,
         has_more: beginning.has_more,
-        next: resume,
-    };
-    let way = Box::new(Way {
-        course,
+        resume,
         telling,
         account,
         recorder,
@@ -123,93 +123,96 @@ pub(super) fn stream(
     Body::pulled(move |outlet| relay(way, outlet))
 }
 
-/// What a relay begins with. It comes in a box, since a function keeps room for what it is given as well as for what it makes of it,
-/// for as long as it runs: of ten thousand idle streams that is what counts.
+/// A relay's own. It stays in its box: a function keeps room for what it is given as well as for what it makes of it, for as long as it
+/// runs, and of ten thousand idle streams that is what counts.
 struct Way {
-    course: Course,
+    /// None once it has broken.
+    watched: Option<Watched>,
+    /// On their way to the client.
+    events: BytesMut,
+    has_more: bool,
+    resume: Option<Resume>,
     telling: Telling,
     account: Account,
     recorder: Option<Recorder>,
 }
 
-async fn relay(way: Box<Way>, outlet: Outlet) -> Result<(), Broken> {
-    let Way {
-        course:
-            Course {
-                mut watched,
-                events: mut out,
-                mut has_more,
-                next: mut resume,
-            },
-        mut telling,
-        mut account,
-        mut recorder,
-    } = *way;
-    let mut framing = account.call().wording.framing();
+async fn relay(mut way: Box<Way>, outlet: Outlet) -> Result<(), Broken> {
+    let mut framing = way.account.call().wording.framing();
     loop {
-        account.used(watched.source.usage(), watched.counted);
-        resume = resume.and_then(|resume| resume.unless_shown(&out));
-        telling.tell(&mut out);
-        if !has_more {
-            telling.end(watched.source.usage().as_ref(), &mut out);
+        let way = &mut *way;
+        let Some(watched) = &mut way.watched else {
+            return Err(Broken);
+        };
+        let out = &mut way.events;
+        way.account.used(watched.source.usage(), watched.counted);
+        way.resume = way.resume.take().and_then(|resume| resume.unless_shown(out));
+        way.telling.tell(out);
+        if !way.has_more {
+            way.telling.end(watched.source.usage().as_ref(), out);
         }
-        recorder = recorder.and_then(|recorder| recorder.piece(&out));
-        receipt::onto(&mut out, &account);
-        if !has_more {
-            account.took_more(watched.waited);
-            account.ended_well();
-            if let Some(recorder) = recorder {
-                recorder.stream(&account);
+        way.recorder = way.recorder.take().and_then(|recorder| recorder.piece(out));
+        receipt::onto(out, &way.account);
+        if !way.has_more {
+            way.account.took_more(watched.waited);
+            way.account.ended_well();
+            if let Some(recorder) = way.recorder.take() {
+                recorder.stream(&way.account);
             }
-            account.call().is_told.store(true, Ordering::Relaxed);
-            framing.end(&mut out);
-            outlet.send(out.freeze()).await?;
+            way.account.call().is_told.store(true, Ordering::Relaxed);
+            framing.end(out);
+            outlet.send(out.split().freeze()).await?;
             return Ok(());
         }
-        framing.frame(&mut out);
+        framing.frame(out);
         if !out.is_empty()
             && let Err(Stalled(limit)) = outlet.send(out.split().freeze()).await
         {
-            account.broke(&Failure::client_slow(limit));
-            tracing::info!(request_id = %account.call().id, "a stream was given up: the client does not read it");
+            way.account.broke(&Failure::client_slow(limit));
+            tracing::info!(request_id = %way.account.call().id, "a stream was given up: the client does not read it");
             return Err(Broken);
         }
-        match watched.next(&mut out).await {
-            Ok(more) => has_more = more,
-            Err(failure) => {
-                account.took_more(watched.waited);
-                account.used(watched.source.usage(), watched.counted);
-                // What came before the break may show something of the answer.
-                let way_on = resume.take().and_then(|resume| resume.unless_shown(&out));
-                // The connection to the provider is of no more use.
-                drop(watched);
-                let call = account.call();
-                tracing::warn!(request_id = %call.id, kind = %failure.word(), detail = failure.detail(), "a stream broke");
-                let error = match way_on.filter(|way_on| way_on.mends(&failure)) {
-                    // In a box: few streams break, and none has to carry the room for another request about.
-                    Some(way_on) => match Box::pin(way_on.next(&failure, &mut account)).await {
-                        Ok(resumed) => {
-                            out.extend_from_slice(&resumed.events);
-                            (watched, has_more, resume) = (resumed.watched, resumed.has_more, resumed.next);
-                            // What is kept is one model's answer.
-                            recorder = None;
-                            continue;
-                        }
-                        Err(error) => error,
-                    },
-                    None => {
-                        account.broke(&failure);
-                        failure.into_error(account.attempts())
-                    }
-                };
-                telling.tell(&mut out);
-                let call = account.call();
-                telling.fail(call.wording.surface, &error, &call.id, &mut out);
-                framing.frame(&mut out);
-                outlet.send(out.freeze()).await?;
-                tokio::time::sleep(HEAD_START).await;
-                return Err(Broken);
-            }
+        match watched.next(out).await {
+            Ok(more) => way.has_more = more,
+            // In a box: few streams break, and none has to carry the room for it about.
+            Err(failure) => Box::pin(broken(way, &mut framing, &outlet, failure)).await?,
         }
     }
+}
+
+/// A stream broke: it begins anew, where it may, or its client is told.
+async fn broken(way: &mut Way, framing: &mut Framing, outlet: &Outlet, failure: Failure) -> Result<(), Broken> {
+    let out = &mut way.events;
+    if let Some(watched) = way.watched.take() {
+        way.account.took_more(watched.waited);
+        way.account.used(watched.source.usage(), watched.counted);
+        // The connection to the provider is of no more use.
+    }
+    // What came before the break may show something of the answer.
+    let way_on = way.resume.take().and_then(|resume| resume.unless_shown(out));
+    let call = way.account.call();
+    tracing::warn!(request_id = %call.id, kind = %failure.word(), detail = failure.detail(), "a stream broke");
+    let error = match way_on.filter(|way_on| way_on.mends(&failure)) {
+        Some(way_on) => match way_on.next(&failure, &mut way.account).await {
+            Ok(resumed) => {
+                out.extend_from_slice(&resumed.events);
+                (way.watched, way.has_more, way.resume) = (Some(resumed.watched), resumed.has_more, resumed.next);
+                // What is kept is one model's answer.
+                way.recorder = None;
+                return Ok(());
+            }
+            Err(error) => error,
+        },
+        None => {
+            way.account.broke(&failure);
+            failure.into_error(way.account.attempts())
+        }
+    };
+    way.telling.tell(out);
+    let call = way.account.call();
+    way.telling.fail(call.wording.surface, &error, &call.id, out);
+    framing.frame(out);
+    outlet.send(out.split().freeze()).await?;
+    tokio::time::sleep(HEAD_START).await;
+    Err(Broken)
 }

@@ -18,6 +18,7 @@ use super::bill::{Bill, GivenUp};
 use super::decide::{Decision, Step};
 use super::hold::{self, Held, Taken};
 use super::order::{Order, Turn};
+use super::review::Review;
 use crate::error::ApiError;
 use crate::json::Document;
 use crate::money::Usage;
@@ -60,11 +61,17 @@ pub(super) async fn walk<'a>(
         account.waited(outcome.waited);
         let since = outcome.run.began;
         let judged = match outcome.result {
-            Ok(reply) => {
-                let left = race.left();
-                race.beside(judge(reply, step, outcome.run, left, decision, account, asking))
-                    .await
-            }
+            Ok(reply) => match decision.review.as_ref().filter(|_| race.left() > 0) {
+                None => {
+                    account.serving(step, outcome.run);
+                    Ok(Judged::Serves(reply))
+                }
+                Some(review) => {
+                    let left = race.left();
+                    let judging = judge(reply, step, outcome.run, left, review, account, asking);
+                    race.beside(Box::pin(judging)).await
+                }
+            },
             Err(failure) => Err((failure, None)),
         };
         match judged {
@@ -119,20 +126,16 @@ pub(super) async fn walk<'a>(
     })
 }
 
-/// Shows an answer to the policies that want to review it, where another step could still follow.
+/// Shows an answer to the policies that want to review it; another step could still follow.
 async fn judge(
     reply: Reply,
     step: &Step,
     run: Run,
     left: usize,
-    decision: &Decision,
+    review: &Review,
     account: &mut Account,
     asking: Option<&Asking>,
 ) -> Result<Judged, (Failure, Option<Usage>)> {
-    let Some(review) = decision.review.as_ref().filter(|_| left > 0) else {
-        account.serving(step, run);
-        return Ok(Judged::Serves(reply));
-    };
     let holding = Instant::now();
     let taken = hold::whole(reply, step, account.review_bytes()).await;
     account.waited(holding.elapsed());

@@ -66,12 +66,12 @@ impl Service for Data {
         // Whoever sends a head that is read in two ways may mean another request by what follows it.
         let mut closes = head::check(&head, &generation.config.server).is_err();
         let mut place = None;
-        let mut cut = self.app.cut.subscribe();
         let served = match &caller {
             Ok(caller) => match self.enter(&route, caller).await {
                 Ok(entered) => {
                     let room = entered.as_ref().map(Place::room);
                     place = entered;
+                    let mut cut = self.app.cut.subscribe();
                     // In a box, so that who is refused does not carry the room for all of it about.
                     let serving = Box::pin(self.serve(
                         route,

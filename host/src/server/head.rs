@@ -106,11 +106,19 @@ pub(super) fn request_id(headers: &HeaderMap) -> Arc<str> {
     own.filter(is_harmless).map_or_else(new_id, Arc::from)
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// Unique in practice and not to be guessed from another: a counter under a key that is random for the process.
 fn new_id() -> Arc<str> {
     static KEYS: LazyLock<(RandomState, RandomState)> = LazyLock::new(|| (RandomState::new(), RandomState::new()));
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let count = COUNTER.fetch_add(1, Ordering::Relaxed);
     let (high, low) = &*KEYS;
-    format!("req-{:016x}{:016x}", high.hash_one(count), low.hash_one(count)).into()
+    let mut id = String::with_capacity(36);
+    id.push_str("req-");
+    for word in [high.hash_one(count), low.hash_one(count)] {
+        let digit = |shift: u32| char::from(DIGITS[(word >> shift) as usize % 16]);
+        id.extend((0..16).rev().map(|at| digit(4 * at)));
+    }
+    id.into()
 }

@@ -39,7 +39,8 @@ pub(super) async fn serve(app: &Arc<App>, generation: Arc<Generation>, call: Arc
         .await
         .map_err(|error| ApiError::idempotency_unavailable(error.to_string()))?
     {
-        Claimed::First(claim) => first(app, generation, call, claim).await,
+        // In a box: few requests name themselves.
+        Claimed::First(claim) => Box::pin(first(app, generation, call, claim)).await,
         Claimed::Again(outcome) => again(outcome),
         Claimed::UnderWay => Err(ApiError::idempotency_under_way()),
         Claimed::Unknown => Err(ApiError::idempotency_conflict(

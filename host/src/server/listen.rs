@@ -231,17 +231,6 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Stream {
-    /// Until there is something to read, or to fail with. What TLS has read already, only TLS knows.
-    pub(super) async fn speaks(&self) {
-        let _ = match self {
-            Self::Tcp(stream) => stream.readable().await,
-            Self::Unix(stream) => stream.readable().await,
-            Self::Tls(_) => Ok(()),
-        };
-    }
-}
-
 /// Hands a call on to whichever stream it is.
 macro_rules! inner {
     ($self:ident, $stream:ident => $call:expr) => {

@@ -108,6 +108,8 @@ pub struct UpstreamBody {
     /// The connection, where other answers come on it as well: held so that this one is counted.
     _shared: Option<Arc<Shared>>,
     is_ended: bool,
+    /// What has come, and was too much to be handed on with the rest.
+    rest: Bytes,
     /// A break that came with bytes, kept until they have been handed on.
     broken: Option<UpstreamError>,
 }
@@ -115,8 +117,8 @@ pub struct UpstreamBody {
 /// How long the end of a body's framing may lag behind its last bytes.
 const FRAMING_TIME: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// How much of what is ready is taken at once; a last piece may go beyond, by [`BUFFER_BYTES`] at most.
-const AT_ONCE: usize = 32 << 10;
+/// How much of what is ready is taken at once.
+const AT_ONCE: usize = 16 << 10;
 /// How much is read of a connection before anybody asks for it. A head has to fit in.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -127,6 +129,7 @@ impl UpstreamBody {
             own: None,
             _shared: Some(shared),
             is_ended: false,
+            rest: Bytes::new(),
             broken: None,
         }
     }
@@ -137,6 +140,7 @@ impl UpstreamBody {
             own: Some((link, home)),
             _shared: None,
             is_ended: false,
+            rest: Bytes::new(),
             broken: None,
         }
     }
@@ -151,9 +155,14 @@ impl UpstreamBody {
             return Poll::Ready(Err(error));
         }
         let before = into.len();
-        while !self.is_ended && into.len() - before < AT_ONCE {
+        while into.len() - before < AT_ONCE {
+            let rest = self.rest.split_to(self.rest.len().min(AT_ONCE - (into.len() - before)));
+            into.extend_from_slice(&rest);
+            if self.is_ended || !self.rest.is_empty() {
+                break;
+            }
             match self.poll_data(context) {
-                Poll::Ready(Ok(Some(data))) => into.extend_from_slice(&data),
+                Poll::Ready(Ok(Some(data))) => self.rest = data,
                 Poll::Ready(Ok(None)) => self.end(context),
                 Poll::Ready(Err(error)) if into.len() == before => return Poll::Ready(Err(error)),
                 // A body that broke once says afterwards that it has ended.

@@ -26,7 +26,8 @@ const HEAD_BYTES: u32 = 64 << 10;
 /// Room for all of them, so that answers that nobody reads never hold up the others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
 
-type Driver = http2::Connection<TokioIo<TlsStream<TcpStream>>, Outgoing, TokioExecutor>;
+/// In a box: for each request hyper has a task with room for all of a connection, which h2 keeps to the end of the answer.
+type Driver = http2::Connection<TokioIo<Box<TlsStream<TcpStream>>>, Outgoing, TokioExecutor>;
 
 /// One connection. Every request on it holds one clone, to the end of its answer, so the clones are what is under way.
 pub(super) struct Shared {
@@ -54,7 +55,7 @@ impl Shared {
             .max_header_list_size(HEAD_BYTES)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_while_idle(false);
-        let (sender, driver) = builder.handshake(TokioIo::new(stream)).await?;
+        let (sender, driver) = builder.handshake(TokioIo::new(Box::new(stream))).await?;
         let driver = Arc::new(Mutex::new(driver));
         let driven = driver.clone();
         // The connection is shared by requests, so it cannot be driven by one of them.

@@ -33,7 +33,7 @@ impl Explainer {
 
     /// An error that came before anything of the answer: as good as one in place of it.
     pub(super) async fn instead(&self, error: &str) -> Failure {
-        match self.ask(error).await {
+        match Box::pin(self.ask(error)).await {
             Ok(failure) => Failure::explained(failure, 0),
             Err(unexplained) => unexplained,
         }
@@ -41,13 +41,13 @@ impl Explainer {
 
     /// An error that cut an answer short.
     pub(super) async fn amidst(&self, error: &str) -> Failure {
-        match self.ask(error).await {
+        match Box::pin(self.ask(error)).await {
             Ok(failure) => Failure::broken(failure),
             Err(unexplained) => unexplained,
         }
     }
 
-    /// `error` is JSON: what stands under that name, or the whole of an event that is one.
+    /// In a box where it is asked: a stream that goes well does not carry the room for it about. `error` is JSON: what stands under that name, or the whole of an event that is one.
     async fn ask(&self, error: &str) -> Result<crate::plugins::words::Failure, Failure> {
         let said = || printable(error, 500);
         if error.len() > ERROR_BYTES {

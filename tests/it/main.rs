@@ -42,6 +42,7 @@ mod ladder;
 mod languages;
 mod ledger;
 mod load;
+mod materials;
 mod media;
 mod messages;
 mod offered;

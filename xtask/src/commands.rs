@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use xtask::plugins::{self, Selection};
-use xtask::{clients, nested, packages, providers, reference, toolchains, workspace};
+use xtask::{clients, nested, packages, providers, reference, sbom, toolchains, workspace};
 
 /// The plugins in the box are built for the first; guests that users write, and some in the tests, for the second.
 const FUZZED: [&str; 6] = ["json", "sse", "eventstream", "adapter", "config", "prices"];
@@ -111,6 +111,14 @@ pub(crate) fn reference(arguments: &[String]) -> Result<()> {
     ensure!(arguments.is_empty(), "`reference` takes no arguments");
     reference::write()?;
     println!("{}", reference::file().display());
+    Ok(())
+}
+
+/// Writes the bill of materials.
+pub(crate) fn sbom(arguments: &[String]) -> Result<()> {
+    ensure!(arguments.is_empty(), "`sbom` takes no arguments");
+    let packages = sbom::write()?;
+    println!("{}: {packages} packages", sbom::file().display());
     Ok(())
 }
 

@@ -53,6 +53,11 @@ const COMMANDS: &[Command] = &[
         commands::providers,
     ),
     (
+        "sbom",
+        "write the bill of materials, target/sbom/pointsman.cdx.json (CycloneDX)",
+        commands::sbom,
+    ),
+    (
         "soak",
         "long trials of the ledger, `soak help` lists them; `--release` first builds with optimisation",
         commands::soak,

@@ -62,7 +62,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Requests at one time on a connection over HTTP/2.
 pub const STREAMS: u32 = 100;
-/// What is kept of an answer for a client that does not read; its last piece may go beyond. The longest head fits in as well.
+/// The most that hyper keeps of a head, or over HTTP/2 of an answer for a client that does not read. Over HTTP/1.1 [`wire`] hands on less.
 const BUFFER_BYTES: usize = 80 << 10;
 /// What a client over HTTP/2 may send of one body before it is read, and of all on its connection.
 const STREAM_WINDOW: u32 = 128 << 10;

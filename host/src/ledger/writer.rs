@@ -19,8 +19,9 @@ use crate::telemetry::LedgerMeter;
 const RETRY: Duration = Duration::from_millis(250);
 /// How long what an attempt came to may be missing after a loss of power: it would be booked at what was held.
 const SYNC: Duration = Duration::from_millis(50);
-/// How long those who read the store may not see what was kept.
-const PUBLISH: Duration = Duration::from_millis(250);
+/// How long those who read the store may not see what was kept, while more comes all the time. Making rows takes some milliseconds,
+/// for which others wait: seldom enough that one call in a hundred does not meet it.
+const PUBLISH: Duration = Duration::from_secs(1);
 /// How often what is old is looked for.
 const SWEEP: Duration = Duration::from_secs(30);
 /// Where so many came while one batch was being written, the next one waits for more of them: what a batch costs is shared by

@@ -77,7 +77,7 @@ impl Tally {
 }
 
 impl Expected {
-    fn met_by(self, reply: &Reply) -> bool {
+    pub(crate) fn met_by(self, reply: &Reply) -> bool {
         reply.status == 200
             && match self {
                 Self::Whole(bytes) => reply.bytes >= bytes,

@@ -103,6 +103,20 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether anything or anybody named in it has a budget.
+    fn has_budgets(&self) -> bool {
+        let keys = self.keys.declared.values().map(|key| &key.allowance);
+        let teams = self.keys.teams.values().map(|team| &team.allowance);
+        let allowances = keys.chain(teams).chain(self.keys.organisations.values());
+        let mut all = allowances
+            .map(|allowance| &allowance.budgets)
+            .chain(self.providers.values().map(|provider| &provider.budgets))
+            .chain(self.models.values().map(|model| &model.budgets))
+            .chain(self.routes.values().map(|route| &route.budgets))
+            .chain(self.labels.values());
+        all.any(|budgets| !budgets.is_empty())
+    }
+
     /// The settings that are read only when the process starts and differ in another configuration.
     pub fn fixed_settings_changed(&self, other: &Self) -> Vec<&'static str> {
         let settings = [
@@ -324,6 +338,13 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         webhook: events::read(root.section("events"), base),
         warnings,
     };
+    if !config.ledger.is_on && config.has_budgets() {
+        let store = root.section("store");
+        store.note(
+            store.span(),
+            "there are budgets, and without the ledger nobody keeps them: leave `ledger` on, or take the budgets out",
+        );
+    }
     root.finish_ref();
     config
 }

@@ -183,16 +183,22 @@ impl Ledger {
     /// Reserves money for one attempt. What comes back is on disk.
     pub async fn reserve(&self, wish: Wish) -> Result<Hold, Refused> {
         let Some(desk) = self.0.as_ref().filter(|desk| desk.books) else {
-            return Ok(Hold::off(wish));
+            // Of a key that was made with one: the configuration has none then.
+            return match wish.budgets.is_empty() {
+                true => Ok(Hold::off(wish)),
+                false => Err(Refused::Unavailable(
+                    "the ledger is off, which would keep it".to_owned(),
+                )),
+            };
         };
         // There is nothing to check: whatever the store does, such a call goes on.
         let free = wish.budgets.is_empty().then(|| wish.clone());
-        match (desk.ask(wish).await, free) {
-            // The batch that it was in was not written; the next one is not waited for.
-            (Some(Err(Refused::Unavailable(_))), Some(wish)) => {
-                let again = desk.ask(wish).await;
-                again.unwrap_or_else(|| Err(late(desk)))
-            }
+        let mut reserved = desk.ask(wish).await;
+        if let (Some(Err(Refused::Unavailable(_))), Some(wish)) = (&reserved, &free) {
+            // The batch that it was in was not written, and the writer knows by now that the store is out.
+            reserved = desk.ask(wish.clone()).await;
+        }
+        match (reserved, free) {
             (Some(reserved), _) => reserved,
             // What was asked for is released when it is answered after all.
             (None, Some(wish)) if desk.inbox.has_room() => Ok(Hold::unreserved(desk.clone(), wish, now_ms())),

@@ -4,7 +4,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use tests::config::{gemini, openai, route};
-use tests::{Answer, FakeProvider, Gate, Gateway};
+use tests::gateway::complete;
+use tests::{Answer, FakeProvider, Gate, Gateway, Home};
 
 fn ask() -> Value {
     json!({ "model": "auto", "max_tokens": 100, "messages": [{ "role": "user", "content": "hello" }] })
@@ -250,4 +251,35 @@ async fn an_answer_that_nobody_waits_for_any_more_may_be_finished_to_learn_what_
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     assert_eq!(gateway.metric("pointsman_ledger_estimated_lines_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn without_a_ledger_nobody_has_a_budget() {
+    let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
+    let off = |more: &str| {
+        let models = openai("p1", &provider.url()) + &route("auto", &["p1"], more);
+        complete(&format!("[store]\nledger = false\n{models}"))
+    };
+    let home = Home::new();
+    home.write(
+        "pointsman.toml",
+        off("budget = { limit_usd = 1, period = \"month\" }\n"),
+    );
+    let checked = home.run(&["check"]);
+    let said = String::from_utf8_lossy(&checked.stderr);
+    let expected = "store: there are budgets, and without the ledger nobody keeps them";
+    assert!(!checked.status.success() && said.contains(expected), "{said}");
+
+    home.write("pointsman.toml", off(""));
+    let make = |more: &[&str]| {
+        let made = home.run(&[&["keys", "create", "--format", "json", "--name", "k"], more].concat());
+        let made: Value = serde_json::from_slice(&made.stdout).expect("a key");
+        made["key"].as_str().expect("its text").to_owned()
+    };
+    let (free, bound) = (make(&[]), make(&["--budget-usd", "5", "--period", "month"]));
+    let gateway = Gateway::start_in(home).await;
+    let with = |key: &str| gateway.data().with_header("authorization", &format!("Bearer {key}"));
+    with(&bound).chat(&ask()).await.refused(503, "budget_store_unavailable");
+    assert_eq!(with(&free).chat(&ask()).await.status, 200);
+    assert_eq!(provider.journal().len(), 1);
 }

@@ -1,5 +1,8 @@
 //! What was decided for a request is kept where the configuration says so.
 
+use std::fmt::Write as _;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::Gateway;
 
@@ -35,7 +38,7 @@ async fn a_decision_is_kept_with_what_came_of_it() {
             break reply.json();
         }
         assert_eq!(reply.status, 404);
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     };
     assert_eq!(record["candidates"], json!(["large", "small"]));
     assert_eq!(record["steps"][0], "small");
@@ -65,4 +68,48 @@ async fn without_being_asked_the_gateway_keeps_no_decisions() {
     let reply = gateway.admin().get("/admin/decisions/greeting-2").await;
     assert_eq!(reply.status, 404);
     assert!(reply.text().contains("`[store] decisions`"), "{}", reply.text());
+}
+
+#[tokio::test]
+async fn of_more_than_there_is_room_for_the_oldest_decisions_go() {
+    // Records that are large: a route with many candidates, whose names are long.
+    let names: Vec<String> = (0..40)
+        .map(|number| format!("{number:03}-{}", "long".repeat(25)))
+        .collect();
+    let mut models = String::new();
+    for name in &names {
+        let _ = write!(
+            models,
+            "[models.\"{name}\"]\nprovider = \"simulated\"\nprice = {{ input = 1, output = 2 }}\n"
+        );
+    }
+    let with_room = |megabytes: u32| {
+        format!(
+            "[store]\ndecisions = {{ megabytes = {megabytes} }}\n[providers.simulated]\nadapter = \"simulated\"\n\
+             {models}[routes.auto]\ncandidates = {names:?}\n"
+        )
+    };
+    let gateway = Gateway::start(&with_room(100)).await;
+    let ask = json!({ "model": "auto", "messages": [{ "role": "user", "content": "hello" }] });
+    for number in 0..250 {
+        let client = gateway
+            .data()
+            .with_header("x-request-id", &format!("large-{number:03}"));
+        assert_eq!(client.chat(&ask).await.status, 200);
+    }
+    let status = async |number: u32| {
+        let path = format!("/admin/decisions/large-{number:03}");
+        gateway.admin().get(&path).await.status
+    };
+    while status(249).await != 200 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(status(0).await, 200, "there is room for all of them");
+
+    gateway.write_config(&with_room(1));
+    assert_eq!(gateway.reload().await.status, 200);
+    while status(0).await != 404 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(status(249).await, 200, "the newest stay");
 }

@@ -34,7 +34,18 @@ struct Waiting {
     waited_for: usize,
     /// The writer will not look by itself before long.
     is_asleep: bool,
+    /// The writer has nothing to do, nor had it much before.
+    is_idle: bool,
     is_closed: bool,
+}
+
+/// How the writer waits for something to come.
+pub(super) struct Rest {
+    pub(super) at_most: Duration,
+    /// What nobody waits for need not end it.
+    pub(super) looks_soon: bool,
+    /// One call comes after another, not many at a time.
+    pub(super) is_quiet: bool,
 }
 
 impl Inbox {
@@ -49,7 +60,9 @@ impl Inbox {
         waiting.waited_for += usize::from(is_waited_for);
         let is_asleep = std::mem::take(&mut waiting.is_asleep);
         let wakes = is_waited_for || is_asleep || waiting.messages.len() == MANY;
-        let gives_way = is_waited_for && waiting.waited_for.is_multiple_of(ENOUGH);
+        // Of one that comes alone, the writer begins at once: what is left to do here is done while the disk is busy.
+        let is_alone = is_waited_for && std::mem::take(&mut waiting.is_idle);
+        let gives_way = is_alone || is_waited_for && waiting.waited_for.is_multiple_of(ENOUGH);
         drop(waiting);
         if wakes && let Some(writer) = self.writer.get() {
             writer.unpark();
@@ -69,18 +82,18 @@ impl Inbox {
         let _ = self.writer.set(std::thread::current());
     }
 
-    /// Everything that has come; waits for something to come at most so long, where nothing has. `looks_soon`: what nobody
-    /// waits for need not end the waiting.
-    pub(super) fn take(&self, at_most: Duration, looks_soon: bool) -> Vec<Message> {
+    /// Everything that has come; waits for something to come where nothing has.
+    pub(super) fn take(&self, rest: &Rest) -> Vec<Message> {
         let mut waiting = self.lock();
         if waiting.messages.is_empty() {
-            waiting.is_asleep = !looks_soon;
+            waiting.is_asleep = !rest.looks_soon;
+            waiting.is_idle = rest.is_quiet;
             drop(waiting);
             // A message that came in between has left a token, and this returns at once.
-            std::thread::park_timeout(at_most);
+            std::thread::park_timeout(rest.at_most);
             waiting = self.lock();
         }
-        waiting.is_asleep = false;
+        (waiting.is_asleep, waiting.is_idle) = (false, false);
         waiting.waited_for = 0;
         let room = Vec::with_capacity(waiting.messages.len());
         std::mem::replace(&mut waiting.messages, room)

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::book::{Book, Granted};
 use super::events::{Event, Listener};
 use super::hold::Hold;
+use super::inbox::Rest;
 use super::reply::{Waiter, answer};
 use super::{Desk, Message, Opened, Opener, Refused, Setup};
 use crate::store::{Batch, Pruned, Store, StoreError};
@@ -42,7 +43,8 @@ pub(super) struct Writer {
     /// None while it has failed.
     store: Option<Box<dyn Store>>,
     tried: Instant,
-    swept: Instant,
+    /// When is looked for what is old.
+    sweep_at: Instant,
     /// Since when something is kept that is not on disk.
     unsynced: Option<Instant>,
     /// Since when something is kept that others do not see.
@@ -99,7 +101,7 @@ impl Writer {
             bounds: BTreeMap::new(),
             store: Some(store),
             tried: Instant::now(),
-            swept: Instant::now(),
+            sweep_at: Instant::now() + SWEEP,
             unsynced: None,
             unseen: None,
             book,
@@ -115,8 +117,7 @@ impl Writer {
             if self.crowd >= CROWD {
                 self.desk.inbox.gather();
             }
-            let (patience, looks_soon) = self.patience();
-            let messages = self.desk.inbox.take(patience, looks_soon);
+            let messages = self.desk.inbox.take(&self.rest());
             let mut answers = Vec::with_capacity(self.crowd);
             let now_ms = (self.clock)();
             for message in messages {
@@ -136,17 +137,20 @@ impl Writer {
         self.desk.inbox.close();
     }
 
-    /// How long it waits for something to come, and whether that is soon.
-    fn patience(&self) -> (Duration, bool) {
-        if self.store.is_none() {
-            return (RETRY, true);
-        }
+    /// How it waits for something to come.
+    fn rest(&self) -> Rest {
         let left = |since: Option<Instant>, most: Duration| Some(most.saturating_sub(since?.elapsed()));
         let soon = [left(self.unsynced, SYNC), left(self.unseen, PUBLISH)];
-        // What came to nothing yet but the sight of others is no reason to leave what comes next lying.
-        match soon.into_iter().flatten().min() {
+        let (at_most, looks_soon) = match soon.into_iter().flatten().min() {
+            _ if self.store.is_none() => (RETRY, true),
+            // What came to nothing yet but the sight of others is no reason to leave what comes next lying.
             Some(left) => (left, self.unsynced.is_some()),
             None => (SWEEP, false),
+        };
+        Rest {
+            at_most,
+            looks_soon,
+            is_quiet: self.crowd < CROWD,
         }
     }
 
@@ -194,6 +198,8 @@ impl Writer {
                     is_due: true,
                 };
                 self.bounds.insert(kind, bound);
+                // Whoever says less than before wants it soon.
+                self.sweep_at = Instant::now();
             }
             Message::Empty(kind, reply) => {
                 self.book.batch.documents.retain(|document| document.kind != kind);
@@ -209,21 +215,31 @@ impl Writer {
     }
 
     /// Writes the batch, and answers those who wait for it. Where few wait for their holds, what other calls came to is written
-    /// after them: it would be their wait. Where many do, one batch costs less than two.
+    /// after them: it would be their wait. Where many do, one batch costs less than two. Documents that nobody waits for are
+    /// nobody's wait.
     fn write(&mut self, answers: Vec<Answer>) {
         if self.store.is_none() && self.tried.elapsed() >= RETRY {
             self.reopen();
         }
-        if answers.len() < CROWD && !answers.iter().any(Answer::waits) && !self.book.batch.holds.is_empty() {
-            self.keep(answers, |batch| Batch {
-                holds: std::mem::take(&mut batch.holds),
-                ..Batch::default()
-            });
-            // Whoever was answered goes first, where both are on one processor.
-            std::thread::yield_now();
-            self.keep(Vec::new(), Batch::take);
-        } else {
+        if answers.iter().any(Answer::waits) {
             self.keep(answers, Batch::take);
+        } else {
+            let documents = std::mem::take(&mut self.book.batch.documents);
+            if answers.len() < CROWD && !self.book.batch.holds.is_empty() {
+                self.keep(answers, |batch| Batch {
+                    holds: std::mem::take(&mut batch.holds),
+                    ..Batch::default()
+                });
+                // Whoever was answered goes first, where both are on one processor.
+                std::thread::yield_now();
+                self.keep(Vec::new(), Batch::take);
+            } else {
+                self.keep(answers, Batch::take);
+            }
+            if !documents.is_empty() {
+                self.book.keep(documents);
+                self.keep(Vec::new(), Batch::take);
+            }
         }
         let is_over = |since: Option<Instant>, most: Duration| since.is_some_and(|since| since.elapsed() >= most);
         if is_over(self.unsynced, SYNC) || is_over(self.unseen, PUBLISH) {
@@ -236,7 +252,7 @@ impl Writer {
         let Some(store) = &mut self.store else {
             return self.answer(answers, false);
         };
-        let mut batch = part(&mut self.book.batch);
+        let batch = part(&mut self.book.batch);
         // Whoever does not ask for money alone looks for it afterwards, or says to somebody else that it is there.
         if answers.iter().any(Answer::waits) {
             return self.keep_and_publish(batch, answers);
@@ -246,21 +262,11 @@ impl Writer {
         }
         // What an attempt came to need not wait for the disk: its hold is there. Documents that nobody waits for wait least.
         let waits = !batch.holds.is_empty();
-        let documents = Batch {
-            documents: std::mem::take(&mut batch.documents),
-            ..Batch::default()
-        };
         let began = Instant::now();
-        let kept = match (batch.is_empty(), waits) {
-            (true, _) => Ok(()),
-            (false, true) => store.commit(&batch),
-            (false, false) => store.append(&batch),
+        let kept = match waits {
+            true => store.commit(&batch),
+            false => store.append(&batch),
         };
-        let kept = match documents.is_empty() {
-            true => kept,
-            false => kept.and_then(|()| store.append(&documents)),
-        };
-        batch.documents = documents.documents;
         self.unsynced = if waits { None } else { self.unsynced.or(Some(began)) };
         self.unseen = self.unseen.or(Some(began));
         self.kept(kept, began, batch, answers);
@@ -390,10 +396,10 @@ impl Writer {
     }
 
     fn sweep(&mut self, now_ms: u64) {
-        if self.swept.elapsed() < SWEEP {
+        if Instant::now() < self.sweep_at {
             return;
         }
-        self.swept = Instant::now();
+        self.sweep_at = Instant::now() + SWEEP;
         let Some(store) = &mut self.store else { return };
         let before = now_ms.saturating_sub(u64::try_from(self.keep_lines.as_millis()).unwrap_or(u64::MAX));
         // Documents are counted only where some were written: that takes a while where there are many.

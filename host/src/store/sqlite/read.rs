@@ -251,22 +251,21 @@ pub(super) fn documents(
 
 /// Since when all lines are kept; older ones may have been forgotten.
 pub(super) fn lines_since(connection: &Connection) -> Result<u64, StoreError> {
-    let (kind, id) = write::LINES_SINCE;
-    let Some(text) = document(connection, kind, id, 0)? else {
-        return Ok(0);
-    };
-    let since = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-    since.ok_or_else(|| StoreError::Damaged("since when lines are kept is no number".to_owned()))
+    noted(connection, write::LINES_SINCE)
 }
 
 /// The last generation of the journal that there are rows of.
 pub(super) fn published(connection: &Connection) -> Result<u64, StoreError> {
-    let (kind, id) = write::PUBLISHED;
+    noted(connection, write::PUBLISHED)
+}
+
+/// A number that the store has noted for itself; nought where it has not yet.
+fn noted(connection: &Connection, (kind, id): (&str, &str)) -> Result<u64, StoreError> {
     let Some(text) = document(connection, kind, id, 0)? else {
         return Ok(0);
     };
-    let generation = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-    generation.ok_or_else(|| StoreError::Damaged("how far the journal is in the tables is no number".to_owned()))
+    let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| StoreError::Damaged(format!("the document {kind} `{id}` is no number")))
 }
 
 pub(super) type Found = (String, Vec<u8>, Option<i64>, i64);

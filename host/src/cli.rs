@@ -7,6 +7,7 @@ mod check;
 mod explain;
 mod keys;
 mod ledger;
+mod out;
 mod plugin;
 mod serve;
 mod spend;

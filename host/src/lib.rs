@@ -1,6 +1,9 @@
 //! Pointsman, a self-hosted gateway for language models: the parts, in reading order.
 //! `main.rs` is only the door; ARCHITECTURE.md tells how a request and a reload walk through these files.
 
+// Who reads no more is no reason to panic: `cli::out`.
+#![cfg_attr(not(test), warn(clippy::print_stdout))]
+
 pub mod catalog;
 pub mod cli;
 

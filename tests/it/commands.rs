@@ -1,6 +1,6 @@
 //! The commands that end by themselves: their help, their exit status, and what they print.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 use tests::config::{openai, policy, route};
@@ -35,42 +35,70 @@ fn home() -> Home {
 #[test]
 fn every_command_has_a_help_with_an_example() {
     let home = Home::new();
-    for command in [
-        &[][..],
-        &["serve"],
-        &["check"],
-        &["explain"],
-        &["keys"],
-        &["keys", "create"],
-        &["keys", "list"],
-        &["keys", "rotate"],
-        &["keys", "revoke"],
-        &["keys", "hash"],
-        &["admin"],
-        &["admin", "create"],
-        &["admin", "list"],
-        &["admin", "revoke"],
-        &["admin", "hash"],
-        &["audit"],
-        &["audit", "check"],
-        &["catalog"],
-        &["catalog", "update"],
-        &["plugin"],
-        &["plugin", "new"],
-        &["plugin", "build"],
-        &["plugin", "test"],
-        &["plugin", "inspect"],
-    ] {
-        let output = home.run(&[command, &["--help"]].concat());
+    let mut left: Vec<Vec<String>> = vec![Vec::new()];
+    let mut seen = 0;
+    while let Some(command) = left.pop() {
+        let words: Vec<&str> = command.iter().map(String::as_str).chain(["--help"]).collect();
+        let output = home.run(&words);
         let text = out(&output);
         assert_eq!(output.status.code(), Some(0), "{command:?}");
-        assert!(
-            text.contains("Example") && text.contains(&["pointsman", &command.join(" ")].join(" ").trim().to_owned()),
-            "{text}"
-        );
+        let called = ["pointsman", &command.join(" ")].join(" ");
+        assert!(text.contains("Example") && text.contains(called.trim()), "{text}");
         assert!(text.contains("--config"), "{text}");
+        seen += 1;
+        let below = text.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let names = below.take_while(|line| !line.is_empty());
+        // What a command does may take a second line, which is indented further.
+        let names = names.filter_map(|line| {
+            line.strip_prefix("  ")?
+                .split(' ')
+                .next()
+                .filter(|name| !name.is_empty())
+        });
+        let names = names.filter(|name| *name != "help");
+        left.extend(names.map(|name| [&command[..], &[name.to_owned()]].concat()));
     }
+    assert!(seen > 30, "{seen} commands");
     assert!(out(&home.run(&["--version"])).starts_with("pointsman "));
+}
+
+#[test]
+fn a_command_whose_output_nobody_reads_any_more_ends_well() {
+    let home = home();
+    home.write("one.json", ask("hello").to_string());
+    for arguments in [
+        &["check", "--print"][..],
+        &["catalog", "list"],
+        &["explain", "one.json"],
+        &["keys", "create", "--name", "one"],
+        &["keys", "list", "--format", "json"],
+        &["spend", "--format", "json"],
+        &["store", "export"],
+        &["store", "check"],
+    ] {
+        let mut command = home.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            (output.status.code(), errors(&output).as_str()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_whose_output_has_no_room_says_so() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = home().command(&["check", "--print"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        errors(&output).contains("cannot write to standard output"),
+        "{output:?}"
+    );
 }
 
 #[test]

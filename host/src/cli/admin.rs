@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::audit::audited;
 use super::keys::{Listing, Shown, print_key, table, vault};
+use crate::cli::out::{put, say};
 use crate::config::{Config, Role, Source};
 use crate::keys::{NewKey, Pepper, StoredToken};
 use crate::store::now_ms;
@@ -91,14 +92,14 @@ pub(super) fn run(named: Option<&Path>, command: AdminCommand) -> Result<(), Str
             let stored = vault.tokens().map_err(|error| error.to_string())?;
             let tokens = listed(&config, &stored);
             match format {
-                Listing::Json => println!("{:#}", Value::Array(tokens)),
-                Listing::Table => print!("{}", table(&["id", "name", "role", "source"], &tokens)),
+                Listing::Json => say!("{:#}", Value::Array(tokens)),
+                Listing::Table => put!("{}", table(&["id", "name", "role", "source"], &tokens)),
             }
         }
         AdminCommand::Revoke { id } => {
             let end = || vault.remove_token(&id).map_err(|error| error.to_string());
             let (id, _) = audited(&config.store, "admin revoke", end, |(id, _)| id.clone())?;
-            println!("the admin token {id} is revoked");
+            say!("the admin token {id} is revoked");
         }
         AdminCommand::Hash { role, shown } => {
             let token = NewKey::make_admin()?;
@@ -106,12 +107,12 @@ pub(super) fn run(named: Option<&Path>, command: AdminCommand) -> Result<(), Str
             let hash = pepper.hash(&token.presented()).to_text();
             let role = Role::from(role).name();
             if shown.is_json() {
-                println!(
+                say!(
                     "{}",
                     json!({"id": token.id(), "key": token.reveal(), "hash": hash, "role": role})
                 );
             } else {
-                println!(
+                say!(
                     "{}\n\nThis is the only time that it is shown. For the configuration:\n\n[admin.tokens.NAME]\nhash = \"{hash}\"\nrole = \"{role}\"",
                     token.reveal()
                 );

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Subcommand;
 
 use crate::audit::{Audit, Entry, FILE};
+use crate::cli::out::say;
 use crate::config::Source;
 
 #[derive(Debug, Subcommand)]
@@ -29,7 +30,7 @@ pub(super) fn run(named: Option<&Path>, command: AuditCommand) -> Result<(), Str
         .check(has.as_deref())
         .map_err(|error| format!("{}: {error}", path.display()))?;
     for wrong in &found.wrong {
-        println!("{wrong}");
+        say!("{wrong}");
     }
     if let Some(wanted) = has.filter(|_| !found.has_wanted) {
         return Err(format!("{}: no line has the digest {wanted}", path.display()));
@@ -38,8 +39,8 @@ pub(super) fn run(named: Option<&Path>, command: AuditCommand) -> Result<(), Str
         return Err(format!("{}: {} found wrong", path.display(), found.wrong.len()));
     }
     match found.head {
-        Some(head) => println!("good: {} lines, the last one {head}", found.entries),
-        None => println!("good: nothing was changed yet"),
+        Some(head) => say!("good: {} lines, the last one {head}", found.entries),
+        None => say!("good: nothing was changed yet"),
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use hyper::header::{HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 
 use crate::catalog::{self, Catalog, Origin, Taken};
+use crate::cli::out::{put, say};
 use crate::config::Source;
 use crate::money::{Nanodollars, Price, Rates, Service};
 use crate::upstream::{Endpoint, TlsRoots, Upstream};
@@ -17,11 +18,13 @@ use crate::upstream::{Endpoint, TlsRoots, Upstream};
 #[derive(Debug, Subcommand)]
 pub(super) enum CatalogCommand {
     /// List the models that are known, with their prices in US dollars per million tokens of input and output
+    #[command(after_help = "Examples:\n  pointsman catalog list\n  pointsman catalog list anthropic")]
     List {
         /// Only this provider's
         provider: Option<String>,
     },
     /// Print all that is known of a model, and who says so
+    #[command(after_help = "Example:\n  pointsman catalog show anthropic/claude-sonnet-4-5")]
     Show {
         /// As `catalog list` prints it
         #[arg(value_name = "PROVIDER/MODEL")]
@@ -86,15 +89,8 @@ fn list(known: &Catalog, provider: Option<&str>) -> Result<(), String> {
         );
         text.push_str(&format!("{provider}/{model} {price}\n"));
     }
-    print(&text)
-}
-
-/// Whoever reads may have read enough.
-fn print(text: &str) -> Result<(), String> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.to_string()),
-        _ => Ok(()),
-    }
+    put!("{text}");
+    Ok(())
 }
 
 fn show(known: &Catalog, name: &str) -> Result<(), String> {
@@ -137,7 +133,8 @@ fn show(known: &Catalog, name: &str) -> Result<(), String> {
     for origin in origins {
         line("source", shown(&origin));
     }
-    print(&(lines.join("\n") + "\n"))
+    say!("{}", lines.join("\n"));
+    Ok(())
 }
 
 fn shown(origin: &Origin) -> String {
@@ -192,14 +189,15 @@ impl Update {
             let before = known.find(provider, model);
             entry.price.is_some() && before.is_none_or(|before| price(&before) != price(entry))
         };
-        print(&format!(
-            "{}: models as {} lists them: {}; with a new price: {}; left out: {}\n",
+        say!(
+            "{}: models as {} lists them: {}; with a new price: {}; left out: {}",
             path.display(),
             taken.shape,
             taken.models.len(),
             taken.models.iter().filter(has_moved).count(),
             taken.left_out,
-        ))
+        );
+        Ok(())
     }
 
     async fn read(&self) -> Result<Bytes, String> {

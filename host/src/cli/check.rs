@@ -3,19 +3,20 @@
 use std::path::Path;
 
 use super::serve;
+use crate::cli::out::{put, say};
 use crate::config::Source;
 
 pub(super) async fn run(named: Option<&Path>, print: bool) -> Result<(), String> {
     let source = Source::find(named).map_err(|error| error.to_string())?;
     if print {
-        print!("{}", source.text);
+        put!("{}", source.text);
     }
     let config = source.load().map_err(|error| error.to_string())?;
     serve::encryption(&config)?;
     let (generation, warnings) = serve::load(config).await?;
     if !print {
         for warning in &warnings {
-            println!("warning: {warning}");
+            say!("warning: {warning}");
         }
         let parts = [
             counted(generation.providers.len(), "provider", "providers"),
@@ -23,7 +24,7 @@ pub(super) async fn run(named: Option<&Path>, print: bool) -> Result<(), String>
             counted(generation.policies.len(), "policy", "policies"),
             counted(generation.routes.len(), "route", "routes"),
         ];
-        println!("{}: good: {}", source.name(), parts.join(", "));
+        say!("{}: good: {}", source.name(), parts.join(", "));
     }
     Ok(())
 }

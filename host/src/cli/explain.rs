@@ -12,6 +12,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::serve;
+use crate::cli::out::{put, say};
 use crate::config::Source;
 use crate::error::{ApiError, printable};
 use crate::generation::Generation;
@@ -70,8 +71,8 @@ pub(super) async fn run(named: Option<&Path>, options: &Options) -> Result<(), S
             );
         }
         match format {
-            Format::Json => println!("{explained}"),
-            Format::Table => print!("{}", table(&explained)),
+            Format::Json => say!("{explained}"),
+            Format::Table => put!("{}", table(&explained)),
         }
     }
     if has_wrong {

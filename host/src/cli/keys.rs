@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::audit::audited;
+use crate::cli::out::{put, say};
 use crate::config::{Config, RateLimits, Source, parse_span};
 use crate::keys::{NewKey, Pepper, Vault, Wish, WishedBudget, listed};
 use crate::ledger::Opener;
@@ -162,8 +163,8 @@ pub(super) fn run(named: Option<&Path>, command: KeysCommand) -> Result<(), Stri
             let stored = vault.list().map_err(|error| error.to_string())?;
             let keys = listed(&config, &stored, now_ms());
             match format {
-                Listing::Json => println!("{:#}", Value::Array(keys)),
-                Listing::Table => print!("{}", table(&COLUMNS, &keys)),
+                Listing::Json => say!("{:#}", Value::Array(keys)),
+                Listing::Table => put!("{}", table(&COLUMNS, &keys)),
             }
         }
         KeysCommand::Rotate { id, overlap, shown } => {
@@ -183,15 +184,15 @@ pub(super) fn run(named: Option<&Path>, command: KeysCommand) -> Result<(), Stri
                 set.map_err(|error| error.to_string())
             };
             match audited(&config.store, "keys expire", set, |_| id.clone())? {
-                Some(end) => println!("the key {id} ends at {}", at_text(end)),
-                None => println!("the key {id} does not end by itself"),
+                Some(end) => say!("the key {id} ends at {}", at_text(end)),
+                None => say!("the key {id} does not end by itself"),
             }
         }
         KeysCommand::Revoke { id } => {
             refuse_declared(&config, &id, "revoked")?;
             let end = || vault.revoke(&id, now_ms()).map_err(|error| error.to_string());
             audited(&config.store, "keys revoke", end, |_| id.clone())?;
-            println!("the key {id} is revoked");
+            say!("the key {id} is revoked");
         }
         KeysCommand::Hash(shown) => hash(&config, shown.format)?,
     }
@@ -262,8 +263,8 @@ fn refuse_declared(config: &Config, id: &str, done: &str) -> Result<(), String> 
 
 pub(super) fn print_key(key: &NewKey, format: Format) {
     match format {
-        Format::Json => println!("{}", json!({"id": key.id(), "key": key.reveal()})),
-        Format::Text => println!(
+        Format::Json => say!("{}", json!({"id": key.id(), "key": key.reveal()})),
+        Format::Text => say!(
             "{}\n\nThis is the only time that it is shown. Its id is {}.",
             key.reveal(),
             key.id()
@@ -277,8 +278,8 @@ fn hash(config: &Config, format: Format) -> Result<(), String> {
         .hash(&key.presented())
         .to_text();
     match format {
-        Format::Json => println!("{}", json!({"id": key.id(), "key": key.reveal(), "hash": hash})),
-        Format::Text => println!(
+        Format::Json => say!("{}", json!({"id": key.id(), "key": key.reveal(), "hash": hash})),
+        Format::Text => say!(
             "{}\n\nThis is the only time that it is shown. For the configuration:\n\n[keys.NAME]\nhash = \"{hash}\"",
             key.reveal()
         ),

@@ -22,6 +22,7 @@ use crate::reports::{Problem, Trigger};
 use crate::server::{self, Inherited, Times, Tls, data::Data};
 use crate::telemetry::Meter;
 
+use super::out;
 use super::take_over::{self, Begin, Leaving, Predecessor};
 
 /// Operators' requests are short.
@@ -264,11 +265,13 @@ fn announce(app: &App, source: &Source, data: &str, admin: &str) -> Result<(), S
     let Some(generation) = app.generation() else {
         return Err("nothing is in service".to_owned());
     };
-    println!("pointsman {} with {}", env!("CARGO_PKG_VERSION"), source.name());
-    println!("data listening on {data}");
-    println!("admin listening on {admin}");
-    println!("{}", keys(&app.keys.ring()));
-    print!("{}", overview(&generation));
+    let mut text = format!(
+        "pointsman {} with {}\ndata listening on {data}\nadmin listening on {admin}\n{}\n{}",
+        env!("CARGO_PKG_VERSION"),
+        source.name(),
+        keys(&app.keys.ring()),
+        overview(&generation),
+    );
     let model = generation
         .routes
         .keys()
@@ -279,11 +282,12 @@ fn announce(app: &App, source: &Source, data: &str, admin: &str) -> Result<(), S
         true => " -H \"authorization: Bearer $POINTSMAN_KEY\"",
         false => "",
     };
-    println!("try it:");
-    println!(
-        "  curl -s {data}/v1/chat/completions -H 'content-type: application/json'{key} \\\n    \
-         -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
-    );
+    text.push_str(&format!(
+        "try it:\n  curl -s {data}/v1/chat/completions -H 'content-type: application/json'{key} \\\n    \
+         -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n"
+    ));
+    // Nobody has to read it.
+    let _ = out::write(format_args!("{text}"));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 
 use super::store::Place;
+use crate::cli::out::{put, say};
 use crate::spend::Query;
 use crate::store::now_ms;
 
@@ -93,9 +94,9 @@ pub(super) fn run(named: Option<&Path>, options: &Options) -> Result<(), String>
     let store = options.place.open(named)?;
     let report = query.ask(&store).map_err(|error| error.to_string())?;
     match options.format {
-        Format::Table => print!("{}", report.to_table()),
-        Format::Csv => print!("{}", report.to_csv()),
-        Format::Json => println!("{:#}", report.to_json()),
+        Format::Table => put!("{}", report.to_table()),
+        Format::Csv => put!("{}", report.to_csv()),
+        Format::Json => say!("{:#}", report.to_json()),
     }
     Ok(())
 }

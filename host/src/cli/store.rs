@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::admin::authorize;
 use super::audit::audited;
 use super::ledger::{NotAlone, lock};
+use crate::cli::out::say;
 use crate::config::{Config, Source};
 use crate::ledger::{Change, correction};
 use crate::money::{signed_from_usd, usd};
@@ -147,15 +148,15 @@ fn check(store: &Sqlite) -> Result<(), String> {
     let holds = store.open_holds().map(|(holds, _)| holds).unwrap_or_default();
     findings.extend(overdue(&holds, now_ms()));
     for finding in &findings {
-        println!("{finding}");
+        say!("{finding}");
     }
     if !findings.is_empty() {
         return Err(format!("{} found wrong", findings.len()));
     }
     let held: i128 = holds.iter().map(|hold| i128::from(hold.ceiling.0)).sum();
     match holds.len() {
-        0 => println!("good: nothing is held"),
-        open => println!(
+        0 => say!("good: nothing is held"),
+        open => say!(
             "good: {} USD are held for {open} calls, which are under way, or were when a gateway ended; its next start books them",
             usd(held)
         ),
@@ -180,7 +181,7 @@ fn backup(store: &Sqlite, file: &Path) -> Result<(), String> {
     let copy = Sqlite::open_to_read(file).map_err(|error| error.to_string())?;
     let findings = copy.check().map_err(|error| error.to_string())?;
     if findings.is_empty() {
-        println!("{}: good", file.display());
+        say!("{}: good", file.display());
         return Ok(());
     }
     Err(format!("{}: {}", file.display(), findings.join("\n")))
@@ -224,7 +225,7 @@ async fn correct(config: &Config, change: &Change, admin: Option<String>) -> Res
         Err(NotAlone::Failed(reason)) => return Err(reason),
     };
     drop(reader);
-    println!(
+    say!(
         "line {id} corrects line {} by {} USD",
         change.line,
         usd(change.by.into())

@@ -19,6 +19,7 @@ use clap::Args;
 
 use super::contract;
 use super::manifest::{self, Kind, Lang, Project};
+use crate::cli::out::put;
 use crate::plugins::{self, Engine, EngineConfig, Inspection, World};
 
 #[derive(Debug, Args)]
@@ -38,7 +39,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
         .clone()
         .unwrap_or_else(|| manifest::component(&options.dir, &project.manifest));
     let inspection = make(&project, &output)?;
-    print!("{}", lines::told(&project, &output, &inspection));
+    put!("{}", lines::told(&project, &output, &inspection));
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::running::{self, Running};
+use crate::cli::out::{put, say};
 use crate::plugins::{self, Engine, EngineConfig, Inspection, PluginSource};
 use crate::reload::built_in;
 
@@ -43,9 +44,9 @@ pub(super) async fn run(config: Option<&Path>, options: &Options) -> Result<(), 
     }
     let running = running::find(config, options.admin.as_deref(), options.name.as_deref(), &options.file).await?;
     if options.json {
-        println!("{:#}", as_json(&inspection, &running));
+        say!("{:#}", as_json(&inspection, &running));
     } else {
-        print!("{}{}", as_table(&inspection), running.told(&inspection));
+        put!("{}{}", as_table(&inspection), running.told(&inspection));
     }
     Ok(())
 }
@@ -68,7 +69,7 @@ fn schema(engine: &Engine, bytes: Vec<u8>, inspection: &Inspection) -> Result<()
     match schema.trim() {
         "" => Err("it gives no schema of its configuration".to_owned()),
         schema => {
-            println!("{schema}");
+            say!("{schema}");
             Ok(())
         }
     }

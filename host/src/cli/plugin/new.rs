@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::manifest::{self, Kind, Lang, Project};
 use super::{contract, templates};
+use crate::cli::out::say;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Options {
@@ -34,9 +35,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
         write(&dir.join(path), &filled(text, options, &files))?;
     }
     contract::write(&dir, &Project::read(&dir)?.manifest)?;
-    println!("{name}/ holds a {kind} in {lang}; its README.md says what is what. The next commands:\n");
+    say!("{name}/ holds a {kind} in {lang}; its README.md says what is what. The next commands:\n");
     for command in templates::commands(*lang) {
-        println!("  {}", command.replace("{{name}}", name));
+        say!("  {}", command.replace("{{name}}", name));
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use super::build;
 use super::manifest::{self, Kind, Project};
+use crate::cli::out::say;
 use crate::plugins::{Engine, EngineConfig, Grant, PluginSource, StateStore};
 
 #[derive(Debug, Args)]
@@ -85,7 +86,7 @@ pub(super) async fn run(options: &Options) -> Result<()> {
         None => golden(&project.dir)?,
     };
     let mut report = Report::new(options, build);
-    println!("{} (sha256:{})", component.display(), bench.source.digest.short());
+    say!("{} (sha256:{})", component.display(), bench.source.digest.short());
     let times = if bench.is_replay { 0 } else { options.fuzz };
     match project.manifest.kind {
         Kind::Policy => policy(&bench, &files, options.seed, times, &mut report).await?,
@@ -205,13 +206,13 @@ impl Report {
 
     fn wrong(&mut self, what: &str, complaint: &str) {
         self.wrong += 1;
-        println!("wrong: {what}\n{}", complaint.trim_end());
+        say!("wrong: {what}\n{}", complaint.trim_end());
     }
 
     /// Why no odd request was made.
     fn untried(&mut self, why: &str) {
         self.is_tried = false;
-        println!("NOT TESTED: odd requests: {why}");
+        say!("NOT TESTED: odd requests: {why}");
     }
 
     /// An odd request that made the plugin fault.
@@ -221,14 +222,14 @@ impl Report {
             return;
         }
         let path = self.build.join(format!("odd-{}-{round}.json", self.seed));
-        println!("fault: odd request {round}: {fault}");
+        say!("fault: odd request {round}: {fault}");
         match fs::write(&path, format!("{file:#}\n")) {
-            Ok(()) => println!(
+            Ok(()) => say!(
                 "    again: pointsman plugin test {} --replay {}",
                 self.dir.display(),
                 path.display()
             ),
-            Err(error) => println!("    cannot write {}: {error}", path.display()),
+            Err(error) => say!("    cannot write {}: {error}", path.display()),
         }
     }
 
@@ -246,7 +247,7 @@ impl Report {
             text.push_str(&format!("; {found} of {times} odd requests fault (seed {seed})"));
         }
         match wrong + found {
-            0 => println!("{text}"),
+            0 => say!("{text}"),
             _ => bail!(text),
         }
         Ok(())

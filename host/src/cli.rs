@@ -144,6 +144,8 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Plugin(command) => plugin::run(config, &command).await,
     };
     let code = match result {
+        // For a gateway, what it says of itself at its start is no output.
+        Ok(()) if quiet && out::has_failed() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             log.iter().for_each(Log::flush);

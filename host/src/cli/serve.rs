@@ -286,8 +286,7 @@ fn announce(app: &App, source: &Source, data: &str, admin: &str) -> Result<(), S
         "try it:\n  curl -s {data}/v1/chat/completions -H 'content-type: application/json'{key} \\\n    \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n"
     ));
-    // Nobody has to read it.
-    let _ = out::write(format_args!("{text}"));
+    out::write(format_args!("{text}"));
     Ok(())
 }
 

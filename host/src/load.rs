@@ -5,6 +5,7 @@
 //! answer yet whose number is adapted, to how late the gateway's own tasks run; streams under way are only counted. And where so
 //! many are begun at once that everything else waits for them, only as many are as fit into a short time.
 
+mod files;
 mod machine;
 mod pace;
 mod queue;
@@ -19,6 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::config::LoadConfig;
 use crate::error::ApiError;
 use crate::telemetry::LoadMeter;
+pub use files::OpenFile;
 use queue::{Granted, LATE, Queue};
 
 /// How often is looked how late they run, and after how many looks something is changed: only when all of them were late is
@@ -42,7 +44,10 @@ pub struct Gate {
     queue: Mutex<Queue>,
     /// Something was begun, or waits: the turn has to come to its end.
     turn: Notify,
+    /// Of clients.
     connections: AtomicUsize,
+    /// Of operators, which clients take nothing from.
+    operators: AtomicUsize,
     /// Requests and connections, since that was last told.
     refused: AtomicUsize,
     memory: AtomicUsize,
@@ -55,7 +60,10 @@ pub struct Gate {
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     files: usize,
+    /// Of those, for whatever is no connection of a client's or to a provider.
+    kept: usize,
     connections: usize,
+    operators: usize,
     in_flight: usize,
     of_one: usize,
     waiting: usize,
@@ -98,13 +106,26 @@ impl Room {
     }
 }
 
+/// Who connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// To be served by models.
+    Clients,
+    /// To look and to change.
+    Operators,
+}
+
 /// A connection's place.
 #[derive(Debug)]
-pub struct Connected(Arc<Gate>);
+pub struct Connected {
+    gate: Arc<Gate>,
+    side: Side,
+    _file: Option<OpenFile>,
+}
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.gate.connections_of(self.side).fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -121,15 +142,18 @@ enum Memory {
 }
 
 impl Gate {
-    /// As the configuration says, and where it says nothing, as the machine allows.
-    pub fn new(config: &LoadConfig, meter: LoadMeter) -> Arc<Self> {
-        let files = machine::open_files();
+    /// As the configuration says, and where it says nothing, as the machine allows; so many connections are kept for operators.
+    pub fn new(config: &LoadConfig, operators: usize, meter: LoadMeter) -> Arc<Self> {
+        let (files, kept) = (machine::open_files(), machine::OWN_FILES + operators);
         // Half of what is left for clients and half for providers: over HTTP/1.1 each call has a connection of its own.
-        let share = files.saturating_sub(machine::KEPT_FILES).max(2) / 2;
+        let left = files.saturating_sub(kept).max(2);
+        let share = left / 2;
         let in_flight = config.in_flight.unwrap_or(share);
         let limits = Limits {
             files,
+            kept,
             connections: config.connections.unwrap_or(share),
+            operators,
             in_flight,
             of_one: config
                 .of_one_key
@@ -139,12 +163,14 @@ impl Gate {
             wait: config.queue_time,
             memory: config.memory.unwrap_or_else(machine::memory),
         };
+        files::allow(left, limits.connections);
         meter.limit.set(limits.in_flight as i64);
         Arc::new(Self {
             queue: Mutex::new(Queue::new(limits.in_flight, limits.of_one, limits.waiting)),
             limits,
             turn: Notify::new(),
             connections: AtomicUsize::new(0),
+            operators: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             memory: AtomicUsize::new(0),
             bodies: AtomicUsize::new(0),
@@ -152,17 +178,36 @@ impl Gate {
         })
     }
 
-    /// A connection's place, if there is one.
-    pub fn connect(self: &Arc<Self>) -> Option<Connected> {
-        let before = self.connections.fetch_add(1, Ordering::Relaxed);
-        let connected = Connected(self.clone());
-        let reason = match self.memory() {
-            Memory::Out => "memory",
-            _ if before >= self.limits.connections => "connections",
-            _ => return Some(connected),
+    /// A connection's place, if there is one. Operators are let in while clients are not.
+    pub fn connect(self: &Arc<Self>, side: Side) -> Option<Connected> {
+        let before = self.connections_of(side).fetch_add(1, Ordering::Relaxed);
+        let mut connected = Connected {
+            gate: self.clone(),
+            side,
+            _file: None,
+        };
+        let reason = match side {
+            Side::Operators if before < self.limits.operators => return Some(connected),
+            Side::Operators => "admin_connections",
+            Side::Clients if self.memory() == Memory::Out => "memory",
+            Side::Clients if before >= self.limits.connections => "connections",
+            Side::Clients => match OpenFile::of_client() {
+                Some(file) => {
+                    connected._file = Some(file);
+                    return Some(connected);
+                }
+                None => "connections",
+            },
         };
         self.count(reason);
         None
+    }
+
+    fn connections_of(&self, side: Side) -> &AtomicUsize {
+        match side {
+            Side::Clients => &self.connections,
+            Side::Operators => &self.operators,
+        }
     }
 
     /// Whether connections had better not be kept.
@@ -307,9 +352,13 @@ impl Gate {
         let (beginning, in_flight, waiting, limit) = queue.shown();
         let pace = queue.pace();
         drop(queue);
+        let now = |side| self.connections_of(side).load(Ordering::Relaxed);
+        let (to_providers, most_to_providers) = files::of_providers();
         json!({
-            "open_files": {"limit": self.limits.files, "kept_for_the_gateway": machine::KEPT_FILES},
-            "connections": {"now": self.connections.load(Ordering::Relaxed), "limit": self.limits.connections},
+            "open_files": {"limit": self.limits.files, "kept_for_the_gateway": self.limits.kept},
+            "connections": {"now": now(Side::Clients), "limit": self.limits.connections},
+            "connections_of_operators": {"now": now(Side::Operators), "limit": self.limits.operators},
+            "connections_to_providers": {"now": to_providers, "limit": most_to_providers},
             "beginning": {"now": beginning, "limit": limit, "limit_at_most": self.limits.in_flight},
             "in_flight": {"now": in_flight, "limit": self.limits.in_flight, "limit_of_one_key": self.limits.of_one},
             "begun_in_a_turn": {"limit": pace},
@@ -346,3 +395,61 @@ impl Drop for Place {
 
 /// Where a place comes out.
 type Waiter = oneshot::Sender<Place>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Meter;
+
+    fn gate() -> Arc<Gate> {
+        let config = LoadConfig {
+            connections: Some(100),
+            in_flight: Some(100),
+            of_one_key: None,
+            queue: 0,
+            queue_time: Duration::from_millis(1),
+            memory: Some(10_000),
+        };
+        Gate::new(&config, 2, Meter::default().load.clone())
+    }
+
+    #[tokio::test]
+    async fn the_nearer_memory_is_to_its_end_the_less_is_let_in() {
+        let gate = gate();
+        let caller: Arc<str> = Arc::from("somebody");
+        // Whether connections are kept, calls are begun, and clients are let in.
+        for (used, expected) in [
+            (0, [true, true, true]),
+            (8_499, [true, true, true]),
+            (8_500, [false, true, true]),
+            (9_199, [false, true, true]),
+            (9_200, [false, false, true]),
+            (9_499, [false, false, true]),
+            (9_500, [false, false, false]),
+            (20_000, [false, false, false]),
+            (8_499, [true, true, true]),
+        ] {
+            gate.memory.store(used, Ordering::Relaxed);
+            let seen = [
+                !gate.is_memory_scarce(),
+                gate.enter(&caller).await.is_ok(),
+                gate.connect(Side::Clients).is_some(),
+            ];
+            assert_eq!(seen, expected, "{used} of 10,000");
+            assert!(gate.connect(Side::Operators).is_some(), "{used} of 10,000");
+        }
+    }
+
+    #[test]
+    fn operators_and_clients_have_places_of_their_own() {
+        let gate = gate();
+        let operators = [0, 1].map(|_| gate.connect(Side::Operators).unwrap());
+        assert!(gate.connect(Side::Operators).is_none());
+        let clients: Vec<_> = (0..100).map(|_| gate.connect(Side::Clients).unwrap()).collect();
+        assert!(gate.connect(Side::Clients).is_none());
+        drop(operators);
+        assert!(gate.connect(Side::Operators).is_some());
+        drop(clients);
+        assert!(gate.connect(Side::Clients).is_some());
+    }
+}

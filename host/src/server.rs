@@ -27,7 +27,7 @@ use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher
 use tokio::sync::{Notify, watch};
 
 use crate::body::Body;
-use crate::load::{Connected, Gate};
+use crate::load::{Connected, Gate, Side};
 use listen::Stream;
 pub use listen::{Inherited, Listener, Peer};
 use quiet::Quiet;
@@ -75,12 +75,12 @@ const UNREAD: u32 = 2;
 /// After an error of the listener itself, such as no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` says so, no more connections at one time than the gate has places for; then requests under way have
+/// Serves until `stop` says so, no more connections at one time than the gate has places for on this side; then requests under way have
 /// as long as that says to end.
 pub async fn serve<S: Service>(
     listener: Arc<Listener>,
     tls: Option<Arc<Tls>>,
-    gate: Option<Arc<Gate>>,
+    (gate, side): (Arc<Gate>, Side),
     service: Arc<S>,
     mut stop: watch::Receiver<Option<Duration>>,
     times: Times,
@@ -97,15 +97,9 @@ pub async fn serve<S: Service>(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let connected = match &gate {
-                        None => None,
-                        Some(gate) => match gate.connect() {
-                            Some(connected) => Some(connected),
-                            None => {
-                                turn_away(&stream, tls_is_on);
-                                continue;
-                            }
-                        },
+                    let Some(connected) = gate.connect(side) else {
+                        turn_away(&stream, tls_is_on);
+                        continue;
                     };
                     let held = Held { _watcher: connections.watcher(), _connected: connected };
                     tokio::spawn(door.clone().connection(stream, peer, held, stop.clone()));
@@ -196,7 +190,7 @@ struct Door<S> {
 /// What a connection keeps to its end: its place, and the word that it is not over.
 struct Held {
     _watcher: Watcher,
-    _connected: Option<Connected>,
+    _connected: Connected,
 }
 
 impl<S> Clone for Door<S> {

@@ -1,12 +1,14 @@
 //! More than can be done at one time: what is refused, who waits, who is served all the same, and what operators see of it.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::config::openai;
-use tests::gateway::complete;
 use tests::{Answer, Client, Ending, FakeProvider, Gate, Gateway, Home, not_tested};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -159,6 +161,50 @@ async fn with_no_memory_left_nothing_is_begun_and_operators_are_answered() {
     assert_eq!(provider.journal().len(), 1);
 }
 
+/// A gateway whose memory is full to between these percentages while this looks at it; what it takes differs a little from start to
+/// start.
+async fn filled<T>(provider: &FakeProvider, band: [u64; 2], look: impl AsyncFn(&Gateway) -> T) -> T {
+    let mut limit: u64 = 1 << 40;
+    for _ in 0..10 {
+        let config = openai("one", &provider.url()) + &format!("[server]\nmemory_bytes = {limit}\n");
+        let gateway = Gateway::start(&config).await;
+        let used = async || {
+            let limits = gateway
+                .until("/admin/limits", |limits| limits["load"]["memory_bytes"]["now"] != 0)
+                .await;
+            limits["load"]["memory_bytes"]["now"].as_u64().unwrap()
+        };
+        let is_within = |used: u64| (band[0] * limit..band[1] * limit).contains(&(used * 100));
+        let before = used().await;
+        let seen = look(&gateway).await;
+        let after = used().await;
+        if is_within(before) && is_within(after) {
+            return seen;
+        }
+        limit = after * 200 / (band[0] + band[1]);
+    }
+    panic!("what the gateway takes is never between {band:?} percent of what it may have");
+}
+
+#[tokio::test]
+async fn with_little_memory_connections_are_not_kept_and_with_less_no_call_is_begun() {
+    let provider = FakeProvider::chatting([Answer::chat("hi")]).await;
+    let look = async |gateway: &Gateway| {
+        (
+            gateway.data().chat(&ask()).await,
+            gateway.data().get("/v1/models").await,
+        )
+    };
+    let (call, models) = filled(&provider, [85, 92], look).await;
+    for reply in [&call, &models] {
+        assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+    }
+    let (call, models) = filled(&provider, [92, 95], look).await;
+    call.refused(503, "overloaded");
+    assert_eq!(call.header("retry-after"), Some("1"));
+    assert_eq!(models.status, 200);
+}
+
 /// Which files a process has open.
 fn open_files(pid: u32) -> BTreeSet<u32> {
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
@@ -216,48 +262,170 @@ async fn when_no_file_is_left_for_a_provider_unused_connections_make_room_and_no
     drop(others);
 }
 
-#[tokio::test]
-async fn when_files_run_out_streams_go_on_and_operators_are_answered() {
-    let gate = Gate::shut();
-    let provider = FakeProvider::chatting([Answer::chat_stream(["one", "two"]).held_after(1, &gate)]).await;
-    let home = Home::new();
-    home.write("pointsman.toml", complete(&openai("one", &provider.url())));
+/// A gateway that may open so many files, where that can be said here.
+async fn with_files(files: u32, config: &str) -> Option<Gateway> {
+    if Command::new("prlimit").arg("--version").output().is_err() {
+        not_tested("a gateway that runs out of files", "install util-linux");
+        return None;
+    }
+    let home = Home::with_config(config);
     let plain = home.command(&["serve", "--config", "pointsman.toml"]);
     let mut command = Command::new("prlimit");
     command
-        .arg("--nofile=200:200")
+        .arg(format!("--nofile={files}:{files}"))
         .arg(plain.get_program())
         .args(plain.get_args());
     command.current_dir(home.path("")).env_clear();
-    if Command::new("prlimit").arg("--version").output().is_err() {
-        not_tested("a gateway that runs out of files", "install util-linux");
-        return;
+    Some(Gateway::start_with(home, command).await)
+}
+
+async fn sockets(number: usize, address: SocketAddr) -> Vec<TcpStream> {
+    let mut sockets = Vec::new();
+    for _ in 0..number {
+        sockets.extend(TcpStream::connect(address).await.ok());
     }
-    let gateway = Gateway::start_with(home, command).await;
+    sockets
+}
+
+/// What a process has computed, in ticks of a hundredth of a second.
+fn computed(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks = |place: usize| fields[place].parse::<u64>().unwrap();
+    ticks(11) + ticks(12)
+}
+
+#[tokio::test]
+async fn when_files_run_out_streams_go_on_operators_are_answered_and_nothing_spins() {
+    let gate = Gate::shut();
+    let provider = FakeProvider::chatting([Answer::chat_stream(["one", "two"]).held_after(1, &gate)]).await;
+    let Some(gateway) = with_files(256, &openai("one", &provider.url())).await else {
+        return;
+    };
     let mut stream = gateway.data().chat_stream(&streamed()).await;
     assert!(stream.next().await.is_some());
-    let mut idle = Vec::new();
-    for _ in 0..400 {
-        idle.extend(TcpStream::connect(gateway.data_address()).await.ok());
-    }
+    let idle = sockets(400, gateway.data_address()).await;
     let limits = gateway
-        .until("/admin/limits", |limits| limits["load"]["connections"]["now"] == 36)
+        .until("/admin/limits", |limits| limits["load"]["connections"]["now"] == 64)
         .await;
     assert_eq!(
         limits["load"]["open_files"],
-        json!({"limit": 200, "kept_for_the_gateway": 128})
+        json!({"limit": 256, "kept_for_the_gateway": 128})
     );
+    // They knock on and on, are turned away, and cost nothing while they do not.
+    let knocking = sockets(50, gateway.data_address()).await;
+    let (before, began) = (computed(gateway.pid()), Instant::now());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (ticks, took) = (computed(gateway.pid()) - before, began.elapsed());
+    assert!(ticks * 5 < took.as_millis() as u64 / 10, "{ticks} ticks in {took:?}");
     for _ in 0..20 {
         assert_eq!(gateway.admin().get("/readyz").await.status, 200);
     }
     gate.open();
     let (_, ending) = stream.rest().await;
     assert_eq!(ending, Ending::Whole);
-    drop(idle);
+    drop((idle, knocking));
     let client = Client::new(gateway.data_address());
     gateway
         .until("/admin/limits", |limits| limits["load"]["connections"]["now"] == 0)
         .await;
     assert_eq!(client.get("/v1/models").await.status, 200);
     assert!(!gateway.log().contains("could not be accepted"), "{}", gateway.log());
+}
+
+/// What this path says on a connection that stays open, as far as it comes at once.
+async fn said_on(stream: &mut TcpStream, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 16 << 10];
+    let read = stream.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..read]).into_owned()
+}
+
+#[tokio::test]
+async fn thousands_of_idle_connections_to_operators_take_nothing_from_clients_nor_the_other_way_round() {
+    let provider = FakeProvider::chatting([Answer::chat("hi")]).await;
+    let Some(gateway) = with_files(256, &openai("one", &provider.url())).await else {
+        return;
+    };
+    // A place may be one's that goes at this moment.
+    let is_full = |places: &Value| places["limit"] == 64 && (50..=64).contains(&places["now"].as_u64().unwrap());
+    let mut operator = gateway.admin().connect().await;
+    assert!(said_on(&mut operator, "/readyz").await.contains(" 200 "));
+    // Some at a time: this process, too, may open only so many.
+    for _ in 0..40 {
+        let idle = sockets(100, gateway.admin_address()).await;
+        assert_eq!(idle.len(), 100);
+        assert_eq!(gateway.data().chat(&ask()).await.status, 200);
+        // Whoever is in already is answered; nobody else is let in.
+        let of_operators = async |operator: &mut TcpStream| {
+            let said = said_on(operator, "/admin/limits").await;
+            let (_, body) = said.split_once("\r\n\r\n").unwrap();
+            serde_json::from_str::<Value>(body).unwrap()["load"]["connections_of_operators"].clone()
+        };
+        while !is_full(&of_operators(&mut operator).await) {}
+        drop(idle);
+        while of_operators(&mut operator).await["now"].as_u64().unwrap() > 10 {}
+        assert_eq!(gateway.admin().get("/readyz").await.status, 200);
+    }
+    for _ in 0..20 {
+        let idle = sockets(100, gateway.data_address()).await;
+        for _ in 0..3 {
+            assert_eq!(gateway.admin().get("/readyz").await.status, 200);
+        }
+        gateway
+            .until("/admin/limits", |limits| is_full(&limits["load"]["connections"]))
+            .await;
+        drop(idle);
+        gateway
+            .until("/admin/limits", |limits| limits["load"]["connections"]["now"] == 0)
+            .await;
+    }
+    assert!(!gateway.log().contains("could not be accepted"), "{}", gateway.log());
+    assert!(
+        gateway
+            .metric("pointsman_refused_total{reason=\"admin_connections\"}")
+            .await
+            >= 1.0
+    );
+}
+
+#[tokio::test]
+async fn connections_to_providers_never_take_the_files_that_are_kept_back() {
+    let gate = Gate::shut();
+    let provider = FakeProvider::chatting([Answer::chat("hi").held(&gate)]).await;
+    // More calls than there are files for: 72, of which those of clients are not all that may be.
+    let settings = "[server]\nconnections = 60\nin_flight = 1000\nin_flight_per_key = 1000\n";
+    let Some(gateway) = with_files(200, &(openai("one", &provider.url()) + settings)).await else {
+        return;
+    };
+    let refused = Arc::new(AtomicUsize::new(0));
+    let call = || {
+        let (client, refused) = (gateway.data(), refused.clone());
+        tokio::spawn(async move {
+            let reply = client.chat(&ask()).await;
+            if reply.status != 200 {
+                reply.refused(503, "overloaded");
+                refused.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    };
+    let calls: Vec<_> = (0..50).map(|_| call()).collect();
+    while provider.journal().len() + refused.load(Ordering::Relaxed) < calls.len() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let load = &gateway.shows("/admin/limits").await["load"];
+    assert_eq!(load["connections_to_providers"]["limit"], 36);
+    assert!(open_files(gateway.pid()).len() < 200);
+    let served = provider.journal().len();
+    assert!((22..=36).contains(&served), "{served}");
+    (0..served).for_each(|_| gate.open());
+    for call in calls {
+        call.await.unwrap();
+    }
+    let health = gateway.shows("/admin/health").await;
+    assert_eq!(health["models"][0]["error_permille"], 0);
+    gate.open();
+    assert_eq!(gateway.data().chat(&ask()).await.status, 200);
 }

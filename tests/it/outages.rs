@@ -4,13 +4,14 @@
 mod blame;
 mod floods;
 mod resume;
+mod times;
 mod weather;
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::config::{openai, route};
-use tests::{Answer, End, FakeProvider, Gate, Gateway, Home, Outcome, Reply};
+use tests::{Answer, End, FakeProvider, Gate, Gateway, Outcome, Reply};
 
 fn ask(model: &str) -> Value {
     json!({ "model": model, "messages": [{ "role": "user", "content": "hello" }] })
@@ -426,32 +427,4 @@ async fn the_next_candidate_is_started_beside_one_that_takes_longer_than_usual()
     scripted(&first, Answer::never());
     let reply = gateway.data().chat(&ask("auto")).await;
     assert_eq!(shown(&reply), (200, Some("p2/model"), Some("2")));
-}
-
-#[test]
-fn times_are_said_of_providers_models_and_routes_each_over_the_one_before() {
-    let times = |total: u32, first: u32| format!("timeout_ms = {total}\nfirst_token_timeout_ms = {first}\n");
-    let provider =
-        |name: &str, own: &str| openai(name, "http://127.0.0.1:9").replace("\n[models", &format!("{own}\n[models"));
-    let config = [
-        provider("p1", "") + &times(5_000, 500),
-        provider("p2", &times(4_000, 400)) + "timeout_ms = 3_000\n",
-        provider("p3", ""),
-        route("auto", &["p1", "p2", "p3"], ""),
-        route("short", &["p1", "p2", "p3"], "timeout_ms = 2_000"),
-    ];
-    let home = Home::with_config(&config.concat());
-    home.write("asks.jsonl", format!("{}\n{}\n", ask("auto"), ask("short")));
-    let output = home.run(&["explain", "--config", "pointsman.toml", "asks.jsonl"]);
-    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-    let number = |step: &Value, key: &str| step[key].as_u64().unwrap();
-    let mut found = Vec::new();
-    for line in lines.lines() {
-        let shown: Value = serde_json::from_str(line).unwrap();
-        let steps = shown["steps"].as_array().unwrap().iter();
-        found.extend(steps.map(|step| (number(step, "timeout_ms"), number(step, "first_token_timeout_ms"))));
-    }
-    let auto = [(5_000, 500), (3_000, 400), (600_000, 60_000)];
-    let short = [(2_000, 500), (2_000, 400), (2_000, 60_000)];
-    assert_eq!(found, [auto, short].concat());
 }

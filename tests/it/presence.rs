@@ -2,13 +2,16 @@
 //! gateway that is its own provider.
 
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
+use rustix::io::FdFlags;
 use serde_json::{Value, json};
 use tests::config::openai;
 use tests::{Answer, Client, FakeProvider, Gate, Gateway, Home};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 fn ask() -> Value {
     json!({ "model": "one/model", "messages": [{ "role": "user", "content": "hello" }] })
@@ -99,6 +102,47 @@ async fn a_listener_that_is_handed_over_loses_nobody_while_the_gateway_is_replac
     }
     assert_eq!(provider.journal().len(), 21);
     assert!(next.stop().await.success());
+}
+
+/// The listener at this number or a higher one, which processes that are started from now on have as well.
+fn passed_on(listener: &impl AsFd, number: RawFd) -> OwnedFd {
+    let passed = rustix::io::fcntl_dupfd_cloexec(listener, number).unwrap();
+    rustix::io::fcntl_setfd(&passed, FdFlags::empty()).unwrap();
+    passed
+}
+
+#[tokio::test]
+async fn two_listeners_that_are_handed_over_are_told_apart_by_their_names_and_outlive_the_gateway() {
+    let provider = FakeProvider::chatting([Answer::chat("hi")]).await;
+    let home = Home::new();
+    // What the sockets are is taken from them.
+    let config = openai("one", &provider.url())
+        + "[server]\nlisten = \"127.0.0.1:1\"\n[admin]\nlisten = \"unix:elsewhere.sock\"\n";
+    home.write("pointsman.toml", config);
+    let path = home.path("given.sock");
+    let (data, admin) = (
+        TcpListener::bind("127.0.0.1:0").unwrap(),
+        UnixListener::bind(&path).unwrap(),
+    );
+    let first = passed_on(&admin, 700);
+    let _second = passed_on(&data, first.as_raw_fd() + 1);
+    for _ in 0..2 {
+        let mut command = home.command(&["serve", "--config", "pointsman.toml"]);
+        let number = first.as_raw_fd().to_string();
+        command.env("LISTEN_FDS", "2").env("LISTEN_FDS_FIRST_FD", number);
+        command.env("LISTEN_FDNAMES", "admin:data");
+        // Nobody has taken it yet, or nobody takes it any more.
+        let mut early = UnixStream::connect(&path).await.unwrap();
+        early.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await.unwrap();
+        let gateway = Gateway::start_with(home.clone(), command).await;
+        assert_eq!(gateway.data_address(), data.local_addr().unwrap());
+        let mut answer = String::new();
+        early.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("ready"), "{answer}");
+        assert_eq!(gateway.data().chat(&ask()).await.status, 200);
+        assert!(gateway.stop().await.success());
+    }
+    assert!(!home.path("elsewhere.sock").exists());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -73,6 +73,43 @@ impl Chaos {
     /// From now on.
     pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
+    }
+}
+
+/// An address that does not even refuse connections: what nobody accepts fills the system's queue, and then it answers no more, as
+/// behind a network that loses everything.
+#[derive(Debug)]
+pub struct Silent {
+    address: SocketAddr,
+    _listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Silent {
+    /// At a port of its own.
+    pub async fn start() -> Silent {
+        let socket = TcpSocket::new_v4().expect("no socket");
+        socket
+            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .expect("no port for the silent one");
+        let listener = socket.listen(1).expect("the socket does not listen");
+        let address = listener.local_addr().expect("the socket has no address");
+        let mut waiting = Vec::new();
+        let patience = Duration::from_millis(500);
+        while let Ok(connected) = tokio::time::timeout(patience, TcpStream::connect(address)).await {
+            waiting.push(connected.expect("a connection was refused"));
+            assert!(waiting.len() < 100, "the system takes connections that nobody accepts");
+        }
+        Silent {
+            address,
+            _listener: listener,
+            _waiting: waiting,
+        }
+    }
+
+    /// `http://127.0.0.1:PORT`
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 }
 

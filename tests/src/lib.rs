@@ -27,7 +27,7 @@ pub mod tls;
 
 pub use absent::not_tested;
 pub use answer::{Answer, End, Gate};
-pub use chaos::{Chaos, Cut, Weather};
+pub use chaos::{Chaos, Cut, Silent, Weather};
 pub use client::{Client, Reply};
 pub use events::{Ending, Event, EventStream};
 pub use fences::fences;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
@@ -189,12 +189,15 @@ async fn explain(generation: &Generation, call: Arc<Call>) -> Value {
 }
 
 fn step(step: &decide::Step) -> Value {
+    let milliseconds = |time: Duration| time.as_millis() as u64;
     json!({
         "model": step.model.id,
         "provider": step.model.provider.name,
-        "timeout_ms": step.timeout.as_millis() as u64,
-        "first_token_timeout_ms": step.first_token_timeout.as_millis() as u64,
-        "hedge_after_ms": step.hedge_after.map(|after| after.as_millis() as u64),
+        "connect_timeout_ms": milliseconds(step.connect_timeout),
+        "first_token_timeout_ms": milliseconds(step.first_token_timeout),
+        "gap_timeout_ms": milliseconds(step.gap_timeout),
+        "timeout_ms": milliseconds(step.timeout),
+        "hedge_after_ms": step.hedge_after.map(milliseconds),
     })
 }
 

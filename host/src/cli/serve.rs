@@ -15,7 +15,7 @@ use crate::config::{Config, Listen, Source, TlsConfig};
 use crate::generation::Generation;
 use crate::keys::Keyring;
 use crate::ledger::Ledger;
-use crate::load::Gate;
+use crate::load::{Gate, Side};
 use crate::plugins::Engine;
 use crate::reload::{self, Reloader};
 use crate::reports::{Problem, Trigger};
@@ -77,14 +77,13 @@ async fn serve(source: &Source, config: Config, begin: Begin) -> Result<Ended, S
     let (server_config, admin_config) = (config.server.clone(), config.admin.clone());
     let (store, sweep, last) = (config.store.clone(), config.reload.sweep, config.clone());
     let [data_tls, admin_tls] = encryption(&config)?;
-    let gate = Gate::new(&server_config.load, app.meter.load.clone());
+    let gate = Gate::new(&server_config.load, admin_config.connections, app.meter.load.clone());
     let _ = app.gate.set(gate.clone());
     let [data, admin] = match listeners {
         Some(listeners) => listeners,
         None => {
-            let mut inherited = Inherited::find();
-            let data = inherited.or_bind(0, &Listen::Address(server_config.listen)).await?;
-            [data, inherited.or_bind(1, &admin_config.listen).await?]
+            let data = Listen::Address(server_config.listen);
+            Inherited::find().or_bind(&data, &admin_config.listen).await?
         }
     };
     // The file that was found is the file that is watched: should it go, the last good configuration stays.
@@ -128,7 +127,7 @@ async fn serve(source: &Source, config: Config, begin: Begin) -> Result<Ended, S
     let serving = tokio::spawn(server::serve(
         data,
         data_tls,
-        Some(gate.clone()),
+        (gate.clone(), Side::Clients),
         clients,
         stopped,
         times,
@@ -138,7 +137,14 @@ async fn serve(source: &Source, config: Config, begin: Begin) -> Result<Ended, S
         is_local,
         audit: Audit::of(&store),
     });
-    let admin = tokio::spawn(server::serve(admin, admin_tls, None, operators, admin_stopped, times));
+    let admin = tokio::spawn(server::serve(
+        admin,
+        admin_tls,
+        (gate.clone(), Side::Operators),
+        operators,
+        admin_stopped,
+        times,
+    ));
     let asked = tokio::select! {
         () = signals.end(&app) => None,
         asked = successor => Some(asked),

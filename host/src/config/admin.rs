@@ -15,6 +15,8 @@ use super::reader::Section;
 pub struct AdminConfig {
     /// Where operators connect.
     pub listen: Listen,
+    /// Connections of operators at one time.
+    pub connections: usize,
     /// Names that it is called by, beside addresses and `localhost`.
     pub hosts: Vec<String>,
     /// Who may use it, by name, beside the tokens of the store.
@@ -87,6 +89,7 @@ pub struct TlsConfig {
 pub(super) fn read(section: Section<'_>, base: &Path) -> AdminConfig {
     let config = AdminConfig {
         listen: listen(&section, base),
+        connections: section.number("connections", 1..=1 << 20).unwrap_or(64) as usize,
         hosts: hosts(&section),
         tokens: tokens(&section),
         tls: tls(section.section("tls"), base, true),

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// Kept for operators, the store, files that are read, and whatever else is not a client's or a provider's connection.
-pub(super) const KEPT_FILES: usize = 128;
+/// Kept for the store, files that are read, and whatever else is no connection of a client's, an operator's or to a provider.
+pub(super) const OWN_FILES: usize = 64;
 
 /// How many files may be open at one time; asks for as many as there may be.
 #[cfg(target_os = "linux")]
@@ -25,7 +25,7 @@ pub(super) fn open_files() -> usize {
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn open_files() -> usize {
-    256 + KEPT_FILES
+    384
 }
 
 /// Bytes that the process may have: what its control group allows and those above it, else what the machine has.

@@ -68,32 +68,52 @@ async fn bind(listen: &Listen) -> Result<Listener, String> {
     }
 }
 
-/// Listeners that whoever started the process has opened for it, as systemd does: the first one is for clients, the second
-/// for operators. They outlive the process, and so do connections that nobody has taken yet.
-pub struct Inherited(ListenFd);
+/// Listeners that whoever started the process has opened for it, as systemd does. They outlive the process, and so do connections
+/// that nobody has taken yet.
+pub struct Inherited {
+    sockets: ListenFd,
+    /// As whoever opened them calls them, in their order.
+    names: Vec<String>,
+}
+
+/// What the sockets are called, and where they are among those that have no such names: the first is for clients, the second for
+/// operators.
+const NAMES: [&str; 2] = ["data", "admin"];
 
 impl Inherited {
     /// What the environment tells of.
     pub fn find() -> Self {
-        Self(ListenFd::from_env())
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        Self {
+            sockets: ListenFd::from_env(),
+            names: names.split(':').map(str::to_owned).collect(),
+        }
     }
 
-    /// The listener at this place, of the kind that the configuration speaks of; a new one where none was handed over.
-    pub async fn or_bind(&mut self, place: usize, listen: &Listen) -> Result<Listener, String> {
-        if place >= self.0.len() {
+    /// The two listeners, of the kinds that the configuration speaks of; a new one where none was handed over.
+    pub async fn or_bind(mut self, data: &Listen, admin: &Listen) -> Result<[Listener; 2], String> {
+        let places = places(self.sockets.len(), &self.names)?;
+        Ok([
+            self.at_or_bind(places[0], data).await?,
+            self.at_or_bind(places[1], admin).await?,
+        ])
+    }
+
+    async fn at_or_bind(&mut self, place: Option<usize>, listen: &Listen) -> Result<Listener, String> {
+        let Some(place) = place else {
             return bind(listen).await;
-        }
+        };
         let failed = |error: io::Error| format!("the listener that was handed over for {listen}: {error}");
         let missing = || io::Error::other("it is not there");
         match listen {
             Listen::Address(_) => {
-                let listener = self.0.take_tcp_listener(place).map_err(failed)?;
+                let listener = self.sockets.take_tcp_listener(place).map_err(failed)?;
                 let listener = listener.ok_or_else(missing).map_err(failed)?;
                 listener.set_nonblocking(true).map_err(failed)?;
                 TcpListener::from_std(listener).map(Listener::Tcp).map_err(failed)
             }
             Listen::Socket(_) => {
-                let listener = self.0.take_unix_listener(place).map_err(failed)?;
+                let listener = self.sockets.take_unix_listener(place).map_err(failed)?;
                 let listener = listener.ok_or_else(missing).map_err(failed)?;
                 listener.set_nonblocking(true).map_err(failed)?;
                 let listener = UnixListener::from_std(listener).map_err(failed)?;
@@ -101,6 +121,25 @@ impl Inherited {
             }
         }
     }
+}
+
+/// Where the sockets for clients and for operators are among so many: by their names, where one of them has one of ours, and else by
+/// their order.
+fn places(sockets: usize, names: &[String]) -> Result<[Option<usize>; 2], String> {
+    let named = |wanted: &str| {
+        let mut found = (0..sockets).filter(|place| names.get(*place).is_some_and(|name| name == wanted));
+        match (found.next(), found.next()) {
+            (_, Some(_)) => Err(format!(
+                "more than one socket named `{wanted}` was handed over: each listener takes one"
+            )),
+            (place, None) => Ok(place),
+        }
+    };
+    let by_name = [named(NAMES[0])?, named(NAMES[1])?];
+    if by_name == [None, None] {
+        return Ok([0, 1].map(|place| (place < sockets).then_some(place)));
+    }
+    Ok(by_name)
 }
 
 /// What a process that was killed left behind makes room; what somebody listens on, or is no socket, does not. The file is
@@ -284,5 +323,24 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         inner!(self, stream => stream.poll_shutdown(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_are_told_apart_by_their_names_and_else_by_their_order() {
+        let places = |sockets, names: &str| places(sockets, &names.split(':').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(places(0, ""), Ok([None, None]));
+        assert_eq!(places(1, ""), Ok([Some(0), None]));
+        assert_eq!(places(2, "pointsman.socket:pointsman.socket"), Ok([Some(0), Some(1)]));
+        assert_eq!(places(2, "admin:data"), Ok([Some(1), Some(0)]));
+        assert_eq!(places(1, "admin"), Ok([None, Some(0)]));
+        assert_eq!(places(3, "else:data:admin"), Ok([Some(1), Some(2)]));
+        // A name without its socket is none.
+        assert_eq!(places(1, "else:data"), Ok([Some(0), None]));
+        assert!(places(2, "data:data").unwrap_err().contains("`data`"));
     }
 }

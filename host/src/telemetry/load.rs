@@ -35,7 +35,7 @@ impl LoadMeter {
         meter
     }
 
-    /// `connections`, `in_flight`, `beginning`, `queue`, `key` or `memory`.
+    /// `connections`, `in_flight`, `beginning`, `queue`, `key`, `memory` or `admin_connections`.
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&Labels { reason }).inc();
     }

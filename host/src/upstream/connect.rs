@@ -1,12 +1,15 @@
 //! From a base URL to a connection: TCP, TLS and the choice of the HTTP version.
 
-use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{fmt, io};
 
 use hyper::Uri;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -15,6 +18,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, pki_types::CertificateDe
 use super::UpstreamError;
 use super::reach::{Unreached, reach};
 use super::shared::Shared;
+use crate::load::OpenFile;
 
 /// Scheme, host, port and path prefix of a provider: what its key is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +162,48 @@ impl TlsRoots {
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// A connection whose file is counted for as long as it is open.
+pub(super) struct Counted {
+    tcp: TcpStream,
+    _file: OpenFile,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(context)
+    }
+}
+
 pub(super) type Io = TokioIo<Box<dyn Stream>>;
 
 pub(super) enum Connection {
@@ -187,9 +233,12 @@ pub(super) async fn connect(
 }
 
 async fn open(endpoint: &Endpoint, tls: Option<&TlsConnector>, within: Duration) -> Result<Connection, Unreached> {
+    let file = OpenFile::of_provider();
+    let file = file.ok_or_else(|| Unreached::NoFiles("as many connections are open as there may be".to_owned()))?;
     let tcp = reach(&endpoint.host, endpoint.port, endpoint.may_be_private, within).await?;
     // A request is written whole; waiting to fill a packet only delays it.
     tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+    let tcp = Counted { tcp, _file: file };
     let Some(connector) = tls else {
         return Ok(Connection::Http1(TokioIo::new(Box::new(tcp))));
     };

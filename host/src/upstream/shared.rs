@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http2;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::connect::Endpoint;
+use super::connect::{Counted, Endpoint};
 use super::link::UpstreamBody;
 use super::{Outgoing, lock};
 
@@ -27,7 +26,7 @@ const HEAD_BYTES: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS as u32;
 
 /// In a box: for each request hyper has a task with room for all of a connection, which h2 keeps to the end of the answer.
-type Driver = http2::Connection<TokioIo<Box<TlsStream<TcpStream>>>, Outgoing, TokioExecutor>;
+type Driver = http2::Connection<TokioIo<Box<TlsStream<Counted>>>, Outgoing, TokioExecutor>;
 
 /// One connection. Every request on it holds one clone, to the end of its answer, so the clones are what is under way.
 pub(super) struct Shared {
@@ -46,7 +45,7 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) async fn open(stream: TlsStream<TcpStream>) -> hyper::Result<Arc<Self>> {
+    pub(super) async fn open(stream: TlsStream<Counted>) -> hyper::Result<Arc<Self>> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())

@@ -9,10 +9,9 @@ use rustix::process::Signal;
 use serde_json::json;
 use tests::config::{openai, route};
 use tests::sdk::sdks;
-use tests::{Answer, Chaos, Cut, Ending, FakeProvider, Gate, Gateway, Outcome, Weather};
+use tests::{Answer, Chaos, Cut, Ending, FakeProvider, Gate, Gateway, Outcome, Silent, Weather};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::{ask, shown};
 
@@ -258,18 +257,9 @@ async fn an_application_does_not_notice_that_its_provider_dies_has_no_room_hangs
 
 #[tokio::test]
 async fn a_provider_that_does_not_even_refuse_connections_costs_no_more_than_the_time_for_one() {
-    // What nobody accepts fills the system's queue, and then it answers no more: as behind a network that loses everything.
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let silent = socket.listen(1).unwrap();
-    let address = silent.local_addr().unwrap();
-    let mut waiting = Vec::new();
-    while let Ok(connected) = tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(address)).await {
-        waiting.push(connected.unwrap());
-        assert!(waiting.len() < 100, "the system takes connections that nobody accepts");
-    }
+    let silent = Silent::start().await;
     let backup = FakeProvider::chatting([Answer::chat("served")]).await;
-    let lost = openai("p1", &format!("http://{address}")).replace("api_key", "connect_timeout_ms = 300\napi_key");
+    let lost = openai("p1", &silent.url()).replace("api_key", "connect_timeout_ms = 300\napi_key");
     let config = lost + &openai("p2", &backup.url()) + &route("auto", &["p1", "p2"], "");
     let gateway = Gateway::start(&config).await;
     let reply = gateway.data().chat(&ask("auto")).await;

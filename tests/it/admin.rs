@@ -249,13 +249,27 @@ async fn draining_has_an_end() {
     let mut ask = streamed();
     ask["stream"] = false.into();
     let whole = tokio::spawn(async move { client.chat(&ask).await });
+    // A stream that is one array ends in an error as well, and without the array's end.
+    let client = gateway.data();
+    let contents = r#"{"contents":[{"parts":[{"text":"hello"}]}]}"#;
+    let request = format!(
+        "POST /v1beta/models/one/model:streamGenerateContent HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{contents}",
+        contents.len()
+    );
+    let array = tokio::spawn(async move { client.raw(request.as_bytes()).await });
     gateway
-        .until("/admin/limits", |limits| limits["load"]["in_flight"]["now"] == 2)
+        .until("/admin/limits", |limits| {
+            limits["load"]["in_flight"]["now"] == 3 && limits["load"]["beginning"]["now"] == 1
+        })
         .await;
     gateway.signal(Signal::INT);
     let (events, ending) = stream.rest().await;
     assert_eq!(ending, Ending::Aborted);
     assert_eq!(events.last().unwrap().json()["error"]["code"], "stopping");
+    let array = array.await.unwrap();
+    let (_, last) = array.rsplit_once(",\r\n").unwrap();
+    assert!(last.starts_with("{\"error\":{\"code\":503,"), "{array}");
+    assert!(!array.contains("}]\r\n") && !array.ends_with("0\r\n\r\n"), "{array}");
     // What has not begun is told so, and when to come back.
     let reply = whole.await.unwrap();
     reply.refused(503, "stopping");

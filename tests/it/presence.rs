@@ -5,10 +5,12 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::io::FdFlags;
 use serde_json::{Value, json};
-use tests::config::openai;
+use tests::config::{anthropic, openai};
+use tests::sdk::sdks;
 use tests::{Answer, Client, FakeProvider, Gate, Gateway, Home};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -19,21 +21,19 @@ fn ask() -> Value {
 
 /// All that comes of a streamed answer whose provider is silent after its first piece, until this has been seen three times; then
 /// the provider goes on.
-async fn heard_in_silence(path: &str, body: &str, beat: &str) -> String {
-    let gate = Gate::shut();
-    let provider = FakeProvider::chatting([Answer::chat_stream(["one", "two"]).held_after(1, &gate)]).await;
-    let config = openai("one", &provider.url()) + "[server]\nheartbeat_ms = 50\n";
-    let gateway = Gateway::start(&config).await;
+async fn heard_in_silence(gateway: &Gateway, gate: &Gate, path: &str, body: &Value, beat: &str) -> String {
+    let body = body.to_string();
     let length = body.len();
-    let request =
-        format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
     let mut stream = gateway.data().connect().await;
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut seen = String::new();
     while seen.matches(beat).count() < 3 {
         let mut piece = [0; 4096];
         let read = stream.read(&mut piece).await.unwrap();
-        assert!(read > 0, "{seen}");
+        assert!(read > 0, "{path}: {seen}");
         seen.push_str(std::str::from_utf8(&piece[..read]).unwrap());
     }
     gate.open();
@@ -42,18 +42,119 @@ async fn heard_in_silence(path: &str, body: &str, beat: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_stream_that_has_nothing_to_say_says_that_it_is_still_there() {
-    let body = r#"{"model":"one/model","stream":true,"messages":[{"role":"user","content":"a"}]}"#;
-    let seen = heard_in_silence("/v1/chat/completions", body, ": still here\n\n").await;
-    assert!(seen.contains("two") && seen.contains("data: [DONE]\n\n"), "{seen}");
+async fn a_stream_that_has_nothing_to_say_says_that_it_is_still_there_in_the_words_of_its_surface() {
+    const COMMENT: &str = ": still here\n\n";
+    const PING: &str = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+    let gate = Gate::shut();
+    let provider = FakeProvider::chatting([Answer::chat_stream(["one", "two"]).held_after(1, &gate)]).await;
+    let texts = ["one", "two"].map(|text| {
+        let choice = json!({ "index": 0, "text": text, "finish_reason": "stop" });
+        json!({ "id": "c", "object": "text_completion", "created": 1, "model": "m", "choices": [choice] }).to_string()
+    });
+    let completion = Answer::events([&*texts[0], &*texts[1], "[DONE]"]).held_after(1, &gate);
+    provider.on("/v1/completions", [completion]);
+    // In its own words, which pass as they are.
+    let message = json!({ "id": "m", "type": "message", "role": "assistant", "model": "m", "content": [],
+        "stop_reason": null, "stop_sequence": null, "usage": { "input_tokens": 1, "output_tokens": 1 } });
+    let said = [
+        json!({ "type": "message_start", "message": message }),
+        json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "two" } }),
+        json!({ "type": "content_block_stop", "index": 0 }),
+        json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": 2 } }),
+        json!({ "type": "message_stop" }),
+    ];
+    let claude = FakeProvider::start().await;
+    claude.on("/v1/messages", [Answer::typed_events(&said).held_after(1, &gate)]);
+    let usage = json!({ "total_tokens": 2, "input_tokens": 1, "output_tokens": 1 });
+    let images = ["image_generation.partial_image", "image_generation.completed"].map(
+        |kind| json!({ "type": kind, "b64_json": "two", "partial_image_index": 0, "created_at": 1, "usage": usage }),
+    );
+    provider.on(
+        "/v1/images/generations",
+        [Answer::typed_events(&images).held_after(1, &gate)],
+    );
+    let config = openai("one", &provider.url()) + &anthropic("claude", &claude.url());
+    let gateway = Gateway::start(&(config + "[server]\nheartbeat_ms = 50\n")).await;
+    let with = |more: Value| {
+        let mut body = json!({ "model": "one/model", "stream": true, "max_tokens": 100 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let hello = json!([{ "role": "user", "content": "hello" }]);
+    let contents = json!({ "contents": [{ "role": "user", "parts": [{ "text": "a" }] }] });
+    let gemini = "/v1beta/models/one/model:streamGenerateContent";
+    let images = json!({ "model": "one/model", "stream": true, "prompt": "a", "partial_images": 1 });
+    let cases = [
+        (
+            "/v1/chat/completions",
+            with(json!({ "messages": hello })),
+            COMMENT,
+            "data: [DONE]\n\n",
+        ),
+        (
+            "/v1/completions",
+            with(json!({ "prompt": "a" })),
+            COMMENT,
+            "data: [DONE]\n\n",
+        ),
+        (
+            "/v1/responses",
+            json!({ "model": "one/model", "stream": true, "input": "a" }),
+            COMMENT,
+            "response.completed",
+        ),
+        ("/v1/messages", with(json!({ "messages": hello })), PING, "message_stop"),
+        (
+            "/v1/messages",
+            with(json!({ "model": "claude/model", "messages": hello })),
+            PING,
+            "message_stop",
+        ),
+        (
+            &format!("{gemini}?alt=sse"),
+            contents.clone(),
+            COMMENT,
+            "\"finishReason\":\"STOP\"",
+        ),
+        // Each is a chunk of its own.
+        (gemini, contents, "1\r\n\n\r\n", "}]"),
+        ("/v1/images/generations", images, COMMENT, "image_generation.completed"),
+    ];
+    for (path, body, beat, end) in cases {
+        let seen = heard_in_silence(&gateway, &gate, path, &body, beat).await;
+        assert!(seen.contains("two") && seen.contains(end), "{path}: {seen}");
+        assert!(seen.ends_with("0\r\n\r\n"), "{path}: {seen}");
+    }
 }
 
+/// Comments and pings between the events, which are what SDKs may stumble over.
 #[tokio::test]
-async fn an_array_that_comes_in_pieces_gets_white_space_between_them() {
-    let body = r#"{"contents":[{"role":"user","parts":[{"text":"a"}]}]}"#;
-    // Each is a chunk of its own.
-    let seen = heard_in_silence("/v1beta/models/one/model:streamGenerateContent", body, "1\r\n\n\r\n").await;
-    assert!(seen.contains("two") && seen.contains("application/json"), "{seen}");
+async fn sdks_read_over_what_keeps_a_silent_stream_up() {
+    let pause = Duration::from_millis(120);
+    let slow = Answer::chat_stream(["one ", "two"])
+        .pausing_after(2, pause)
+        .pausing_after(1, pause);
+    let provider = FakeProvider::chatting([slow]).await;
+    let gateway = Gateway::start(&(openai("one", &provider.url()) + "[server]\nheartbeat_ms = 20\n")).await;
+    let said = json!([{ "role": "user", "content": "hello" }]);
+    let steps = json!([
+        { "do": "stream", "with": { "model": "one/model", "messages": said } },
+        { "do": "respond_stream", "with": { "model": "one/model", "input": "hello", "store": false } },
+        { "do": "message_stream", "with": { "model": "one/model", "max_tokens": 100, "messages": said } },
+    ]);
+    for sdk in sdks() {
+        let seen = sdk.takes(&gateway, steps.clone()).await;
+        let pieces = seen[0]["chunks"].as_array().unwrap().iter();
+        let text: String = pieces
+            .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
+            .collect();
+        let texts = [
+            text.as_str(),
+            seen[1]["response"]["output"][0]["content"][0]["text"].as_str().unwrap(),
+            seen[2]["message"]["content"][0]["text"].as_str().unwrap(),
+        ];
+        assert_eq!(texts, ["one two"; 3], "{}", sdk.name);
+    }
 }
 
 /// A gateway that is handed this listener by whoever starts it, as systemd does.

@@ -23,13 +23,15 @@ pub struct Manners {
     /// Runs since the last piece.
     beat: Option<Pin<Box<Sleep>>>,
     cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    last: Bytes,
+    /// What it ends with, before it has said anything and afterwards.
+    last: [Bytes; 2],
+    has_spoken: bool,
     leaving: Option<Pin<Box<Sleep>>>,
 }
 
 impl Manners {
-    /// This word after so long a silence, and these last words once `cut` is true.
-    pub fn new(every: Option<Duration>, word: Bytes, mut cut: watch::Receiver<bool>, last: Bytes) -> Self {
+    /// This word after so long a silence, and these last words once `cut` is true: the first of them where nothing was said before.
+    pub fn new(every: Option<Duration>, word: Bytes, mut cut: watch::Receiver<bool>, last: [Bytes; 2]) -> Self {
         Self {
             every,
             word,
@@ -41,6 +43,7 @@ impl Manners {
                 }
             })),
             last,
+            has_spoken: false,
             leaving: None,
         }
     }
@@ -55,7 +58,7 @@ impl Manners {
             ready!(cut.as_mut().poll(context));
             self.cut = None;
             self.leaving = Some(Box::pin(sleep(HEAD_START)));
-            return Poll::Ready(Some(Ok(std::mem::take(&mut self.last))));
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.last[usize::from(self.has_spoken)]))));
         }
         let left = self.leaving.as_mut().map(|leaving| leaving.as_mut().poll(context));
         Poll::Ready(match left {
@@ -65,6 +68,7 @@ impl Manners {
     }
 
     pub(super) fn has_spoken(&mut self) {
+        self.has_spoken = true;
         if let (Some(beat), Some(every)) = (&mut self.beat, self.every) {
             beat.as_mut().reset(Instant::now() + every);
         }

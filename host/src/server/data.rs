@@ -23,7 +23,7 @@ use crate::keys::Caller;
 use crate::load::{Place, Room};
 use crate::operation::Dialect;
 use crate::pipeline::{Answer, Call};
-use crate::surfaces::{Address, Request as Asked, Surface, Wording, gemini, messages, models};
+use crate::surfaces::{Address, Framing, Request as Asked, Surface, Wording, gemini, messages, models};
 
 /// Answers clients.
 #[derive(Debug)]
@@ -199,13 +199,15 @@ impl Data {
         id: &str,
     ) -> Option<Manners> {
         let kind = response.headers().get(CONTENT_TYPE)?;
-        let (beat, last) = if kind == "text/event-stream" {
-            (surface.beat(), surface.error_event(&ApiError::stopping(), id))
-        } else if kind == "application/json" && surface == Surface::StreamGenerateContent {
-            // An array whose elements come one by one: between them white space means nothing, and what is cut off has no end.
-            (BLANK, BLANK)
-        } else {
+        let is_array = kind == "application/json" && surface == Surface::StreamGenerateContent;
+        if !is_array && kind != "text/event-stream" {
             return None;
+        }
+        let last = surface.error_event(&ApiError::stopping(), id);
+        let (beat, last) = match is_array {
+            false => (surface.beat(), [last.clone(), last]),
+            // Its elements come one by one: between them white space means nothing.
+            true => (BLANK, [false, true].map(|is_begun| Framing::element(&last, is_begun))),
         };
         Some(Manners::new(heartbeat, beat, self.app.cut.subscribe(), last))
     }

@@ -51,6 +51,15 @@ impl Framing {
         }
     }
 
+    /// An event as an element of an array that has some already, or none. The array is not closed: what is cut off is not whole.
+    pub fn element(event: &[u8], is_begun: bool) -> Bytes {
+        let splitter = Splitter::default();
+        let mut framing = Self::Array(Array { splitter, is_begun });
+        let mut framed = BytesMut::from(event);
+        framing.frame(&mut framed);
+        framed.freeze()
+    }
+
     /// Frames a stream that is known whole.
     pub fn whole(mut self, events: Bytes) -> Bytes {
         match self {

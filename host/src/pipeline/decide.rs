@@ -148,9 +148,9 @@ impl Decision {
     }
 
     /// The request in the client's own words, where they may go out: what policies change they change in the canonical form,
-    /// and what they review they read in it.
+    /// and what they review they read in it. So is what follows an answer that broke off in the client's stream.
     pub fn own<'a>(&self, call: &'a Call) -> Option<&'a Document> {
-        let is_untouched = self.edited.is_none() && self.review.is_none();
+        let is_untouched = self.edited.is_none() && self.review.is_none() && !self.is_resumed;
         call.wording.own.as_ref().filter(|_| is_untouched)
     }
 }

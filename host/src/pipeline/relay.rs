@@ -195,6 +195,12 @@ async fn broken(way: &mut Way, framing: &mut Framing, outlet: &Outlet, failure: 
     let error = match way_on.filter(|way_on| way_on.mends(&failure)) {
         Some(way_on) => match way_on.next(&failure, &mut way.account).await {
             Ok(resumed) => {
+                way.telling.tell(out);
+                way.telling.restart(out);
+                framing.frame(out);
+                if !out.is_empty() {
+                    outlet.send(out.split().freeze()).await?;
+                }
                 out.extend_from_slice(&resumed.events);
                 (way.watched, way.has_more, way.resume) = (Some(resumed.watched), resumed.has_more, resumed.next);
                 // What is kept is one model's answer.

@@ -14,7 +14,7 @@ use super::relay::Watched;
 use super::walk::{self, Served};
 use crate::error::ApiError;
 use crate::json::{Document, Kind, Limits, Value};
-use crate::surfaces::Surface;
+use crate::operation::Operation;
 use crate::upstream::sse::Splitter;
 
 /// As deep as anything is read.
@@ -40,10 +40,11 @@ pub(super) struct Course {
 impl Resume {
     /// After a step that serves; none where nothing could follow, or the route does not want it.
     pub(super) fn after(served: &Served<'_>, decision: &Decision, call: &Arc<Call>) -> Option<Self> {
-        // In other words than the canonical ones a stream has said too much by then to begin anew.
-        let is_canonical = call.wording.surface == Surface::ChatCompletions;
+        // What passes in a provider's own words is not looked into, and says as it goes whose answer it is.
+        let is_told = call.ask.operation == Operation::Chat
+            && matches!(&served.reply, Reply::Stream(beginning) if !beginning.is_own);
         let has_some = served.attempts_left > 0 && !served.untried.is_empty();
-        (decision.restarts && is_canonical && has_some).then(|| Self {
+        (decision.restarts && is_told && has_some).then(|| Self {
             call: call.clone(),
             rest: Decision {
                 steps: served.untried.iter().copied().cloned().collect(),

@@ -147,6 +147,8 @@ fn completion(answer: Value<'_>, member: &str, usage: Option<&str>) -> Vec<u8> {
 pub(super) struct Events;
 
 impl Tells for Events {
+    fn restart(&mut self, _: &mut BytesMut) {}
+
     fn tell(&mut self, chunk: Value<'_>, out: &mut BytesMut) {
         let usage = chunk.field("usage").map(|usage| usage.raw());
         let says_nothing = chunk

@@ -18,6 +18,8 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 pub(super) trait Tells: std::fmt::Debug + Send {
     /// Tells what a chunk says.
     fn tell(&mut self, chunk: Value<'_>, out: &mut BytesMut);
+    /// What follows is another answer, from its beginning: of this one nothing was said that it could be taken for a part of.
+    fn restart(&mut self, out: &mut BytesMut);
     /// Tells the proper end, and what was used.
     fn end(&mut self, usage: Option<&Usage>, out: &mut BytesMut);
     /// Tells that it broke.
@@ -62,6 +64,14 @@ impl Telling {
             if let Some(chunk) = data.and_then(|data| Document::parse(data, LIMITS).ok()) {
                 telling.events.tell(chunk.root(), events);
             }
+        }
+    }
+
+    /// What follows are the events of another answer, after one of which nothing was shown.
+    pub fn restart(&mut self, events: &mut BytesMut) {
+        if let Self::Translated(telling) = self {
+            telling.splitter = Splitter::default();
+            telling.events.restart(events);
         }
     }
 

@@ -116,6 +116,13 @@ impl Tells for Events {
         }
     }
 
+    fn restart(&mut self, _: &mut BytesMut) {
+        for choice in &mut self.choices {
+            // What was not told yet belongs to the one before.
+            choice.parts = Parts::new(self.shows_thoughts);
+        }
+    }
+
     fn end(&mut self, usage: Option<&Usage>, out: &mut BytesMut) {
         if self.choices.is_empty() {
             self.choice(0);

@@ -228,6 +228,10 @@ impl Tells for Events {
         self.stop.hear(choice);
     }
 
+    fn restart(&mut self, out: &mut BytesMut) {
+        self.close(out, |_| true);
+    }
+
     fn end(&mut self, usage: Option<&Usage>, out: &mut BytesMut) {
         if !std::mem::replace(&mut self.is_started, true) {
             let nothing = Document::parse(Bytes::from_static(b"{}"), LIMITS);

@@ -353,6 +353,10 @@ impl Tells for Events {
         self.finish = reason.map(String::from).or(self.finish.take());
     }
 
+    fn restart(&mut self, out: &mut BytesMut) {
+        self.close(out, |_| true);
+    }
+
     fn end(&mut self, usage: Option<&Usage>, out: &mut BytesMut) {
         if self.head.is_none()
             && let Ok(nothing) = Document::parse(Bytes::from_static(b"{}"), LIMITS)

@@ -176,7 +176,13 @@ impl Admin {
             Endpoint::Metrics => shown::metrics(app, generation),
             Endpoint::Plugins => reply(StatusCode::OK, &shown::plugins(app, generation)),
             Endpoint::Routes => reply(StatusCode::OK, &shown::routes(generation)),
-            Endpoint::Candidates => reply(StatusCode::OK, &health::shown(generation)),
+            Endpoint::Candidates => {
+                let mut shown = health::shown(generation);
+                if let Some(fleet) = money::fleet(&app.ledger) {
+                    shown["fleet"] = fleet;
+                }
+                reply(StatusCode::OK, &shown)
+            }
             Endpoint::Limits => reply(StatusCode::OK, &shown::limits(app, generation)),
             Endpoint::Decision(id) => decision(app, &id).await,
             Endpoint::Cache => reply(StatusCode::OK, &app.cache.shown()),

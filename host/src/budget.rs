@@ -53,6 +53,24 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// From how it is written.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, name) = text.split_once(':')?;
+        Some(match kind {
+            "key" => Self::Key(name.into()),
+            "team" => Self::Team(name.into()),
+            "organisation" => Self::Organisation(name.into()),
+            "provider" => Self::Provider(name.into()),
+            "model" => Self::Model(name.into()),
+            "route" => Self::Route(name.into()),
+            "label" => {
+                let (label, value) = name.split_once('=')?;
+                Self::Label(label.into(), value.into())
+            }
+            _ => return None,
+        })
+    }
+
     /// Whether a caller may read its name and figures: it is the caller's own.
     pub fn is_the_callers(&self) -> bool {
         matches!(self, Self::Key(_) | Self::Team(_) | Self::Organisation(_))
@@ -121,6 +139,10 @@ pub struct Zone(TimeZone);
 impl Zone {
     /// By its IANA name, `Europe/Berlin` say; the data is compiled in.
     pub fn named(name: &str) -> Result<Self, String> {
+        // Written out, it is the same zone as where none is named.
+        if name == "UTC" {
+            return Ok(Self::default());
+        }
         TimeZone::get(name)
             .map(Self)
             .map_err(|_| format!("`{name}` is not the name of a time zone such as Europe/Berlin"))
@@ -367,6 +389,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_scope_is_read_as_it_is_written() {
+        let scopes = [
+            Scope::Key("k".into()),
+            Scope::Team("a:b".into()),
+            Scope::Organisation("".into()),
+            Scope::Provider("p".into()),
+            Scope::Model("p/m:1".into()),
+            Scope::Route("auto".into()),
+            Scope::Label("task".into(), "a=b".into()),
+        ];
+        for scope in scopes {
+            assert_eq!(Scope::parse(&scope.to_string()), Some(scope));
+        }
+        assert_eq!(Scope::parse("nobody:x"), None);
     }
 
     #[test]

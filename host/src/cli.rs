@@ -5,6 +5,7 @@ mod audit;
 mod catalog;
 mod check;
 mod explain;
+mod fleet;
 mod keys;
 mod ledger;
 mod out;
@@ -106,6 +107,12 @@ enum Command {
         after_help = "Examples:\n  pointsman store check\n  pointsman store backup copy.db\n  pointsman store export --from -1d\n  pointsman store correct 4711 --by-usd -0.50 --reason refunded"
     )]
     Store(store::StoreCommand),
+    /// See the gateways that share budgets, and forget one that will not come back
+    #[command(
+        subcommand,
+        after_help = "Example:\n  pointsman fleet list\n  pointsman fleet forget gateway-3"
+    )]
+    Fleet(fleet::FleetCommand),
     /// Work on plugins
     #[command(
         subcommand,
@@ -141,6 +148,7 @@ pub async fn run(arguments: Arguments) -> Ended {
         Command::Catalog(command) => catalog::run(config, &command).await,
         Command::Spend(options) => spend::run(config, &options),
         Command::Store(command) => store::run(config, command).await,
+        Command::Fleet(command) => fleet::run(config, command).await,
         Command::Plugin(command) => plugin::run(config, &command).await,
     };
     let code = match result {

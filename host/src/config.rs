@@ -10,6 +10,7 @@ mod clouds;
 pub mod defaults;
 pub mod dialects;
 mod events;
+mod fleet;
 mod idempotency;
 mod interpolate;
 mod key_hash;
@@ -34,6 +35,7 @@ pub use cache::{CacheConfig, CacheRule, CacheScope};
 pub use clouds::{AwsKey, ServiceAccount};
 pub use dialects::OwnWords;
 pub use events::{EVENTS, SigningKey, WebhookConfig, is_wanted};
+pub use fleet::FleetConfig;
 pub use idempotency::IdempotencyConfig;
 pub use interpolate::Secret;
 pub use key_hash::KeyHash;
@@ -72,6 +74,8 @@ pub struct Config {
     pub idempotency: IdempotencyConfig,
     /// Which responses are kept, if any.
     pub responses: Option<ResponsesConfig>,
+    /// With whom budgets are shared, if with anybody.
+    pub fleet: Option<FleetConfig>,
     /// What is known of models that the configuration says nothing of.
     pub catalog: Catalog,
     /// Which decisions are kept, if any.
@@ -131,6 +135,7 @@ impl Config {
             ("admin.tls", self.admin.tls != other.admin.tls),
             ("store.path", self.store != other.store),
             ("store.ledger", self.ledger != other.ledger),
+            ("fleet", self.fleet != other.fleet),
             ("events.webhook", self.webhook != other.webhook),
             ("plugins.slots", self.plugins.slots != other.plugins.slots),
             ("plugins.asking", self.plugins.asking != other.plugins.asking),
@@ -280,10 +285,9 @@ impl Source {
         let table = reader.table();
         let config = read(&Section::root(&reader, &table), &self.base());
         let mistakes = reader.into_mistakes();
-        if mistakes.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigError::Mistakes(mistakes, self.name()))
+        match mistakes.is_empty() {
+            true => Ok(config),
+            false => Err(ConfigError::Mistakes(mistakes, self.name())),
         }
     }
 }
@@ -319,6 +323,7 @@ fn read(root: &Section<'_>, base: &Path) -> Config {
         server,
         admin: admin::read(root.section("admin"), base),
         store,
+        fleet: fleet::read(root.section("fleet"), base, ledger.is_on),
         ledger,
         decisions,
         catalog,

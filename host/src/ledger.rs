@@ -6,12 +6,15 @@
 
 mod accounts;
 mod book;
+#[cfg(test)]
+mod borrowed;
 mod correct;
 mod events;
 mod hold;
 mod inbox;
 #[cfg(test)]
 mod late;
+mod lending;
 #[cfg(test)]
 mod model;
 mod reply;
@@ -19,6 +22,8 @@ mod reply;
 mod schedules;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod together;
 mod writer;
 
 use std::fmt;
@@ -28,11 +33,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
-pub use accounts::Balance;
+pub use accounts::{Balance, Shared};
 pub use correct::{Change, correction};
 pub use events::{Event, Listener};
 pub use hold::{Hold, Settlement};
 use inbox::Inbox;
+pub use lending::{Fleet, Standing, State};
 
 use crate::budget::{Budget, Scope, Scoped};
 use crate::money::Nanodollars;
@@ -52,6 +58,8 @@ pub(crate) struct Desk {
     has_failed: AtomicBool,
     reader: Opener,
     timeout: Duration,
+    /// Where budgets are shared.
+    fleet: Option<Arc<Standing>>,
 }
 
 /// What came of opening a store.
@@ -78,6 +86,8 @@ pub struct Setup {
     pub meter: LedgerMeter,
     /// Hears of budgets that are used up and the like, on the writer's thread.
     pub listener: Listener,
+    /// With whom budgets are shared, if with anybody.
+    pub fleet: Option<Fleet>,
 }
 
 /// What is to be reserved for one attempt.
@@ -139,6 +149,8 @@ pub(crate) enum Message {
     Bound(&'static str, u64),
     /// All documents of a kind go, and how many there were is answered.
     Empty(&'static str, oneshot::Sender<Result<u64, StoreError>>),
+    /// Something came of asking the lender.
+    Lent(lending::Lent),
     Balances(oneshot::Sender<Vec<Balance>>),
     /// Answered when all that was said before is on disk.
     Flush(oneshot::Sender<()>),
@@ -159,6 +171,7 @@ impl Ledger {
             has_failed: AtomicBool::new(false),
             reader: setup.reader.clone(),
             timeout: setup.timeout,
+            fleet: setup.fleet.as_ref().map(|fleet| Standing::new(fleet.name.clone())),
         });
         let writer = writer::Writer::open(&desk, setup)?;
         std::thread::Builder::new()
@@ -178,6 +191,11 @@ impl Ledger {
         self.0
             .as_ref()
             .is_some_and(|desk| desk.has_failed.load(Ordering::Relaxed))
+    }
+
+    /// How it stands with the lender, where budgets are shared.
+    pub fn fleet(&self) -> Option<&Standing> {
+        self.0.as_ref()?.fleet.as_deref()
     }
 
     /// Reserves money for one attempt. What comes back is on disk.

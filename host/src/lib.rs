@@ -36,6 +36,7 @@ pub mod handover;
 
 pub mod ledger;
 
+pub mod fleet;
 pub mod store;
 
 pub mod spend;

@@ -2,8 +2,8 @@
 //!
 //! One interface, owned by one writer ([`crate::ledger`]), which hands it batches: all of a batch is kept, or nothing, and
 //! it is durable when `commit` returns. [`sqlite`] is the embedded store; [`memory`] keeps the same promises for as long as
-//! the process lives. A store that a fleet shares goes in here, too: its `commit` refuses a batch whose holds it has not
-//! lent the money for, and callers do not change.
+//! the process lives. What a fleet shares is no store: each gateway has its own, and borrows what its budgets may spend
+//! ([`crate::fleet`]).
 
 mod labels;
 pub mod memory;

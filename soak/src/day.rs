@@ -45,6 +45,7 @@ pub(crate) struct Options {
 /// A ledger over a store, with this clock.
 pub(crate) fn ledger(open: Opener, clock: Arc<AtomicU64>) -> Result<Ledger> {
     let setup = Setup {
+        fleet: None,
         reader: open.clone(),
         open,
         timeout: Duration::from_secs(60),

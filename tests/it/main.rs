@@ -31,6 +31,7 @@ mod events;
 mod examples;
 mod extensions;
 mod failover;
+mod fleet;
 mod fuzz;
 mod gemini;
 mod goldens;

@@ -24,7 +24,7 @@ const ROWS: &[&[&str]] = &[
     &["handover"],
     &["ledger", "spend"],
     &["config", "telemetry"],
-    &["store"],
+    &["store", "fleet"],
     &["plugins", "budget", "catalog"],
     &["body", "error", "hops", "json", "money", "operation", "window"],
 ];

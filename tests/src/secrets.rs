@@ -17,9 +17,10 @@ use toml::Value;
 use crate::gateway::Home;
 
 /// Settings that hold a secret, wherever they are.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "api_key",
     "api_keys",
+    "database",
     "access_key_id",
     "secret_access_key",
     "session_token",

@@ -53,17 +53,32 @@ pub(super) async fn spend(ledger: &Ledger, query: Option<&str>) -> Response<Body
 /// `GET /admin/budgets`
 pub(super) async fn budgets(ledger: &Ledger) -> Response<Body> {
     let balances = ledger.balances().await;
-    reply(
-        StatusCode::OK,
-        &json!({"budgets": balances.iter().map(balance).collect::<Vec<_>>()}),
-    )
+    let mut shown = json!({"budgets": balances.iter().map(balance).collect::<Vec<_>>()});
+    if let Some(fleet) = fleet(ledger) {
+        shown["fleet"] = fleet;
+    }
+    reply(StatusCode::OK, &shown)
+}
+
+/// With whom budgets are shared, and whether anything can be borrowed.
+pub(super) fn fleet(ledger: &Ledger) -> Option<Value> {
+    let fleet = ledger.fleet()?;
+    Some(json!({"name": fleet.name, "state": fleet.state().name()}))
 }
 
 fn balance(balance: &Balance) -> Value {
     let budget = &balance.budget;
     let held = i128::try_from(balance.held).unwrap_or(i128::MAX);
-    let left = i128::from(budget.limit.0) - balance.spent - held;
-    json!({
+    let others = balance.shared.map_or(0, |shared| shared.spent + shared.held);
+    let left = i128::from(budget.limit.0) - balance.spent - held - others;
+    let shared = balance.shared.map(|shared| {
+        json!({
+            "lent_usd": usd(shared.lent),
+            "others_spent_usd": usd(shared.spent),
+            "others_held_usd": usd(shared.held),
+        })
+    });
+    let mut shown = json!({
         "scope": balance.scope.to_string(),
         "period": budget.period.name(),
         "zone": budget.zone.name(),
@@ -73,7 +88,11 @@ fn balance(balance: &Balance) -> Value {
         "held_usd": usd(held),
         "left_usd": usd(left),
         "resets": balance.resets_ms.map(at_text),
-    })
+    });
+    if let Some(shared) = shared {
+        shown["fleet"] = shared;
+    }
+    shown
 }
 
 /// `POST /admin/ledger/corrections`

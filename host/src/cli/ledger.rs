@@ -30,6 +30,7 @@ pub(super) fn open(config: &Config, meter: &Meter) -> Result<Ledger, String> {
         keep_lines: config.ledger.keep_lines,
         clock: Box::new(now_ms),
         meter: meter.ledger.clone(),
+        fleet: super::fleet::open(config)?,
         listener: Box::new(move |event| {
             log(event);
             if let Some(webhook) = &webhook {

@@ -19,6 +19,7 @@ const CONFIG: IdempotencyConfig = IdempotencyConfig {
 fn process(store: &Memory) -> Arc<Idempotency> {
     let (open, reader) = (store.clone(), store.clone());
     let setup = Setup {
+        fleet: None,
         books: true,
         open: Arc::new(move || Ok(Box::new(open.clone()) as Box<dyn Store>)),
         reader: Arc::new(move || Ok(Box::new(reader.clone()) as Box<dyn Store>)),

@@ -1,17 +1,31 @@
 //! Balances: what is booked and what is held, for each budget that was met, in the window that it is in.
 
+mod lease;
+
 use std::collections::HashMap;
 use std::sync::Arc;
+
+use lease::Lease;
+pub use lease::Shared;
+use lease::shared;
+pub(super) use lease::{Asks, Extent, given_back, known};
 
 use super::events::Event;
 use super::{Exceeded, Refused};
 use crate::budget::{Budget, Period, Scope, Scoped, Window, Zone};
+use crate::fleet;
 use crate::money::Nanodollars;
 
 /// All accounts.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     by_scope: HashMap<Scope, Vec<Account>>,
+    /// Whether there is a fleet.
+    is_shared: bool,
+    /// Whether something is to be borrowed that somebody waits for, or will soon.
+    asks: bool,
+    /// What was opened, and is not written down yet.
+    opened: Vec<fleet::Account>,
 }
 
 /// What was spent by somebody, in windows of one kind.
@@ -27,12 +41,14 @@ struct Account {
     was_exceeded: bool,
     /// As it was asked for last, for those who want to look.
     budget: Budget,
+    /// In a fleet.
+    lease: Option<Lease>,
 }
 
 /// What a hold is charged to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Charge {
-    scope: Scope,
+    pub(super) scope: Scope,
     period: Period,
     zone: Zone,
     /// When its window began. Booked later, it counts there and nowhere else.
@@ -52,6 +68,8 @@ pub struct Balance {
     pub held: u128,
     /// When the next window begins.
     pub resets_ms: Option<u64>,
+    /// In a fleet.
+    pub shared: Option<Shared>,
 }
 
 /// What there was before an account was opened.
@@ -91,6 +109,9 @@ impl Accounts {
             });
         }
         let found = find(window, &charge)?;
+        if self.is_shared {
+            self.opened.push(shared(&charge, window.end_ms));
+        }
         let account = Account {
             period: *period,
             zone: zone.clone(),
@@ -100,6 +121,7 @@ impl Accounts {
             told: 0,
             was_exceeded: false,
             budget: scoped.budget.clone(),
+            lease: self.is_shared.then(Lease::default),
         };
         match self.find(&scoped.scope, *period, zone) {
             Some(known) => *known = account,
@@ -129,8 +151,8 @@ impl Accounts {
                     return Err(Refused::Exceeded(Exceeded {
                         scope: scoped.scope.clone(),
                         budget: scoped.budget.clone(),
-                        spent: account.spent,
-                        held: account.held,
+                        spent: account.all_spent(),
+                        held: account.all_held(),
                         resets_ms: account.resets_ms(),
                     }));
                 }
@@ -140,25 +162,22 @@ impl Accounts {
             }
         }
         let granted = Nanodollars(u64::try_from(granted).unwrap_or(0));
+        let mut asks = false;
         for scoped in budgets {
             if let Some(account) = self.find(&scoped.scope, scoped.budget.period, &scoped.budget.zone) {
                 account.held = account.held.saturating_add(granted.0.into());
+                asks |= account.has_changed(granted);
             }
         }
+        self.asks |= asks;
         Ok(granted)
     }
 
     /// What a hold on these budgets is charged to.
     pub(super) fn charges(&mut self, budgets: &[Arc<Scoped>]) -> Vec<Charge> {
         let charge = |scoped: &Arc<Scoped>| {
-            let Budget { period, zone, .. } = &scoped.budget;
-            let account = self.find(&scoped.scope, *period, zone)?;
-            Some(Charge {
-                scope: scoped.scope.clone(),
-                period: *period,
-                zone: zone.clone(),
-                start_ms: account.window.start_ms,
-            })
+            let account = self.find(&scoped.scope, scoped.budget.period, &scoped.budget.zone)?;
+            Some(account.charge(&scoped.scope))
         };
         budgets.iter().filter_map(charge).collect()
     }
@@ -177,14 +196,10 @@ impl Accounts {
         }
         for scope in scopes {
             for account in self.by_scope.get_mut(&scope).into_iter().flatten() {
-                let charge = Charge {
-                    scope: scope.clone(),
-                    period: account.period,
-                    zone: account.zone.clone(),
-                    start_ms: account.window.start_ms,
-                };
+                let charge = account.charge(&scope);
                 if account.window.holds(at_ms) && !charges.contains(&charge) {
                     account.held = account.held.saturating_add(held.0.into());
+                    account.has_changed(Nanodollars(0));
                     charges.push(charge);
                 }
             }
@@ -200,6 +215,7 @@ impl Accounts {
             if let Some(account) = account {
                 account.held = account.held.saturating_sub(held.0.into());
                 account.spent = account.spent.saturating_add(spent);
+                account.has_changed(Nanodollars(0));
                 account.tell(&charge.scope, events);
             }
         }
@@ -211,6 +227,7 @@ impl Accounts {
             for account in accounts {
                 if account.window.holds(at_ms) {
                     account.spent = account.spent.saturating_add(by);
+                    account.has_changed(Nanodollars(0));
                     account.tell(scope, events);
                 }
             }
@@ -221,7 +238,8 @@ impl Accounts {
     pub(super) fn warnings(&mut self, budgets: &[Arc<Scoped>]) -> Vec<String> {
         let warning = |scoped: &Arc<Scoped>| {
             let account = self.find(&scoped.scope, scoped.budget.period, &scoped.budget.zone)?;
-            let share = account.share(account.spent.saturating_add(account.held as i128));
+            let taken = account.all_spent().saturating_add(account.all_held() as i128);
+            let share = account.share(taken);
             let lowest = scoped.budget.warn.iter().min()?;
             let is_near = scoped.scope.is_the_callers() && share >= u128::from(*lowest);
             is_near.then(|| format!("{} {} {share}%", scoped.scope, scoped.budget.period.name()))
@@ -238,6 +256,7 @@ impl Accounts {
                 spent: account.spent,
                 held: account.held,
                 resets_ms: account.resets_ms(),
+                shared: account.lease.as_ref().map(Lease::shared),
             };
             accounts.iter().map(balance).collect::<Vec<_>>()
         };
@@ -261,10 +280,44 @@ impl Accounts {
 
 impl Account {
     fn left(&self) -> i128 {
-        let taken = self
-            .spent
-            .saturating_add(i128::try_from(self.held).unwrap_or(i128::MAX));
-        i128::from(self.budget.limit.0).saturating_sub(taken)
+        let taken = self.taken();
+        let left = i128::from(self.budget.limit.0).saturating_sub(taken);
+        match &self.lease {
+            None => left,
+            Some(lease) if self.budget.is_hard => left.min(lease.lent().saturating_sub(taken).max(0)),
+            Some(lease) => left.saturating_sub(lease.others()),
+        }
+    }
+
+    /// By everybody, as far as is known.
+    fn all_spent(&self) -> i128 {
+        let others = self.lease.as_ref().map_or(0, Lease::others_spent);
+        self.spent.saturating_add(others)
+    }
+
+    /// By everybody, as far as is known.
+    fn all_held(&self) -> u128 {
+        let others = self.lease.as_ref().map_or(0, Lease::others_held);
+        self.held.saturating_add(u128::try_from(others).unwrap_or(0))
+    }
+
+    /// So much was reserved, or something else was booked: whether a lender is to be asked for more.
+    fn has_changed(&mut self, reserved: Nanodollars) -> bool {
+        let left = self.left();
+        let (Some(lease), is_hard) = (&mut self.lease, self.budget.is_hard) else {
+            return false;
+        };
+        lease.changed();
+        is_hard && reserved.0 > 0 && lease.look_ahead(reserved.0.into(), left)
+    }
+
+    fn charge(&self, scope: &Scope) -> Charge {
+        Charge {
+            scope: scope.clone(),
+            period: self.period,
+            zone: self.zone.clone(),
+            start_ms: self.window.start_ms,
+        }
     }
 
     fn resets_ms(&self) -> Option<u64> {
@@ -285,7 +338,7 @@ impl Account {
         let is_other = self.budget.limit != budget.limit || self.budget.warn != budget.warn;
         self.budget.clone_from(budget);
         if is_other {
-            let share = self.share(self.spent);
+            let share = self.share(self.all_spent());
             let reached = budget.warn.iter().filter(|percent| share >= u128::from(**percent));
             self.told = self.told.min(reached.max().copied().unwrap_or_default());
             self.was_exceeded &= share >= 100;
@@ -306,7 +359,8 @@ impl Account {
     /// Tells of every share that is reached and was not told of, the lowest first: whoever waits for one of them hears of it,
     /// though a single call went past several.
     fn tell(&mut self, scope: &Scope, events: &mut Vec<Event>) {
-        let share = self.share(self.spent);
+        let spent = self.all_spent();
+        let share = self.share(spent);
         let is_news = |percent: &&u8| **percent > self.told && share >= u128::from(**percent);
         let mut reached: Vec<u8> = self.budget.warn.iter().filter(is_news).copied().collect();
         reached.sort_unstable();
@@ -317,7 +371,7 @@ impl Account {
             scope: scope.clone(),
             period: self.period.name(),
             percent,
-            spent: Nanodollars(u64::try_from(self.spent).unwrap_or(u64::MAX)),
+            spent: Nanodollars(u64::try_from(spent).unwrap_or(u64::MAX)),
             limit: self.budget.limit,
         }));
     }

@@ -2,14 +2,15 @@
 //! no I/O of its own but for questions to the store about budgets that it meets for the first time.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::accounts::{Accounts, Balance, Charge, Found};
+use super::accounts::{Accounts, Asks, Balance, Charge, Extent, Found, given_back, known};
 use super::events::Event;
 use super::hold::Settlement;
 use super::{Refused, Wish};
 use crate::budget::{Scope, Scoped, Window};
+use crate::fleet::{self, Account, Answer};
 use crate::money::Nanodollars;
 use crate::store::{Batch, Costs, Document, Hold, Line, Span, Store, StoreError, Tags};
 
@@ -18,7 +19,7 @@ use crate::store::{Batch, Costs, Document, Hold, Line, Span, Store, StoreError, 
 pub(super) struct Book {
     next: u64,
     open: HashMap<u64, Open>,
-    accounts: Accounts,
+    pub(super) accounts: Accounts,
     /// What has not been written yet.
     pub(super) batch: Batch,
     /// What has not been told yet.
@@ -28,6 +29,8 @@ pub(super) struct Book {
     held: u128,
     /// What was booked in windows in which an account was opened: one that is opened later need not ask the store again.
     booked: HashMap<Window, Costs>,
+    /// In a fleet: of which accounts something may have been spent in windows that have not ended, though nobody asks for them now.
+    shared: BTreeSet<fleet::Account>,
     /// The latest moment at which something was reserved. Nothing is reserved before it, whatever the clock does, so that a
     /// line is in the window that it was charged to.
     latest_ms: u64,
@@ -65,6 +68,7 @@ impl Book {
             told_unpriced: HashSet::new(),
             held: 0,
             booked: HashMap::new(),
+            shared: BTreeSet::new(),
             latest_ms: 0,
         }
     }
@@ -123,6 +127,74 @@ impl Book {
         Ok(Granted { id, amount, warnings })
     }
 
+    /// Whether something is to be borrowed before a wish can be decided on.
+    pub(super) fn must_borrow(
+        &mut self,
+        wish: &Wish,
+        asks: Asks,
+        now_ms: u64,
+        store: &dyn Store,
+    ) -> Result<bool, Refused> {
+        if wish.price_version.is_none() || wish.budgets.is_empty() {
+            return Ok(false);
+        }
+        let now_ms = now_ms.max(self.latest_ms);
+        for scoped in &wish.budgets {
+            self.open_account(scoped, now_ms, store)?;
+        }
+        let amounts = (wish.at_least, wish.at_most);
+        Ok(self.accounts.must_borrow(&wish.budgets, amounts, asks, now_ms))
+    }
+
+    /// There is a lender, which knows of these accounts: everything that there is to say. What was lent to a process before this
+    /// one, and what for nobody asks now, is given back.
+    pub(super) fn joined(
+        &mut self,
+        found: Vec<Account>,
+        now_ms: u64,
+        store: Option<&dyn Store>,
+    ) -> (Vec<Charge>, Vec<fleet::Entry>) {
+        self.accounts.lost();
+        let (mut charges, mut entries) = self.accounts.statement(Extent::Full, now_ms);
+        self.shared.extend(found);
+        self.shared.retain(|account| account.end_ms > now_ms);
+        // Without the store nobody knows what was spent; there is more to say once it is back.
+        let Some(store) = store else {
+            return (charges, entries);
+        };
+        for account in self.shared.clone() {
+            let stands = known(&account).and_then(|(charge, window)| {
+                if self.accounts.has(&charge) {
+                    return Ok(None);
+                }
+                Ok(Some((self.taken(&charge.scope, window, store)?, charge)))
+            });
+            match stands {
+                Ok(None) => {}
+                Ok(Some(((spent, held), charge))) => {
+                    charges.push(charge);
+                    entries.push(given_back(account, spent, held));
+                }
+                Err(reason) => tracing::warn!(?reason, "what this gateway was lent stays with it"),
+            }
+        }
+        (charges, entries)
+    }
+
+    /// How the accounts stand with the lender.
+    pub(super) fn answered(&mut self, charges: &[Charge], answer: &Answer) {
+        self.accounts.answered(charges, answer, &mut self.events);
+    }
+
+    /// What was booked and is held for somebody in a window.
+    fn taken(&mut self, scope: &Scope, window: Window, store: &dyn Store) -> Result<(i128, i128), Refused> {
+        let spent = spent(scope, window, &self.batch, &mut self.booked, store)?;
+        let open = self.open.values();
+        let open = open.filter(|open| window.holds(open.hold.at_ms) && counts(&open.hold.tags, scope));
+        let held = open.map(|open| i128::from(open.hold.ceiling.0)).sum();
+        Ok((spent, held))
+    }
+
     /// No budget can be kept, nor can anybody be told of one in time, with a model of which nobody knows what it costs.
     fn unpriced(&mut self, wish: &Wish) -> Result<(), Refused> {
         let model = &wish.tags.model;
@@ -154,7 +226,22 @@ impl Book {
             }
             Ok(Found { spent, held })
         };
-        self.accounts.open(scoped, now_ms, find, &mut self.events)
+        self.accounts.open(scoped, now_ms, find, &mut self.events)?;
+        for account in self.accounts.take_opened() {
+            // A lender that has forgotten everything must hear of it, from the next process as well.
+            self.batch.documents.extend(document(&account));
+            self.shared.insert(account);
+        }
+        Ok(())
+    }
+
+    /// Budgets are shared; those that a process before this one has written down are known.
+    pub(super) fn share(&mut self, store: &dyn Store, now_ms: u64) -> Result<(), StoreError> {
+        self.accounts.share();
+        let known = store.documents(SHARED, now_ms)?;
+        let known = known.iter().filter_map(|(id, _)| serde_json::from_str(id).ok());
+        self.shared.extend(known);
+        Ok(())
     }
 
     /// Books what an attempt came to.
@@ -266,6 +353,18 @@ impl Book {
             .settle(&open.charges, open.hold.ceiling, 0, &mut self.events);
         true
     }
+}
+
+/// The kind of documents that have the name of an account that is shared, and nothing else.
+const SHARED: &str = "shared";
+
+fn document(account: &fleet::Account) -> Option<Document> {
+    Some(Document {
+        kind: SHARED,
+        id: serde_json::to_string(account).ok()?,
+        content: Some(Arc::from([])),
+        expires_ms: Some(account.end_ms).filter(|end| *end < u64::MAX),
+    })
 }
 
 /// The version of a price that there is not.

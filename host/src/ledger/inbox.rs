@@ -131,7 +131,12 @@ impl Inbox {
 impl Message {
     fn is_waited_for(&self) -> bool {
         match self {
-            Self::Reserve(..) | Self::Empty(..) | Self::Balances(_) | Self::Flush(_) | Self::Close(_) => true,
+            Self::Reserve(..)
+            | Self::Empty(..)
+            | Self::Balances(_)
+            | Self::Flush(_)
+            | Self::Close(_)
+            | Self::Lent(_) => true,
             Self::Keep(_, reply) => reply.is_some(),
             Self::Note(_, reply) => reply.is_some(),
             Self::Settle(..) | Self::Release(_) | Self::GiveUp(_) | Self::Bound(..) => false,

@@ -107,6 +107,7 @@ impl Bench {
             timeout,
             keep_lines: Duration::from_secs(1 << 30),
             clock: Box::new(move || clock.load(Ordering::Relaxed)),
+            fleet: None,
             meter: crate::telemetry::Meter::default().ledger.clone(),
             listener: Box::new(move |event| heard.lock().unwrap().push(event.clone())),
         });

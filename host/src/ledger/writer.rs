@@ -1,10 +1,13 @@
 //! The thread that writes: it takes what has come, decides, writes it in one batch, and answers when that is on disk.
 
+mod borrowing;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use borrowing::Borrowing;
 use tokio::sync::oneshot;
 
 use super::book::{Book, Granted};
@@ -50,6 +53,8 @@ pub(super) struct Writer {
     /// Since when something is kept that others do not see.
     unseen: Option<Instant>,
     book: Book,
+    /// Where budgets are shared.
+    fleet: Option<Borrowing>,
     /// How many waited for the last batch.
     crowd: usize,
 }
@@ -91,6 +96,11 @@ impl Writer {
             store.commit(&std::mem::take(&mut book.batch))?;
             store.publish()?;
         }
+        let shares = setup.fleet.zip(desk.fleet.clone());
+        if shares.is_some() {
+            book.share(store.as_ref(), (setup.clock)())?;
+        }
+        let fleet = shares.map(|(fleet, standing)| Borrowing::start(fleet, desk, standing, &setup.meter));
         Ok(Self {
             desk: desk.clone(),
             open: setup.open,
@@ -105,6 +115,7 @@ impl Writer {
             unsynced: None,
             unseen: None,
             book,
+            fleet: fleet.transpose()?,
             crowd: 0,
         })
     }
@@ -123,6 +134,10 @@ impl Writer {
             for message in messages {
                 has_ended |= matches!(message, Message::Close(_));
                 self.take(message, now_ms, &mut answers);
+            }
+            self.borrow(now_ms);
+            if has_ended {
+                self.leave(now_ms);
             }
             self.crowd = answers.len();
             self.write(answers);
@@ -147,8 +162,9 @@ impl Writer {
             Some(left) => (left, self.unsynced.is_some()),
             None => (SWEEP, false),
         };
+        let fleet = self.fleet.as_ref().map(Borrowing::patience);
         Rest {
-            at_most,
+            at_most: fleet.map_or(at_most, |fleet| fleet.min(at_most)),
             looks_soon,
             is_quiet: self.crowd < CROWD,
         }
@@ -156,21 +172,8 @@ impl Writer {
 
     fn take(&mut self, message: Message, now_ms: u64, answers: &mut Vec<Answer>) {
         match message {
-            Message::Reserve(wish, waiter) => {
-                let reserved = match &self.store {
-                    Some(store) => self.book.reserve(*wish, now_ms, store.as_ref()),
-                    None if !wish.budgets.is_empty() => Err(unavailable()),
-                    None if self.book.batch.lines.len() >= BACKLOG => Err(unavailable()),
-                    // Without a budget there is nothing to check. The line is written when that is possible again.
-                    None => self
-                        .book
-                        .reserve(*wish, now_ms, &crate::store::memory::Memory::default()),
-                };
-                match reserved {
-                    Ok(granted) => answers.push(Answer::Granted(granted, waiter)),
-                    Err(refused) => answer([(waiter, Err(refused))].into()),
-                }
-            }
+            Message::Reserve(wish, waiter) => self.reserve(wish, waiter, None, now_ms, answers),
+            Message::Lent(lent) => self.lent(lent, now_ms, answers),
             Message::Settle(id, settlement) => self.book.settle(id, *settlement),
             Message::GiveUp(id) => self.book.give_up(id),
             Message::Release(id) => self.book.release(id),
@@ -368,6 +371,7 @@ impl Writer {
                 self.desk.has_failed.store(false, Ordering::Relaxed);
                 self.meter.store(false);
                 tracing::info!("the ledger can be written again");
+                self.borrow_anew();
                 self.book.events.push(Event::StoreRecovered);
             }
             Err(error) => tracing::debug!(%error, "the ledger still cannot be written"),

@@ -19,6 +19,8 @@ pub struct LedgerMeter {
     open: Gauge<i64, AtomicI64>,
     held: Gauge<f64, AtomicU64>,
     failed: Gauge,
+    fleet_lost: Gauge,
+    exchanges: Histogram,
     events: Family<EventLabels, Counter>,
 }
 
@@ -36,6 +38,8 @@ impl LedgerMeter {
             open: Gauge::default(),
             held: Gauge::default(),
             failed: Gauge::default(),
+            fleet_lost: Gauge::default(),
+            exchanges: Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5]),
             events: Family::default(),
         };
         registry.register_with_unit(
@@ -70,6 +74,17 @@ impl LedgerMeter {
             meter.failed.clone(),
         );
         registry.register(
+            "pointsman_fleet_lost",
+            "1 while the fleet's database does not answer",
+            meter.fleet_lost.clone(),
+        );
+        registry.register_with_unit(
+            "pointsman_fleet_exchange",
+            "Time that the fleet's database took to answer",
+            Unit::Seconds,
+            meter.exchanges.clone(),
+        );
+        registry.register(
             "pointsman_ledger_events",
             "What was told of budgets, by event",
             meter.events.clone(),
@@ -93,6 +108,16 @@ impl LedgerMeter {
     /// Whether the store can be written.
     pub fn store(&self, has_failed: bool) {
         self.failed.set(has_failed.into());
+    }
+
+    /// Whether the fleet's database answers.
+    pub fn fleet(&self, is_lost: bool) {
+        self.fleet_lost.set(is_lost.into());
+    }
+
+    /// It has answered.
+    pub fn exchanged(&self, took: Duration) {
+        self.exchanges.observe(took.as_secs_f64());
     }
 
     /// Something was told.

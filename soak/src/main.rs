@@ -7,6 +7,7 @@ mod clock;
 mod crowd;
 mod day;
 mod faults;
+mod fleet;
 mod flips;
 mod gateway;
 mod image;
@@ -48,6 +49,12 @@ enum Trial {
     },
     /// B12: the wall clock goes back, and on by days, while budgets are in use
     Clock,
+    /// B5: two gateways spend one budget, and the database that they borrow from is killed, suspended, emptied and replaced by an old copy
+    Fleet {
+        /// How long each of that takes.
+        #[arg(long, default_value_t = 15)]
+        seconds: u64,
+    },
     /// D1: the disk is full
     Full,
     /// D2: writing to the disk fails
@@ -195,6 +202,7 @@ fn main() -> Result<()> {
     match Arguments::parse().trial {
         Trial::Kill { cycles } => kill::run(cycles),
         Trial::Clock => clock::run(),
+        Trial::Fleet { seconds } => fleet::run(seconds),
         Trial::Full => faults::full_gateway(),
         Trial::Eio => faults::eio_gateway(),
         Trial::Power { batches } => power::run(Kind::Sqlite, batches).map(|found| println!("{found}")),

@@ -31,6 +31,8 @@ const SESSION: &str = "SET application_name = 'pointsman'; SET statement_timeout
 const ATTEMPTS: usize = 64;
 /// Windows that ended so long ago are of interest to nobody.
 const OLD_MS: i64 = 2 * 86_400_000;
+/// After so many exchanges they are removed.
+const CLEANING: i64 = 3_600;
 const TABLES: &str = include_str!("tables.sql");
 const FORMAT: i32 = 1;
 
@@ -327,8 +329,7 @@ async fn join(
                  ON CONFLICT (name) DO UPDATE SET session = excluded.session, said = 0, seen = excluded.seen";
     client.execute(begin, &[&name, &store, &id]).await.map_err(fault)?;
     let now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-    let forget = format!("DELETE FROM pointsman_leases WHERE end_ms < {now} - $1");
-    client.execute(&forget, &[&OLD_MS]).await.map_err(fault)?;
+    client.execute(FORGET, &[&OLD_MS]).await.map_err(fault)?;
     let own = format!(
         "SELECT scope, period, zone, start_ms, end_ms FROM pointsman_leases WHERE gateway = $1 AND end_ms > {now}"
     );
@@ -367,6 +368,8 @@ fn account(row: &Row) -> Account {
     }
 }
 
+const FORGET: &str =
+    "DELETE FROM pointsman_leases WHERE end_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - $1";
 const LOCK: &str = "SELECT settles > clock_timestamp() FROM pointsman_fleet WHERE format = 1 FOR UPDATE";
 /// Whether this connection still speaks for its gateway; if not, the statements after it change nothing.
 const OWN: &str = "UPDATE pointsman_gateways SET seen = clock_timestamp(), said = said + 1 WHERE name = $1 AND session = $2 RETURNING said";
@@ -436,6 +439,10 @@ impl Session {
             return Err(Fault("it does not know what it was just told".to_owned()));
         }
         self.said = seen.get(0);
+        if self.said % CLEANING == 0 {
+            let forgotten = self.client.execute(FORGET, &[&OLD_MS]);
+            forgotten.await.map_err(fault)?;
+        }
         Ok(Answer {
             is_settling: lock.get(0),
             terms: rows.iter().map(terms).collect(),

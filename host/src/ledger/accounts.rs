@@ -303,10 +303,11 @@ impl Account {
 
     /// So much was reserved, or something else was booked: whether a lender is to be asked for more.
     fn has_changed(&mut self, reserved: Nanodollars) -> bool {
-        let left = self.left();
-        let (Some(lease), is_hard) = (&mut self.lease, self.budget.is_hard) else {
+        if self.lease.is_none() {
             return false;
-        };
+        }
+        let (left, is_hard) = (self.left(), self.budget.is_hard);
+        let Some(lease) = &mut self.lease else { return false };
         lease.changed();
         is_hard && reserved.0 > 0 && lease.look_ahead(reserved.0.into(), left)
     }

@@ -1,8 +1,11 @@
 //! How much a key may ask for: requests and tokens in a minute, requests at one time.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::config::{openai, route};
 use tests::gateway::complete;
+use tests::sdk::sdks;
 use tests::{Answer, FakeProvider, Gate, Gateway, Home, Reply};
 
 use super::{Key, hello, with_key};
@@ -180,6 +183,8 @@ async fn requests_at_one_time_are_counted_until_their_answers_have_ended() {
     let reply = other.chat(&hello("auto")).await;
     let message = reply.refused(429, "rate_limit_exceeded");
     assert!(message.contains("team `t` has 1 requests under way"), "{message}");
+    assert_eq!(number(&reply, "retry-after"), Some(1));
+    assert_eq!(number(&reply, "x-ratelimit-limit-requests"), Some(100));
     assert_eq!(
         number(&reply, "x-ratelimit-remaining-requests"),
         Some(99),
@@ -211,4 +216,43 @@ async fn a_client_that_leaves_gives_its_place_back() {
     client.chat(&hello("auto")).await.refused(429, "rate_limit_exceeded");
     drop(stream);
     while client.chat(&hello("auto")).await.status != 200 {}
+}
+
+#[tokio::test]
+async fn an_application_waits_for_its_place_by_itself_and_reads_what_is_left() {
+    for sdk in sdks() {
+        let gate = Gate::shut();
+        let (provider, gateway, key) = with_key("limits = { rpm = 10, tpm = 10_000, parallel = 1 }", "").await;
+        let held = Answer::chat_stream(["a", "b"]).held_after(1, &gate);
+        provider.on("/v1/chat/completions", [held, Answer::chat("hi")]);
+        let mut body = with_max_tokens(100);
+        body["stream"] = true.into();
+        let mut stream = key.client(&gateway).chat_stream(&body).await;
+        stream.next().await.unwrap();
+        // It is refused, waits for as long as it is told, and is let in when the stream has ended.
+        let waiting = async {
+            let steps = json!([{ "do": "chat", "with": with_max_tokens(100) }]);
+            sdk.takes_with_key(&gateway, &key.text, steps).await.remove(0)
+        };
+        let ending = async {
+            while !gateway.admin().get("/metrics").await.text().contains("status=\"429\"") {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            gate.open();
+            while stream.next().await.is_some() {}
+        };
+        let (seen, ()) = tokio::join!(waiting, ending);
+        assert_eq!(
+            seen["completion"]["choices"][0]["message"]["content"], "hi",
+            "{}: {seen}",
+            sdk.name
+        );
+        let header = |name: &str| seen["headers"][name].as_str().unwrap_or_default().to_owned();
+        let found =
+            ["limit-requests", "remaining-requests", "limit-tokens"].map(|name| header(&format!("x-ratelimit-{name}")));
+        assert_eq!(found, ["10", "8", "10000"], "{}: {seen}", sdk.name);
+        let left: u64 = header("x-ratelimit-remaining-tokens").parse().unwrap();
+        assert!((9_000..10_000).contains(&left), "{}: {left}", sdk.name);
+        assert_eq!(provider.journal().len(), 2, "{}", sdk.name);
+    }
 }

@@ -19,6 +19,7 @@ mod process;
 mod redb;
 mod script;
 mod siege;
+mod steady;
 mod store;
 mod story;
 mod strace;
@@ -149,6 +150,15 @@ enum Trial {
         #[arg(long, default_value_t = 20)]
         seconds: u64,
     },
+    /// O7: ordinary traffic for a long time, with clients that leave, failures and reloads
+    Steady {
+        /// For how long; the row has 60. What grows in an hour is not to be seen in a few of them.
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// Requests in a second.
+        #[arg(long, default_value_t = 50)]
+        rate: u64,
+    },
     /// O4: large bodies to a gateway in a control group with little memory
     Memory {
         /// How little.
@@ -219,6 +229,7 @@ fn main() -> Result<()> {
         } => crowd::idle(streams, seconds, http1),
         Trial::Sockets { sockets, seconds } => siege::sockets(sockets, seconds),
         Trial::Tenants { connections, seconds } => siege::tenants(connections, seconds),
+        Trial::Steady { minutes, rate } => steady::run(minutes, rate),
         Trial::Memory {
             megabytes,
             clients,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::config::{openai, route};
 use tests::{Answer, FakeProvider, Gate, Gateway, Home, Outcome, guests};
+use tokio::task::JoinSet;
 
 /// A policy that asks as its configuration says, before an answer by `one/model`; it may ask `two/model`.
 fn config(one: &str, two: &str, keys: &str, asks: &str) -> String {
@@ -254,17 +255,31 @@ async fn a_guest_that_computes_for_ever_after_its_asks_is_stopped() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_takes_the_asks_back() {
+async fn clients_that_leave_take_the_asks_back() {
+    /// At one time.
+    const WAVE: usize = 20;
+    // With the name set, as `cargo xtask soak leave` does it, more of them.
+    let waves = std::env::var("POINTSMAN_SOAK_TIMES").map_or(5, |times| times.parse::<usize>().unwrap() / WAVE);
     let one = FakeProvider::chatting([Answer::chat("from one")]).await;
-    let two = FakeProvider::chatting([Answer::never(), Answer::chat("from two")]).await;
+    let mut answers = vec![Answer::never(); waves * WAVE];
+    answers.push(Answer::chat("from two"));
+    let two = FakeProvider::chatting(answers).await;
     let gateway = before(&one, &two, "", "asks = [{ model = \"two/model\", user = \"?\" }]").await;
-    let client = gateway.data();
-    let asking = tokio::spawn(async move { client.chat(&ask()).await });
-    two.until(|journal| journal.len() == 1).await;
-    asking.abort();
-    two.until(|journal| journal[0].outcome == Outcome::Abandoned).await;
+    for wave in 1..=waves {
+        let mut asking = JoinSet::new();
+        for _ in 0..WAVE {
+            let client = gateway.data();
+            asking.spawn(async move { client.chat(&ask()).await });
+        }
+        two.until(|journal| journal.len() == wave * WAVE).await;
+        asking.shutdown().await;
+    }
+    two.until(|journal| journal.iter().all(|received| received.outcome == Outcome::Abandoned))
+        .await;
     assert!(one.journal().is_empty());
     assert!(heard(&gateway, &ask()).await.starts_with("from two"));
+    let faults = gateway.admin().get("/metrics").await.text();
+    assert!(!faults.contains("kind=\"host\""), "{faults}");
 }
 
 #[tokio::test]

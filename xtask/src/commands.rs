@@ -154,8 +154,16 @@ pub(crate) fn soak(arguments: &[String]) -> Result<()> {
             execute(cargo(["test", "--workspace", "--lib", "ledger::"]).env("POINTSMAN_SOAK_TIMES", times("100000")))
         }
         Some("leave") => execute(
-            cargo(["test", "--workspace", "--test", "it", "ledger::leaving"])
-                .env("POINTSMAN_SOAK_TIMES", times("1000")),
+            cargo([
+                "test",
+                "--workspace",
+                "--test",
+                "it",
+                "--",
+                "ledger::leaving",
+                "asking::clients_that_leave",
+            ])
+            .env("POINTSMAN_SOAK_TIMES", times("1000")),
         ),
         Some("timing") => execute(
             cargo(["test", "--workspace", "--lib", "keys::timing", "--", "--nocapture"])
@@ -178,7 +186,7 @@ pub(crate) fn soak(arguments: &[String]) -> Result<()> {
             execute(&mut soak)?;
             if trial == "help" {
                 println!(
-                    "\nAnd three that are tests, with more rounds:\n  schedules  B11: orders of threads, and steps against a model\n  leave      B3: clients that leave\n  timing     S3: how long wrong keys take\n"
+                    "\nAnd three that are tests, with more rounds:\n  schedules  B11: orders of threads, and steps against a model\n  leave      B3, P7: clients that leave\n  timing     S3: how long wrong keys take\n"
                 );
             }
             Ok(())

@@ -41,6 +41,60 @@ async fn a_fresh_instance_remembers_nothing_and_a_warm_one_serves_so_many_calls(
     }
 }
 
+/// Says `!` where it finds anything in a page that it has not touched or in those that it asks for, and `0` where it does not; then it
+/// leaves something in all of them.
+const LOOKS_AND_LEAVES: &str = "(local $at i32)
+    (drop (memory.grow (i32.const 4)))
+    (local.set $at (i32.const 65536))
+    (loop $next
+        (if (i64.ne (i64.load (local.get $at)) (i64.const 0)) (then (global.set $digit (i32.const 33))))
+        (local.set $at (i32.add (local.get $at) (i32.const 8)))
+        (if (i32.eq (local.get $at) (i32.const 131072)) (then (local.set $at (i32.const 196608))))
+        (br_if $next (i32.lt_u (local.get $at) (i32.const 458752))))
+    (memory.fill (i32.const 65536) (i32.const 90) (i32.const 65536))
+    (memory.fill (i32.const 196608) (i32.const 90) (i32.const 262144))";
+
+#[tokio::test]
+async fn what_a_guest_leaves_in_its_memory_neither_another_one_finds_nor_its_own_next_call() {
+    let engine = Engine::new(&EngineConfig {
+        // So few that the same memory is given out again and again.
+        slots: 4,
+        ..EngineConfig::default()
+    })
+    .unwrap();
+    let decide = format!("{LOOKS_AND_LEAVES} {REASON}");
+    let guest = guests::policy(PolicyText {
+        items: REASON_ITEMS,
+        decide: &decide,
+        ..Default::default()
+    });
+    // It has other code, or it would be the same plugin.
+    let other = guests::policy(PolicyText {
+        items: &format!("(global $other i32 (i32.const 1)) {REASON_ITEMS}"),
+        decide: &decide,
+        ..Default::default()
+    });
+    let load = |guest: &Vec<u8>| load_in(&engine, spec(guest.clone())).unwrap();
+    let policies = [load(&guest), load(&other)];
+    let named = std::env::var("POINTSMAN_SOAK_TIMES");
+    let times = named.map_or(200, |times| times.parse::<usize>().expect("a number"));
+    for number in 0..times {
+        assert_eq!(reason(&policies[number % 2]).await, "0", "{number}");
+    }
+    // An instance that is kept has what it left.
+    let instances = Instances::Warm {
+        warm: 1,
+        max_calls: 3,
+        max_age: Duration::from_secs(3600),
+    };
+    let kept = PolicySpec {
+        instances,
+        ..spec(guest)
+    };
+    let kept = load_in(&engine, kept).unwrap();
+    assert_eq!((reason(&kept).await, reason(&kept).await), ("0".into(), "!".into()));
+}
+
 #[tokio::test]
 async fn a_configured_snapshot_answers_as_a_new_configuration_does() {
     let load_text = format!("(global.set $digit (i32.load8_u offset=2 (local.get $text))) {ZEROS}");

@@ -118,6 +118,9 @@ async fn two_gateways_spend_one_budget_together_and_no_more_than_it() {
     let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
     let limit = 10_000_000;
     let home = |name| Home::with_config(&config(name, &provider, &database.url(), "0.01"));
+    let early = home("early").run(&["fleet", "list", "--config", "pointsman.toml"]);
+    let said = String::from_utf8_lossy(&early.stderr).into_owned();
+    assert!(said.contains("no gateway has borrowed there yet"), "{said}");
     let (a, b) = tokio::join!(joined(home("a")), joined(home("b")));
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let quiet = Duration::from_secs(3);

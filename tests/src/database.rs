@@ -36,7 +36,7 @@ impl Database {
         let Some(programs) = programs() else {
             not_tested(
                 "what gateways share through PostgreSQL",
-                "install PostgreSQL 13 or newer to test it",
+                "install PostgreSQL to test it",
             );
             return None;
         };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 
 use super::Fault;
 use super::postgres::{Database, fault};
@@ -51,7 +52,7 @@ pub async fn list(database: &Database) -> Result<Vec<Gateway>, Fault> {
         GROUP BY 1, 2 ORDER BY 1";
     let asking = async {
         let client = database.connect().await?;
-        client.query(text, &[]).await.map_err(fault)
+        client.query(text, &[]).await.map_err(asked)
     };
     let rows = timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(late()))?;
     Ok(rows.iter().map(gateway).collect())
@@ -79,7 +80,7 @@ pub async fn forget(database: &Database, name: &str) -> Result<Option<Vec<Unknow
         transaction
             .execute("SELECT FROM pointsman_fleet FOR UPDATE", &[])
             .await
-            .map_err(fault)?;
+            .map_err(asked)?;
         let gone = "DELETE FROM pointsman_gateways WHERE name = $1";
         if transaction.execute(gone, &[&name]).await.map_err(fault)? == 0 {
             return Ok(None);
@@ -104,6 +105,14 @@ pub async fn forget(database: &Database, name: &str) -> Result<Option<Vec<Unknow
         Ok(Some(unknown.collect()))
     };
     timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// The first gateway makes the tables.
+fn asked(error: tokio_postgres::Error) -> Fault {
+    match error.code() {
+        Some(&SqlState::UNDEFINED_TABLE) => Fault("no gateway has borrowed there yet".to_owned()),
+        _ => fault(error),
+    }
 }
 
 fn late() -> Fault {

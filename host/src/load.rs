@@ -5,6 +5,7 @@
 //! answer yet whose number is adapted, to how late the gateway's own tasks run; streams under way are only counted. And where so
 //! many are begun at once that everything else waits for them, only as many are as fit into a short time.
 
+mod clock;
 mod files;
 mod machine;
 mod pace;
@@ -20,6 +21,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::config::LoadConfig;
 use crate::error::ApiError;
 use crate::telemetry::LoadMeter;
+use clock::Clock;
 pub use files::OpenFile;
 use queue::{Granted, LATE, Queue};
 
@@ -44,6 +46,8 @@ pub struct Gate {
     queue: Mutex<Queue>,
     /// Something was begun, or waits: the turn has to come to its end.
     turn: Notify,
+    /// What beginning them takes.
+    clock: Arc<Clock>,
     /// Of clients.
     connections: AtomicUsize,
     /// Of operators, which clients take nothing from.
@@ -169,6 +173,7 @@ impl Gate {
             queue: Mutex::new(Queue::new(limits.in_flight, limits.of_one, limits.waiting)),
             limits,
             turn: Notify::new(),
+            clock: Arc::default(),
             connections: AtomicUsize::new(0),
             operators: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
@@ -284,13 +289,17 @@ impl Gate {
 
     /// Counts the turns of whatever is ready to run, while there is anything that they are counted for.
     async fn turns(self: Arc<Self>) {
+        let workers = u32::try_from(tokio::runtime::Handle::current().metrics().num_workers()).unwrap_or(1);
         loop {
             self.turn.notified().await;
             loop {
                 let began = Instant::now();
+                let is_counted = self.clock.is_counting();
                 // Comes back when all that was ready has run.
                 tokio::task::yield_now().await;
-                self.queue().turned(began.elapsed());
+                let beginning = self.clock.take() / workers;
+                let is_over = self.queue().turned(began.elapsed(), is_counted.then_some(beginning));
+                self.clock.count(is_over);
                 self.next();
                 if !self.queue().waits_for_turn() {
                     break;
@@ -370,6 +379,11 @@ impl Gate {
 }
 
 impl Place {
+    /// A request's beginning, whose time is counted where that is of interest.
+    pub fn timed<F: Future + Unpin>(&self, beginning: F) -> impl Future<Output = F::Output> + Unpin + use<F> {
+        self.gate.clock.timed(beginning)
+    }
+
     /// Where the request's body is counted.
     pub fn room(&self) -> Room {
         self.room.clone()

@@ -57,6 +57,8 @@ pub(super) struct Writer {
     fleet: Option<Borrowing>,
     /// How many waited for the last batch.
     crowd: usize,
+    /// The last time that somebody waited, it was not many.
+    is_quiet: bool,
 }
 
 /// How many bytes documents of a kind may have.
@@ -117,6 +119,7 @@ impl Writer {
             book,
             fleet: fleet.transpose()?,
             crowd: 0,
+            is_quiet: true,
         })
     }
 
@@ -140,6 +143,9 @@ impl Writer {
                 self.leave(now_ms);
             }
             self.crowd = answers.len();
+            if !answers.is_empty() {
+                self.is_quiet = self.crowd < CROWD;
+            }
             self.write(answers);
             self.sweep(now_ms);
             let (open, held) = self.book.held();
@@ -166,7 +172,7 @@ impl Writer {
         Rest {
             at_most: fleet.map_or(at_most, |fleet| fleet.min(at_most)),
             looks_soon,
-            is_quiet: self.crowd < CROWD,
+            is_quiet: self.is_quiet,
         }
     }
 

@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
-/// A turn of everything that is ready should take about so long.
-const TURN: Duration = Duration::from_millis(2);
+/// Beginning requests should take about so long of a turn: half as long as all else that is ready, and no less and no more than this.
+/// Streams under way make turns long by themselves, and would leave no time for others to begin.
+const LEAST_TIME: Duration = Duration::from_millis(2);
+const MOST_TIME: Duration = Duration::from_millis(7);
+/// A turn that is much too long, where nobody has counted yet what takes it.
+const LONG: Duration = Duration::from_millis(8);
 /// So many are begun in each turn, however long it takes: a turn may be long for reasons that are none of the requests'.
 const LEAST: usize = 4;
 const MOST: usize = 1 << 12;
@@ -60,17 +64,19 @@ impl Pace {
 
     /// Whether so much was begun in this turn that it took much too long.
     pub(super) fn is_too_fast(&self, took: Duration) -> bool {
-        took > 4 * TURN && self.begun >= MANY
+        took > LONG && self.begun >= MANY
     }
 
-    /// Everything that was ready when the turn began has run. As many as fit into a turn are begun in the next one: at most by half
-    /// fewer, and only where this one was full of them; by a quarter more, where there was time left and some waited.
-    pub(super) fn turned(&mut self, took: Duration) {
+    /// Everything that was ready when the turn began has run, and so much of the time was taken by requests that begin. As many as fit
+    /// into their time are begun in the next one: at most by half fewer, and only where this one was full of them; by a quarter more,
+    /// where there was time left and some waited.
+    pub(super) fn turned(&mut self, took: Duration, beginning: Duration) {
+        let time = (took.saturating_sub(beginning) / 2).clamp(LEAST_TIME, MOST_TIME);
         let is_full = self.begun * 2 >= self.most;
-        if took > TURN && is_full {
-            let fit = self.begun as f64 * TURN.as_secs_f64() / took.as_secs_f64();
+        if beginning > time && is_full {
+            let fit = self.begun as f64 * time.as_secs_f64() / beginning.as_secs_f64();
             self.most = (fit as usize).max(self.most / 2).max(LEAST);
-        } else if took < TURN && self.is_short {
+        } else if beginning < time && self.is_short {
             self.most = (self.most + (self.most / 4).max(1)).min(MOST);
         }
         self.begun = 0;
@@ -92,27 +98,36 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Turns in which as much is begun as may be, each request taking so long; how many that are in the end.
-    fn settled(each: Duration) -> usize {
+    /// Turns in which as much is begun as may be, each request taking so long beside everything else; how many that are in the end.
+    fn settled(each: Duration, beside: Duration) -> usize {
         let mut pace = Pace::default();
         for _ in 0..100 {
             while pace.has_room() {
                 pace.begin();
             }
             pace.wait();
-            let took = each * u32::try_from(pace.most()).unwrap();
-            pace.turned(took);
+            let beginning = each * u32::try_from(pace.most()).unwrap();
+            pace.turned(beginning + beside, beginning);
         }
         pace.most()
     }
 
     #[test]
     fn as_many_are_begun_in_a_turn_as_fit_into_it() {
-        let many = settled(Duration::from_micros(20));
+        let many = settled(Duration::from_micros(20), Duration::ZERO);
         assert!((60..=130).contains(&many), "{many}");
-        let few = settled(Duration::from_micros(200));
+        let few = settled(Duration::from_micros(200), Duration::ZERO);
         assert!((5..=13).contains(&few), "{few}");
-        assert_eq!(settled(Duration::from_millis(50)), LEAST);
+        assert_eq!(settled(Duration::from_millis(50), Duration::ZERO), LEAST);
+    }
+
+    #[test]
+    fn beside_streams_that_take_their_time_as_many_begin_as_take_half_of_that() {
+        let beside = |milliseconds| settled(Duration::from_micros(200), Duration::from_millis(milliseconds));
+        let (few, some, most) = (beside(3), beside(12), beside(500));
+        assert!((5..=13).contains(&few), "{few}");
+        assert!((23..=38).contains(&some), "{some}");
+        assert!((27..=44).contains(&most), "{most}");
     }
 
     #[test]
@@ -120,7 +135,7 @@ mod tests {
         let mut pace = Pace::default();
         for _ in 0..100 {
             pace.begin();
-            pace.turned(Duration::from_millis(100));
+            pace.turned(Duration::from_millis(100), Duration::from_millis(100));
         }
         assert_eq!(pace.most(), FIRST);
     }

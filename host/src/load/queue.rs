@@ -159,12 +159,14 @@ impl Queue {
         None
     }
 
-    /// Everything that was ready when the turn began has run.
-    pub(super) fn turned(&mut self, took: Duration) {
+    /// Everything that was ready when the turn began has run; so much of the time was taken by requests that begin, as far as that was
+    /// counted. Gives whether it is to be.
+    pub(super) fn turned(&mut self, took: Duration, beginning: Option<Duration>) -> bool {
         if !self.is_over && self.beginning >= FLOOR && self.pace.is_too_fast(took) {
             self.is_over = true;
         }
-        self.pace.turned(took);
+        self.pace.turned(took, beginning.unwrap_or(took));
+        self.is_over
     }
 
     /// How many are begun in a turn.
@@ -293,7 +295,7 @@ mod tests {
                 }
             }
             assert!(queue.next(Instant::now()).is_none(), "before the turn is over");
-            queue.turned(Duration::from_millis(1));
+            queue.turned(Duration::from_millis(1), None);
             drop(queue.next(Instant::now()).expect("there is room again"));
             let has_ended = |place: &mut oneshot::Receiver<Place>| {
                 matches!(place.try_recv(), Err(oneshot::error::TryRecvError::Closed))
@@ -318,16 +320,16 @@ mod tests {
             begun.count()
         };
         assert_eq!(begin(&mut queue, 1_000), 1_000);
-        queue.turned(Duration::from_millis(1));
+        queue.turned(Duration::from_millis(1), None);
         assert_eq!(begin(&mut queue, 10), 10);
-        queue.turned(LONG);
+        queue.turned(LONG, None);
         assert_eq!(begin(&mut queue, 100), 100, "it was not the doing of ten");
-        queue.turned(LONG);
+        queue.turned(LONG, None);
         let paced = begin(&mut queue, 1_000);
         assert!(paced < 100, "{paced}");
         // Until nobody has to wait any more.
         queue.adapt(false);
-        queue.turned(Duration::ZERO);
+        queue.turned(Duration::ZERO, None);
         queue.adapt(false);
         assert_eq!(begin(&mut queue, 500), 500);
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::Either;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
@@ -82,6 +83,10 @@ impl Service for Data {
                         generation,
                         caller.clone(),
                     ));
+                    let serving = match &place {
+                        Some(place) => Either::Left(place.timed(serving)),
+                        None => Either::Right(serving),
+                    };
                     tokio::select! {
                         biased;
                         served = AssertUnwindSafe(serving).catch_unwind() => {

@@ -121,8 +121,12 @@ declare namespace Pointsman {
 
   interface Step {
     candidate: string;
+    /** Give up on it if no connection stands by then. */
+    connectTimeoutMs?: number;
     /** Give up on it if nothing has come by then. */
     firstTokenTimeoutMs?: number;
+    /** Give up on an answer that has begun if nothing more of it has come for so long. */
+    gapTimeoutMs?: number;
     /** Give up on it if the answer is not whole by then. */
     timeoutMs?: number;
     /** Start the next step as well if this one has not answered by then. */

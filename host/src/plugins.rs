@@ -24,6 +24,7 @@ mod limits;
 mod load;
 mod log;
 pub mod outgoing;
+mod plan;
 mod policy;
 mod prompt;
 mod shown;
@@ -31,6 +32,7 @@ mod snapshot;
 mod state;
 mod stats;
 mod stream;
+mod timeouts;
 mod verdict;
 mod warm;
 mod wasi;
@@ -56,11 +58,11 @@ pub use self::stream::AdapterStream;
 pub use self::verdict::STEPS;
 pub use self::warm::Instances;
 
-/// The contract's own words, as the host uses them.
+/// The contract's own words, as the host uses them; of a plan, with what was said beside it.
 pub mod words {
     pub use super::bindings::exports::pointsman::plugin::outcome::{Attempt, Ended};
     pub use super::bindings::exports::pointsman::plugin::review::{Answer as Reviewed, Opinion};
-    pub use super::bindings::exports::pointsman::plugin::route::{Edit, Plan, Rejection, Step, Verdict};
+    pub use super::bindings::exports::pointsman::plugin::route::{Edit, Rejection};
     pub use super::bindings::pointsman::plugin::catalog::{Abilities, Candidate, Health, Price};
     pub use super::bindings::pointsman::plugin::models::{
         Ask, Failure as AskFailure, Prompt as OwnPrompt, Question, Reply,
@@ -70,6 +72,7 @@ pub mod words {
         Answer, Authentication, Chunk, Dialects, Event, Failure, Framing, Kind, Operation, Outgoing, Profile, Target,
         Usage,
     };
+    pub use super::plan::{Plan, Step, Verdict};
 }
 
 use std::sync::Arc;

@@ -15,6 +15,7 @@ pub mod policy {
                 import pointsman:plugin/grants@0.1.0;
                 import pointsman:plugin/state@0.1.0;
                 import pointsman:plugin/models@0.1.0;
+                import pointsman:plugin/timeouts@0.1.0;
             }
         "#,
         world: "policy",

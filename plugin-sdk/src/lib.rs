@@ -56,6 +56,7 @@ pub mod policy;
 pub mod standing;
 pub mod state;
 pub mod terms;
+pub mod timeouts;
 pub mod translate;
 pub mod when;
 

@@ -16,8 +16,8 @@
 //! * A candidate has an `id` and may have `provider`, `tags`, `weight`, `price` (US dollars per million tokens: `input`,
 //!   `cached_input`, `cache_write`, `output`), `estimated_cost_usd`, `ceiling_cost_usd`, `context_window`, `abilities` and `health`.
 //! * The `verdict` is `{"pass": true}`, `{"plan": …}`, `{"reject": {"status", "code", "message"?, "retry_after_ms"?}}` or
-//!   `{"fault": "text that it contains"}`. A plan's `steps` are ids or objects with the contract's fields; `steps`, `edits` and
-//!   `labels` that are not given are expected to be empty, a `reason` or `message` that is not given may be anything.
+//!   `{"fault": "text that it contains"}`. A plan's `steps` are ids or objects with the contract's fields, and with `connect_timeout_ms` and
+//!   `gap_timeout_ms` where [`timeouts`](crate::timeouts) were said; `steps`, `edits` and `labels` that are not given are expected to be empty, a `reason` or `message` that is not given may be anything.
 //! * `state_after` gives what keys hold afterwards. The store has the gateway's [limits](crate::limits); beyond them a run panics, where
 //!   the gateway would trap the plugin.
 //! * `replies` are what models say that the policy asks: `{"model", "contains"?, "text", "failure"?, "cost_usd"?, …}`; the first with
@@ -48,6 +48,7 @@ pub use policy_files::{golden, review_golden};
 pub use recordings::{Recording, events, run, target};
 pub use robustness::{check_bodies, check_streams, check_unended};
 
+use self::imports::Times;
 use crate::models::Ask;
 use crate::{Ended, Observe, Opinion, Policy, Request, Review, Verdict, log::Level};
 
@@ -74,15 +75,24 @@ impl TestHost {
     /// What the policy decides for the case. The store keeps what earlier cases left, and gets what the case brings. A verdict
     /// that the gateway would not take is a fault here too.
     pub fn decide<P: Policy>(&self, policy: &P, case: &Case) -> Result<Verdict, String> {
+        self.timed(policy, case).map(|(verdict, _)| verdict)
+    }
+
+    /// The same, with what was said of times beside it.
+    fn timed<P: Policy>(&self, policy: &P, case: &Case) -> Result<(Verdict, Times), String> {
         let request = self.show(case);
         let candidates = case.candidates();
-        rules::check(policy.decide(&request, &candidates)?, &candidates)
+        let verdict = policy.decide(&request, &candidates);
+        let times = imports::take_times();
+        let verdict = rules::check(verdict?, &times, &candidates)?;
+        Ok((verdict, times))
     }
 
     /// What the policy thinks of the case's answer.
     #[track_caller]
     pub fn review<P: Review>(&self, policy: &P, case: &Case) -> Result<Opinion, String> {
         let request = self.show(case);
+        imports::take_times();
         policy.review(&request, &case.answer())
     }
 

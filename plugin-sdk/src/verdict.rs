@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::policy::{Candidate, Edit, Plan, Rejection, Step, Verdict};
+use crate::timeouts;
 
 impl Candidate {
     /// How many tokens of the request's input its provider is believed to have in its cache; none where nobody knows.
@@ -29,6 +30,24 @@ impl Step {
             timeout_ms: None,
             hedge_after_ms: None,
         }
+    }
+}
+
+/// The other two times, for which the contract's `step` has no room: they are said to the host at once, and count if the step is
+/// in the plan that `decide` returns. To be called while it runs; see [`timeouts`].
+impl Step {
+    /// Gives up on this step if no connection stands by then.
+    #[must_use]
+    pub fn connect_timeout_ms(self, milliseconds: u32) -> Self {
+        timeouts::connect(&self.candidate, milliseconds);
+        self
+    }
+
+    /// Gives up on its answer, once it has begun, if nothing more of it has come for so long.
+    #[must_use]
+    pub fn gap_timeout_ms(self, milliseconds: u32) -> Self {
+        timeouts::gap(&self.candidate, milliseconds);
+        self
     }
 }
 

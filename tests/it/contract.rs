@@ -9,10 +9,10 @@ use tests::{Answer, Ending, FakeProvider, Gateway, Home, guests};
 use xtask::plugins::{self, Kind, Selection};
 use xtask::workspace;
 
-/// What each kind's world in `wit/` offers; interfaces of types alone give nobody anything to call.
+/// What each kind is given without a grant; interfaces of types alone give nobody anything to call.
 fn offered(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Policy => &["catalog", "request", "prompt", "log"],
+        Kind::Policy => &["catalog", "request", "prompt", "log", "timeouts"],
         Kind::Adapter => &["wire", "log"],
     }
 }
@@ -30,7 +30,7 @@ const GRANTED: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn every_plugin_in_the_box_imports_only_what_its_world_offers() {
+fn every_plugin_in_the_box_imports_only_what_it_is_given() {
     let built = plugins::build(&guests::target_dir(), &Selection::All).unwrap();
     assert!(!built.is_empty());
     for built in built {

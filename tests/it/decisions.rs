@@ -18,9 +18,12 @@ provider = "simulated"
 component = "keyword"
 [policies.keyword.config]
 rules = [{ any = ["hello"], label = "greeting", prefer = ["small"] }]
+[policies.latency]
+component = "latency"
+config = { connect_timeout_ms = 700, explore_percent = 0 }
 [routes.auto]
 candidates = ["large", "small"]
-policies = ["keyword"]
+policies = ["keyword", "latency"]
 "#;
 
 fn ask() -> Value {
@@ -42,7 +45,15 @@ async fn a_decision_is_kept_with_what_came_of_it() {
     };
     assert_eq!(record["candidates"], json!(["large", "small"]));
     assert_eq!(record["steps"][0], "small");
-    assert_eq!(record["labels"], json!({ "class": "greeting" }));
+    assert_eq!(
+        record["labels"],
+        json!({ "class": "greeting", "latency": "unmeasured" })
+    );
+    let times = |policy: usize| &record["policies"][policy]["times"];
+    assert_eq!(
+        (times(0), times(1)),
+        (&json!({}), &json!({ "small": { "connect_timeout_ms": 700 } }))
+    );
     assert_eq!(
         (&record["policies"][0]["policy"], &record["policies"][0]["said"]),
         (&json!("keyword"), &json!("plan"))

@@ -222,7 +222,12 @@ async fn a_review_is_shown_the_whole_answer() {
 
 #[tokio::test]
 async fn a_guest_that_fails_while_it_reviews_costs_nobody_an_answer() {
-    for (behaviour, kind) in [("fail", "guest"), ("panic", "trap"), ("loop", "deadline")] {
+    for (behaviour, kind) in [
+        ("fail", "guest"),
+        ("panic", "trap"),
+        ("time", "trap"),
+        ("loop", "deadline"),
+    ] {
         for is_stream in [false, true] {
             let (one, two) = (answering("one", is_stream).await, answering("two", is_stream).await);
             let opinions = format!("opinions = {{ \"p1/model\" = \"{behaviour}\" }}");

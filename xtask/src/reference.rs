@@ -16,7 +16,9 @@ const CHAPTERS: &[(&str, &[&str])] = &[
     ("What an adapter exports", &["describe", "unary", "streaming"]),
     (
         "What plugins may call",
-        &["prompt", "log", "grants", "state", "spend", "models", "fetch"],
+        &[
+            "prompt", "log", "grants", "timeouts", "state", "spend", "models", "fetch",
+        ],
     ),
     ("Types that they share", &["request", "catalog", "wire"]),
 ];

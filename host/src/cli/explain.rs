@@ -19,7 +19,7 @@ use crate::generation::Generation;
 use crate::json::{Document, Edit, Limits};
 use crate::keys::{self, Caller};
 use crate::operation::Operation;
-use crate::pipeline::{Call, candidates, decide};
+use crate::pipeline::{Call, candidates, decide, record};
 use crate::plugins::Digest;
 use crate::surfaces::chat::Ask;
 use crate::surfaces::{Surface, Wording};
@@ -206,10 +206,14 @@ fn said(trace: &decide::Trace) -> Value {
         decide::Said::Pass => ("pass", json!({})),
         decide::Said::Plan {
             candidates,
+            timed,
             reason,
             reviews,
         } => {
             let mut plan = json!({"candidates": candidates, "reason": reason});
+            if !timed.is_empty() {
+                plan["times"] = record::times(timed).into();
+            }
             if *reviews {
                 plan["review"] = true.into();
             }
@@ -262,6 +266,11 @@ fn table(explained: &Value) -> String {
                 .trim_end()
                 .to_owned(),
         );
+        for (candidate, times) in policy["times"].as_object().into_iter().flatten() {
+            let times = times.as_object().into_iter().flatten();
+            let times: Vec<String> = times.map(|(name, ms)| format!("{name} {ms}")).collect();
+            line("times", format!("{candidate}  {}", times.join(", ")));
+        }
     }
     if let Some(error) = explained.get("error") {
         line(

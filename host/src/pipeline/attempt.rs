@@ -474,7 +474,7 @@ async fn exchange(
             if error.is_unsent() {
                 attempt.call.sent.fetch_sub(1, Ordering::Relaxed);
             }
-            Failure::transport(error)
+            Failure::unreached(error, attempt.step)
         })?;
     attempt.learn(&remote.known.limit_headers, response.headers());
     if response.status().is_success() {

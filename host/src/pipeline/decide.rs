@@ -72,10 +72,19 @@ pub struct Step {
     pub timeout: Duration,
     /// Between two events of a stream.
     pub gap_timeout: Duration,
-    /// Up to the first event and up to the whole answer, as the settings have it, whatever callers and policies wish.
-    usual: (Duration, Duration),
+    /// As the settings have the times, whatever callers and policies wish.
+    usual: Usual,
     /// When the next step is started beside this one.
     pub hedge_after: Option<Duration>,
+}
+
+/// The times that settings give a step.
+#[derive(Debug, Clone, Copy)]
+struct Usual {
+    connect: Duration,
+    first_token: Duration,
+    total: Duration,
+    gap: Duration,
 }
 
 /// What one policy said.
@@ -98,6 +107,8 @@ pub enum Said {
     Plan {
         /// As it left them.
         candidates: Vec<String>,
+        /// The steps of which it said times.
+        timed: Vec<words::Step>,
         /// Why.
         reason: String,
         /// Whether it wants to see the answer first.
@@ -112,22 +123,46 @@ pub enum Said {
 impl Step {
     /// An attempt at one model that nothing follows.
     pub(super) fn alone(model: Arc<Model>, timeout: Duration) -> Self {
+        let usual = Usual {
+            connect: model.timeouts.connect.unwrap_or(Timeouts::CONNECT),
+            first_token: timeout,
+            total: timeout,
+            gap: timeout,
+        };
+        Self::with(usual, model, 1, None)
+    }
+
+    fn with(usual: Usual, model: Arc<Model>, weight: u32, hedge_after: Option<Duration>) -> Self {
         Self {
-            connect_timeout: model.timeouts.connect.unwrap_or(Timeouts::CONNECT),
             model,
-            weight: 1,
-            first_token_timeout: timeout,
-            timeout,
-            gap_timeout: timeout,
-            usual: (timeout, timeout),
-            hedge_after: None,
+            weight,
+            connect_timeout: usual.connect,
+            first_token_timeout: usual.first_token,
+            timeout: usual.total,
+            gap_timeout: usual.gap,
+            usual,
+            hedge_after,
+        }
+    }
+
+    /// With the times that a plan says.
+    fn wished(&self, wish: &words::Step) -> Self {
+        let or = |ms: Option<u32>, time: Duration| ms.map_or(time, |ms| Duration::from_millis(ms.into()));
+        let hedge_after = wish.hedge_after_ms.map(|ms| Duration::from_millis(ms.into()));
+        Self {
+            connect_timeout: or(wish.connect_timeout_ms, self.connect_timeout),
+            first_token_timeout: or(wish.first_token_timeout_ms, self.first_token_timeout),
+            timeout: or(wish.timeout_ms, self.timeout),
+            gap_timeout: or(wish.gap_timeout_ms, self.gap_timeout),
+            hedge_after: hedge_after.or(self.hedge_after),
+            ..self.clone()
         }
     }
 
     /// Whether a provider that brought nothing, or no beginning of a stream, within this time is too slow: by its settings, or
     /// by far, as its streams usually begin.
     pub(super) fn is_fair(&self, within: Duration, is_stream: bool) -> bool {
-        let (first_token, total) = self.usual;
+        let Usual { first_token, total, .. } = self.usual;
         if !is_stream {
             return within >= total;
         }
@@ -137,7 +172,17 @@ impl Step {
 
     /// Whether the time for the whole answer is at least what the settings give.
     pub(super) fn has_its_time(&self) -> bool {
-        self.timeout >= self.usual.1
+        self.timeout >= self.usual.total
+    }
+
+    /// The same of the time between two events of a stream.
+    pub(super) fn has_its_gap(&self) -> bool {
+        self.gap_timeout >= self.usual.gap
+    }
+
+    /// The same of the time up to the connection.
+    pub(super) fn has_time_to_connect(&self) -> bool {
+        self.connect_timeout >= self.usual.connect
     }
 }
 
@@ -214,18 +259,13 @@ fn step(route: &Route, model: Arc<Model>, weight: u32, is_stream: bool) -> Step 
         Some(Hedge::P95) => model.seen.health.p95(is_stream),
         None => None,
     };
-    let first_token_timeout = timeouts.first_token.unwrap_or(Timeouts::FIRST_TOKEN);
-    let timeout = timeouts.total.unwrap_or(Timeouts::TOTAL);
-    Step {
-        model,
-        weight,
-        connect_timeout: timeouts.connect.unwrap_or(Timeouts::CONNECT),
-        first_token_timeout,
-        timeout,
-        usual: (first_token_timeout, timeout),
-        gap_timeout: timeouts.gap.unwrap_or(Timeouts::GAP),
-        hedge_after,
-    }
+    let usual = Usual {
+        connect: timeouts.connect.unwrap_or(Timeouts::CONNECT),
+        first_token: timeouts.first_token.unwrap_or(Timeouts::FIRST_TOKEN),
+        total: timeouts.total.unwrap_or(Timeouts::TOTAL),
+        gap: timeouts.gap.unwrap_or(Timeouts::GAP),
+    };
+    Step::with(usual, model, weight, hedge_after)
 }
 
 /// A chain under way.
@@ -322,13 +362,7 @@ impl<'a> Chain<'a> {
                     .iter()
                     .position(|candidate| candidate.id == wish.candidate);
                 let Some(index) = found else { continue };
-                let milliseconds = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(ms.into()));
-                let mut step = self.decision.steps[index].clone();
-                step.first_token_timeout =
-                    milliseconds(wish.first_token_timeout_ms).unwrap_or(step.first_token_timeout);
-                step.timeout = milliseconds(wish.timeout_ms).unwrap_or(step.timeout);
-                step.hedge_after = milliseconds(wish.hedge_after_ms).or(step.hedge_after);
-                steps.push(step);
+                steps.push(self.decision.steps[index].wished(wish));
                 candidates.push(self.question.candidates[index].clone());
             }
             self.decision.steps = steps;
@@ -346,8 +380,10 @@ impl<'a> Chain<'a> {
             .iter()
             .map(|candidate| candidate.id.clone())
             .collect();
+        let timed = |step: &words::Step| step.times().next().is_some();
         Said::Plan {
             candidates,
+            timed: plan.steps.into_iter().filter(timed).collect(),
             reason: plan.reason,
             reviews: plan.review,
         }

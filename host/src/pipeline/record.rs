@@ -78,11 +78,12 @@ fn policy(trace: &Trace) -> Value {
         Said::Fault(reason) => ("fault", json!({ "reason": reason })),
         Said::Plan {
             candidates,
+            timed,
             reason,
             reviews,
         } => (
             "plan",
-            json!({ "candidates": candidates, "reason": reason, "reviews": reviews }),
+            json!({ "candidates": candidates, "times": times(timed), "reason": reason, "reviews": reviews }),
         ),
     };
     told["said"] = word.into();
@@ -92,6 +93,15 @@ fn policy(trace: &Trace) -> Value {
             .for_each(|told| told.extend(more.clone()));
     }
     told
+}
+
+/// What a plan says of times, by candidate.
+pub fn times(steps: &[words::Step]) -> Map<String, Value> {
+    let of = |step: &words::Step| {
+        let times = step.times().map(|(name, ms)| (name.to_owned(), ms.into()));
+        (step.candidate.clone(), Value::Object(times.collect()))
+    };
+    steps.iter().map(of).collect()
 }
 
 fn attempt(attempt: &words::Attempt) -> Value {

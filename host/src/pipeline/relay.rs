@@ -31,6 +31,8 @@ pub(super) struct Watched {
     most: Duration,
     /// Whether that is as much as the settings give.
     is_fair: bool,
+    /// Whether the gap is.
+    has_its_gap: bool,
     deadline: Instant,
     /// The part of the time so far that was spent on waiting for the provider.
     waited: Duration,
@@ -52,6 +54,7 @@ impl Watched {
             gap: step.gap_timeout,
             most: step.timeout,
             is_fair: step.has_its_time(),
+            has_its_gap: step.has_its_gap(),
             waited: Duration::ZERO,
             deadline: Instant::now() + step.timeout,
             quiet: Duration::ZERO,
@@ -68,7 +71,7 @@ impl Watched {
         let next = match next {
             Some(next) => next,
             None if within == left => Err(self.late(began.elapsed())),
-            None => Err(Failure::timed_out(self.quiet + within)),
+            None => Err(self.halted(within)),
         };
         self.waited += began.elapsed();
         let events = self.source.progress() - before;
@@ -82,6 +85,12 @@ impl Watched {
             self.quiet + began.elapsed()
         };
         next.map_err(|failure| failure.redacted(&self.provider))
+    }
+
+    /// Nothing more came in the time that a step has for that: a policy that gave it less than the settings was in a hurry.
+    fn halted(&self, within: Duration) -> Failure {
+        let halted = Failure::timed_out(self.quiet + within);
+        if self.has_its_gap { halted } else { halted.unblamed() }
     }
 
     /// The time for the whole answer is over: by the provider's doing, or by a client's that took its time to read.

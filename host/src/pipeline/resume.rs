@@ -15,6 +15,7 @@ use super::walk::{self, Served};
 use crate::error::ApiError;
 use crate::json::{Document, Kind, Limits, Value};
 use crate::operation::Operation;
+use crate::plugins::words::Kind as Failed;
 use crate::upstream::sse::Splitter;
 
 /// As deep as anything is read.
@@ -66,9 +67,11 @@ impl Resume {
         (!shows(events)).then_some(self)
     }
 
-    /// Whether another candidate could mend a failure.
+    /// Whether another candidate could mend a failure. One that took too long for who was in a hurry is as good a reason as one
+    /// that failed.
     pub(super) fn mends(&self, failure: &Failure) -> bool {
-        failure.is_the_providers() && !matches!(failure.after(), After::Nothing)
+        let is_theirs = failure.is_the_providers() || failure.kind == Failed::TimedOut;
+        is_theirs && !matches!(failure.after(), After::Nothing)
     }
 
     /// The stream of the next candidate that has one.

@@ -13,6 +13,7 @@ wasmtime::component::bindgen!({
             import pointsman:plugin/prompt@0.1.0;
             import pointsman:plugin/log@0.1.0;
             import pointsman:plugin/grants@0.1.0;
+            import pointsman:plugin/timeouts@0.1.0;
             import pointsman:plugin/state@0.1.0;
             import pointsman:plugin/models@0.1.0;
             export pointsman:plugin/configure@0.1.0;

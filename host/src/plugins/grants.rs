@@ -107,6 +107,7 @@ impl FromStr for Grant {
 pub(super) struct Access {
     pub(super) grants: bool,
     pub(super) prompt: bool,
+    pub(super) timeouts: bool,
     pub(super) state: bool,
     pub(super) models: bool,
     pub(super) wasi: bool,
@@ -120,6 +121,8 @@ pub(super) enum Need {
     /// Types alone, or the log: nobody has to give it.
     Nothing,
     Prompt,
+    /// What a policy says of times beside its plan.
+    Timeouts,
     /// The interface that asks what was granted: whoever imports it can do without the rest.
     Grants,
     Grant(Grant),
@@ -141,7 +144,8 @@ pub(super) fn check(component: &Component, world: World, name: &str, grants: &[G
                 access.lacking.push((import, lacking(grant, world, name)));
             }
             Need::Prompt if world == World::Policy => access.prompt = true,
-            Need::Prompt => {
+            Need::Timeouts if world == World::Policy => access.timeouts = true,
+            Need::Prompt | Need::Timeouts => {
                 return Err(LoadError::Import(format!(
                     "imports `{import}`, which adapters are not given"
                 )));
@@ -233,6 +237,7 @@ fn need_of(import: &str) -> Need {
         return match (interface, Grant::of_interface(interface)) {
             ("log", _) => Need::Nothing,
             ("prompt", _) => Need::Prompt,
+            ("timeouts", _) => Need::Timeouts,
             ("grants", _) => Need::Grants,
             (_, Some(grant)) => Need::Grant(grant),
             _ => Need::Unknown("which this version of the gateway does not know".into()),

@@ -10,13 +10,14 @@ use wasmtime::component::{Component, HasSelf, Linker};
 
 use super::asking::Asking;
 use super::bindings::pointsman::plugin::log::Level;
-use super::bindings::pointsman::plugin::{grants, log, models, prompt, state};
+use super::bindings::pointsman::plugin::{grants, log, models, prompt, state, timeouts};
 use super::deadlines::Deadlines;
 use super::grants::{Access, Grant};
 use super::limits::{Limits, Quota};
 use super::log::{Identity, Log};
 use super::prompt::Prompt;
 use super::state::Space;
+use super::timeouts::Timeouts;
 use super::wasi::{self, Wasi};
 use super::words::{Ask, AskFailure, Reply};
 
@@ -28,6 +29,8 @@ pub(super) struct Host {
     pub(super) prompt: Option<Arc<dyn Prompt>>,
     pub(super) state: Option<Arc<Space>>,
     pub(super) asking: Option<Asking>,
+    /// There while a policy that may say some decides.
+    pub(super) timeouts: Option<Timeouts>,
     pub(super) grants: Arc<[Grant]>,
     /// Set before anything of the guest runs.
     pub(super) clock: Option<Clock>,
@@ -91,6 +94,7 @@ impl Host {
             prompt: None,
             state: None,
             asking: None,
+            timeouts: None,
             grants,
             clock: None,
             limits,
@@ -119,6 +123,12 @@ impl Host {
         left
     }
 
+    fn timeouts(&mut self) -> wasmtime::Result<&mut Timeouts> {
+        self.timeouts
+            .as_mut()
+            .ok_or_else(|| wasmtime::Error::msg("the times of a step are said in `decide`, and at no other time"))
+    }
+
     fn state(&self) -> wasmtime::Result<&Space> {
         self.state.as_deref().ok_or_else(|| {
             wasmtime::Error::msg("state cannot be used while the plugin is being configured: do it in `decide`")
@@ -132,6 +142,9 @@ pub(super) fn linker(component: &Component, access: &Access) -> wasmtime::Result
     log::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
     if access.prompt {
         prompt::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
+    }
+    if access.timeouts {
+        timeouts::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
     }
     if access.state {
         state::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
@@ -171,6 +184,18 @@ fn trap(linker: &mut Linker<Host>, component: &Component, import: &str, what: &s
 impl grants::Host for Host {
     fn given(&mut self) -> wasmtime::Result<Vec<String>> {
         Ok(self.grants.iter().map(|grant| grant.name().to_owned()).collect())
+    }
+}
+
+impl timeouts::Host for Host {
+    fn connect(&mut self, candidate: String, ms: u32) -> wasmtime::Result<()> {
+        self.timeouts()?.say(&candidate, |step| step.connect_ms = Some(ms));
+        Ok(())
+    }
+
+    fn gap(&mut self, candidate: String, ms: u32) -> wasmtime::Result<()> {
+        self.timeouts()?.say(&candidate, |step| step.gap_ms = Some(ms));
+        Ok(())
     }
 }
 

@@ -109,7 +109,7 @@ fn import(name: String, need: Need, can_do_without: bool) -> Import {
     let (needs, is_offered) = match need {
         Need::Nothing => ("nothing".into(), true),
         Need::Grants => ("nothing: the plugin can do without grants".into(), true),
-        Need::Prompt => ("nothing (policies alone)".into(), true),
+        Need::Prompt | Need::Timeouts => ("nothing (policies alone)".into(), true),
         Need::Grant(grant) if can_do_without => (format!("the grant `{grant}`, or traps when it is called"), true),
         Need::Grant(grant) if grant.is_offered() => (format!("the grant `{grant}`"), true),
         Need::Grant(grant) => (format!("the grant `{grant}`, which this version does not offer"), false),

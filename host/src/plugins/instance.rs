@@ -24,6 +24,7 @@ pub(super) struct Blueprint {
     pub(super) uses_wasi: bool,
     pub(super) deadlines: Arc<Deadlines>,
     pub(super) may_ask: bool,
+    pub(super) may_say_times: bool,
 }
 
 impl Blueprint {

@@ -166,6 +166,7 @@ pub(super) fn blueprint(engine: &Engine, order: &Order<'_>, bytes: &[u8]) -> Res
         uses_wasi: access.wasi,
         deadlines: engine.deadlines().clone(),
         may_ask: access.models,
+        may_say_times: access.timeouts,
     })
 }
 

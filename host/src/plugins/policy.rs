@@ -22,6 +22,7 @@ use super::load::{self, Loaded, Order};
 use super::prompt::Prompt;
 use super::state::{Space, StateStore};
 use super::stats::Counters;
+use super::timeouts::Timeouts;
 use super::verdict;
 use super::warm::{Instances, Shelf, Worn};
 use super::words::{Candidate, Ended, Opinion, Reviewed, Summary, Verdict};
@@ -287,12 +288,15 @@ impl Inner {
     }
 
     fn decide(&self, call: &Call, asking: Option<Asking>) -> Result<Verdict, Fault> {
-        let (verdict, worn) = self.ask(call, asking, |store, instance| {
+        let ((verdict, timeouts), worn) = self.ask(call, asking, |store, instance| {
             let route = self.route.load(&mut *store, instance)?;
-            route.call_decide(&mut *store, &call.summary, &call.candidates)
+            let may_say_times = self.blueprint.may_say_times;
+            store.data_mut().timeouts = may_say_times.then(|| Timeouts::of(&call.candidates));
+            let verdict = route.call_decide(&mut *store, &call.summary, &call.candidates)?;
+            Ok((verdict, store.data_mut().timeouts.take()))
         })?;
         let verdict = verdict.map_err(Fault::Guest)?;
-        let verdict = verdict::check(verdict, &call.candidates, self.review.is_some())?;
+        let verdict = verdict::check(verdict, timeouts, &call.candidates, self.review.is_some())?;
         self.shelf.park(worn, &self.engine);
         Ok(verdict)
     }

@@ -5,6 +5,7 @@ mod guests;
 mod isolation;
 mod loading;
 mod memory;
+mod timeouts;
 mod wasi;
 
 use std::sync::Arc;

@@ -3,7 +3,9 @@
 
 use serde::de::IgnoredAny;
 
+use super::bindings::exports::pointsman::plugin::route::{Plan as Given, Verdict as Said};
 use super::fault::Fault;
+use super::timeouts::Timeouts;
 use super::words::{Candidate, Edit, Opinion, Plan, Rejection, Verdict};
 
 /// Steps of a plan; a route has no more candidates, so that a policy can always name all of them.
@@ -25,29 +27,38 @@ pub(super) fn check_opinion(opinion: Opinion) -> Opinion {
     }
 }
 
-/// Holds a verdict to the rules, to the candidates that were offered, and to what the policy can do.
-pub(super) fn check(verdict: Verdict, candidates: &[Candidate], can_review: bool) -> Result<Verdict, Fault> {
+/// Holds a verdict, and what was said of times beside it, to the rules, to the candidates that were offered, and to what the
+/// policy can do.
+pub(super) fn check(
+    verdict: Said,
+    timeouts: Option<Timeouts>,
+    candidates: &[Candidate],
+    can_review: bool,
+) -> Result<Verdict, Fault> {
     match verdict {
-        Verdict::Pass => Ok(Verdict::Pass),
-        Verdict::Plan(plan) if plan.review && !can_review => {
+        Said::Pass => Ok(Verdict::Pass),
+        Said::Plan(plan) if plan.review && !can_review => {
             Err("the plan asks for a review, and the policy does not export `review`".to_owned())
         }
-        Verdict::Plan(plan) => check_plan(plan, candidates).map(Verdict::Plan),
-        Verdict::Reject(rejection) => check_rejection(rejection).map(Verdict::Reject),
+        Said::Plan(plan) => check_plan(plan, timeouts.as_ref(), candidates).map(Verdict::Plan),
+        Said::Reject(rejection) => check_rejection(rejection).map(Verdict::Reject),
     }
     .map_err(Fault::InvalidOutput)
 }
 
-fn check_plan(mut plan: Plan, candidates: &[Candidate]) -> Result<Plan, String> {
+fn check_plan(mut plan: Given, timeouts: Option<&Timeouts>, candidates: &[Candidate]) -> Result<Plan, String> {
     check_steps(&plan, candidates)?;
+    if let Some(name) = timeouts.and_then(Timeouts::stranger) {
+        return Err(format!("a time is said of `{}`, which was not offered", shown(name)));
+    }
     check_edits(&plan.edits)?;
     at_most("labels", plan.labels.len(), LABELS)?;
     plan.labels.iter().try_for_each(check_label)?;
     plan.reason = for_people(&plan.reason);
-    Ok(plan)
+    Ok(Plan::new(plan, timeouts))
 }
 
-fn check_steps(plan: &Plan, candidates: &[Candidate]) -> Result<(), String> {
+fn check_steps(plan: &Given, candidates: &[Candidate]) -> Result<(), String> {
     at_most("steps", plan.steps.len(), STEPS)?;
     for (index, step) in plan.steps.iter().enumerate() {
         let name = &step.candidate;
@@ -140,21 +151,21 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugins::bindings::exports::pointsman::plugin::route::Step;
     use crate::plugins::tests::candidate;
-    use crate::plugins::words::Step;
 
     fn candidates(ids: &[&str]) -> Vec<Candidate> {
         ids.iter().map(|id| candidate(id)).collect()
     }
 
-    fn plan(steps: &[&str]) -> Plan {
+    fn plan(steps: &[&str]) -> Given {
         let step = |id: &&str| Step {
             candidate: id.to_string(),
             first_token_timeout_ms: None,
             timeout_ms: None,
             hedge_after_ms: None,
         };
-        Plan {
+        Given {
             steps: steps.iter().map(step).collect(),
             edits: vec![],
             labels: vec![],
@@ -163,15 +174,15 @@ mod tests {
         }
     }
 
-    fn refusal(plan: Plan) -> String {
-        match check(Verdict::Plan(plan), &candidates(&["a", "b"]), false) {
+    fn refusal(plan: Given) -> String {
+        match check(Said::Plan(plan), None, &candidates(&["a", "b"]), false) {
             Err(Fault::InvalidOutput(why)) => why,
             other => panic!("it was taken: {other:?}"),
         }
     }
 
-    fn edited(pointer: &str, value: &str) -> Plan {
-        Plan {
+    fn edited(pointer: &str, value: &str) -> Given {
+        Given {
             edits: vec![Edit {
                 pointer: pointer.into(),
                 value: value.into(),
@@ -182,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_plan_may_order_and_leave_out_what_was_offered() {
-        assert!(check(Verdict::Plan(plan(&["b", "a"])), &candidates(&["a", "b"]), false).is_ok());
+        assert!(check(Said::Plan(plan(&["b", "a"])), None, &candidates(&["a", "b"]), false).is_ok());
         assert_eq!(refusal(plan(&["a", "c"])), "step 2 names `c`, which was not offered");
         assert_eq!(refusal(plan(&["a", "b", "a"])), "step 3 names `a` again");
     }
@@ -190,13 +201,13 @@ mod tests {
     #[test]
     fn a_plan_may_ask_for_a_review_where_the_policy_has_one() {
         let reviewed = || {
-            Verdict::Plan(Plan {
+            Said::Plan(Given {
                 review: true,
                 ..plan(&[])
             })
         };
-        assert!(check(reviewed(), &[], true).is_ok());
-        assert!(check(reviewed(), &[], false).is_err());
+        assert!(check(reviewed(), None, &[], true).is_ok());
+        assert!(check(reviewed(), None, &[], false).is_err());
     }
 
     #[test]
@@ -207,7 +218,7 @@ mod tests {
             ("/messages/0/content", "\"x\""),
         ] {
             assert!(
-                check(Verdict::Plan(edited(pointer, value)), &[], false).is_ok(),
+                check(Said::Plan(edited(pointer, value)), None, &[], false).is_ok(),
                 "{pointer} was refused"
             );
         }
@@ -221,20 +232,20 @@ mod tests {
     fn lists_are_bounded() {
         let label = ("k".to_string(), "v".to_string());
         assert_eq!(
-            refusal(Plan {
+            refusal(Given {
                 labels: vec![label; 33],
                 ..plan(&[])
             }),
             "33 labels; the limit is 32"
         );
         assert_eq!(
-            refusal(Plan {
+            refusal(Given {
                 edits: vec![edited("/a", "1").edits.remove(0); 33],
                 ..plan(&[])
             }),
             "33 edits; the limit is 32"
         );
-        refusal(Plan {
+        refusal(Given {
             labels: vec![("k\n".into(), "v".into())],
             ..plan(&[])
         });
@@ -243,7 +254,7 @@ mod tests {
     #[test]
     fn a_reason_is_one_line_cut_on_a_characters_edge() {
         let reason = format!("a\r\n{}", "ä".repeat(1000));
-        let Ok(Verdict::Plan(plan)) = check(Verdict::Plan(Plan { reason, ..plan(&[]) }), &[], false) else {
+        let Ok(Verdict::Plan(plan)) = check(Said::Plan(Given { reason, ..plan(&[]) }), None, &[], false) else {
             panic!("refused")
         };
         assert!(plan.reason.starts_with("a  ä") && plan.reason.len() == 1023);
@@ -252,7 +263,7 @@ mod tests {
     #[test]
     fn a_rejection_with_another_status_is_a_403() {
         let rejection = |status, code: &str| {
-            Verdict::Reject(Rejection {
+            Said::Reject(Rejection {
                 status,
                 code: code.into(),
                 message: "no".into(),
@@ -260,11 +271,11 @@ mod tests {
             })
         };
         for (given, answered) in [(200, 403), (400, 400), (599, 599), (600, 403)] {
-            let Ok(Verdict::Reject(checked)) = check(rejection(given, "no"), &[], false) else {
+            let Ok(Verdict::Reject(checked)) = check(rejection(given, "no"), None, &[], false) else {
                 panic!("refused")
             };
             assert_eq!(checked.status, answered);
         }
-        assert!(check(rejection(400, "a b"), &[], false).is_err());
+        assert!(check(rejection(400, "a b"), None, &[], false).is_err());
     }
 }

@@ -22,7 +22,12 @@ struct World {
     replies: Vec<Prepared>,
     asks: Vec<Ask>,
     grants: Option<Vec<String>>,
+    /// None while nobody decides.
+    times: Option<Times>,
 }
+
+/// What was said of times: the connection and the gap by candidate.
+pub(super) type Times = BTreeMap<String, (Option<u32>, Option<u32>)>;
 
 /// A counter is kept as its decimal digits, as the gateway does it.
 struct Entry {
@@ -41,7 +46,15 @@ pub(super) fn reset() {
 }
 
 pub(super) fn set_now(now_ms: u64) {
-    WORLD.with_borrow_mut(|world| world.now_ms = now_ms);
+    WORLD.with_borrow_mut(|world| {
+        world.now_ms = now_ms;
+        world.times = None;
+    });
+}
+
+/// What was said of times since the request was shown; from here on nothing can be said.
+pub(super) fn take_times() -> Times {
+    WORLD.with_borrow_mut(|world| world.times.take().unwrap_or_default())
 }
 
 pub(super) fn show(case: &Case) {
@@ -55,6 +68,7 @@ pub(super) fn show(case: &Case) {
         world.now_ms = case.now_ms;
         world.replies = case.replies.clone();
         world.grants = case.grants.clone();
+        world.times = Some(Times::new());
         for (key, held) in &case.state {
             world.put(key, held.to_string().into_bytes(), None);
         }
@@ -202,6 +216,27 @@ pub(crate) mod state {
     fn counter(key: &str, value: &[u8]) -> i64 {
         let count = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
         count.unwrap_or_else(|| panic!("state `{key}` does not hold a counter"))
+    }
+}
+
+pub(crate) mod timeouts {
+    use super::*;
+
+    pub(crate) fn connect(candidate: &str, ms: u32) {
+        say(candidate, |(connect, _)| *connect = Some(ms));
+    }
+
+    pub(crate) fn gap(candidate: &str, ms: u32) {
+        say(candidate, |(_, gap)| *gap = Some(ms));
+    }
+
+    /// Panics where the gateway would trap the plugin.
+    fn say(candidate: &str, say: impl FnOnce(&mut (Option<u32>, Option<u32>))) {
+        WORLD.with_borrow_mut(|world| {
+            let times = world.times.as_mut();
+            let times = times.expect("the times of a step are said in `decide`, and at no other time");
+            say(times.entry(candidate.to_owned()).or_default());
+        });
     }
 }
 

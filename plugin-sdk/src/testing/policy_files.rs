@@ -67,7 +67,7 @@ fn run<P: Policy>(name: &str, file: &File, complaints: &mut Vec<String>) {
 fn check<P: Policy>(policy: &P, case: &Case) -> Result<(), String> {
     let expected = case.verdict.as_ref().ok_or("  the case has no verdict")?;
     let host = TestHost::new();
-    if let Some(complaint) = expected.complaint(&host.decide(policy, case)) {
+    if let Some(complaint) = expected.complaint(&host.timed(policy, case), &case.candidates()) {
         return Err(complaint);
     }
     settled(&host, case)

@@ -2,29 +2,34 @@
 
 use serde::de::IgnoredAny;
 
+use super::imports::Times;
 use crate::limits::{self, EDITS, LABELS, POINTER_BYTES, STEPS};
 use crate::{Candidate, Edit, Plan, Verdict};
 
 /// The verdict, or what is wrong with it.
-pub(super) fn check(verdict: Verdict, candidates: &[Candidate]) -> Result<Verdict, String> {
+pub(super) fn check(verdict: Verdict, times: &Times, candidates: &[Candidate]) -> Result<Verdict, String> {
     match &verdict {
         Verdict::Pass => {}
-        Verdict::Plan(plan) => check_plan(plan, candidates)?,
+        Verdict::Plan(plan) => check_plan(plan, times, candidates)?,
         Verdict::Reject(rejection) if limits::is_code(&rejection.code) => {}
         Verdict::Reject(rejection) => return Err(format!("`{}` is no error code", rejection.code)),
     }
     Ok(verdict)
 }
 
-fn check_plan(plan: &Plan, candidates: &[Candidate]) -> Result<(), String> {
+fn check_plan(plan: &Plan, times: &Times, candidates: &[Candidate]) -> Result<(), String> {
+    let is_offered = |name: &String| candidates.iter().any(|candidate| candidate.id == *name);
     for (index, step) in plan.steps.iter().enumerate() {
         let name = &step.candidate;
-        if !candidates.iter().any(|candidate| candidate.id == *name) {
+        if !is_offered(name) {
             return Err(format!("step {} names `{name}`, which was not offered", index + 1));
         }
         if plan.steps[..index].iter().any(|earlier| earlier.candidate == *name) {
             return Err(format!("step {} names `{name}` again", index + 1));
         }
+    }
+    if let Some(name) = times.keys().find(|name| !is_offered(name)) {
+        return Err(format!("a time is said of `{name}`, which was not offered"));
     }
     let counts = [
         ("steps", plan.steps.len(), STEPS),

@@ -1,7 +1,7 @@
 //! The test host refuses what the gateway refuses.
 
 use super::{Case, TestHost};
-use crate::{Candidate, Empty, Plan, Policy, Rejection, Request, Verdict, limits::STATE_KEYS, state};
+use crate::{Candidate, Empty, Plan, Policy, Rejection, Request, Verdict, limits::STATE_KEYS, state, timeouts};
 
 /// Does what the request's text names.
 struct Odd;
@@ -23,6 +23,10 @@ impl Policy for Odd {
                 .into(),
             "model" => edit("/model")?.into(),
             "pointer" => edit("model")?.into(),
+            "time" => {
+                timeouts::gap("z", 5);
+                Plan::keep().reason("none").into()
+            }
             "code" => Rejection::new(403, "not a word", "no").into(),
             "stranger" => Plan {
                 steps: vec![crate::Step::new("z")],
@@ -40,6 +44,7 @@ fn a_verdict_that_the_gateway_would_not_take_is_a_fault() {
     for (what, fault) in [
         ("twice", "step 2 names `a` again"),
         ("stranger", "step 1 names `z`, which was not offered"),
+        ("time", "a time is said of `z`, which was not offered"),
         ("label", "label `a` is empty, too long or not printable"),
         ("labels", "33 labels; the limit is 32"),
         ("model", "`/model` is the host's and cannot be edited"),
@@ -75,4 +80,11 @@ fn what_was_not_touched_for_longest_makes_room() {
     state::add("one more", 1, None);
     assert_eq!(host.keys().len(), STATE_KEYS);
     assert_eq!((state::get::<i64>("0"), state::get::<i64>("1")), (Some(1), None));
+}
+
+#[test]
+#[should_panic(expected = "the times of a step are said in `decide`, and at no other time")]
+fn a_time_that_is_said_while_nobody_decides_ends_the_run() {
+    let _host = TestHost::new();
+    timeouts::connect("a", 5);
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Opinion, Step, Verdict};
+use super::imports::Times;
+use crate::{Candidate, Opinion, Step, Verdict};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -62,13 +63,18 @@ impl ExpectedOpinion {
 
 impl Expected {
     /// What is wrong with a verdict, if anything is. Both sides are brought to one JSON form and compared as a whole.
-    pub(super) fn complaint(&self, verdict: &Result<Verdict, String>) -> Option<String> {
+    pub(super) fn complaint(
+        &self,
+        verdict: &Result<(Verdict, Times), String>,
+        candidates: &[Candidate],
+    ) -> Option<String> {
+        let shown = show(verdict, candidates);
         let (expected, actual) = match (self, verdict) {
             (Expected::Fault(text), Err(fault)) if fault.contains(text) => return None,
-            (Expected::Fault(text), _) => (json!({ "fault": text }), show(verdict)),
-            (Expected::Pass(is_pass), _) => (json!({ "pass": is_pass }), show(verdict)),
-            (Expected::Plan(plan), _) => plan.beside(show(verdict)),
-            (Expected::Reject(rejection), _) => rejection.beside(show(verdict)),
+            (Expected::Fault(text), _) => (json!({ "fault": text }), shown),
+            (Expected::Pass(is_pass), _) => (json!({ "pass": is_pass }), shown),
+            (Expected::Plan(plan), _) => plan.beside(shown),
+            (Expected::Reject(rejection), _) => rejection.beside(shown),
         };
         (expected != actual).then(|| format!("  expected {expected}\n  got      {actual}"))
     }
@@ -120,15 +126,16 @@ fn forget(verdict: &mut Value, kind: &str, field: &str) {
     }
 }
 
-fn show(verdict: &Result<Verdict, String>) -> Value {
+/// A plan without steps whose policy said times has all candidates as its steps, as the gateway has it.
+fn show(verdict: &Result<(Verdict, Times), String>, candidates: &[Candidate]) -> Value {
     match verdict {
         Err(fault) => json!({ "fault": fault }),
-        Ok(Verdict::Pass) => json!({ "pass": true }),
-        Ok(Verdict::Reject(rejection)) => json!({ "reject": {
+        Ok((Verdict::Pass, _)) => json!({ "pass": true }),
+        Ok((Verdict::Reject(rejection), _)) => json!({ "reject": {
             "status": rejection.status, "code": rejection.code, "message": rejection.message,
             "retry_after_ms": rejection.retry_after_ms,
         } }),
-        Ok(Verdict::Plan(plan)) => {
+        Ok((Verdict::Plan(plan), times)) => {
             let mut edits: Vec<Value> = plan
                 .edits
                 .iter()
@@ -137,7 +144,12 @@ fn show(verdict: &Result<Verdict, String>) -> Value {
             edits.sort_by_key(Value::to_string);
             let mut labels = plan.labels.clone();
             labels.sort();
-            let steps: Vec<Value> = plan.steps.iter().map(show_step).collect();
+            let all = || candidates.iter().map(|candidate| Step::new(&*candidate.id)).collect();
+            let steps: Vec<Step> = match plan.steps.is_empty() && !times.is_empty() {
+                true => all(),
+                false => plan.steps.clone(),
+            };
+            let steps: Vec<Value> = steps.iter().map(|step| show_step(step, times)).collect();
             json!({ "plan": {
                 "steps": steps, "edits": edits, "labels": labels, "reason": plan.reason, "review": plan.review,
             } })
@@ -150,9 +162,12 @@ fn parsed(value: &str) -> Value {
     serde_json::from_str(value).unwrap_or(Value::Null)
 }
 
-fn show_step(step: &Step) -> Value {
+fn show_step(step: &Step, said: &Times) -> Value {
     let mut shown = json!({ "candidate": step.candidate });
+    let (connect, gap) = said.get(&step.candidate).copied().unwrap_or_default();
     let times = [
+        ("connect_timeout_ms", connect),
+        ("gap_timeout_ms", gap),
         ("first_token_timeout_ms", step.first_token_timeout_ms),
         ("timeout_ms", step.timeout_ms),
         ("hedge_after_ms", step.hedge_after_ms),

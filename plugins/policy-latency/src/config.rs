@@ -34,6 +34,10 @@ pub(crate) struct Config {
     pub(crate) hedge_after: Option<Wait>,
     /// How long a stream's first token may take before the next step is tried.
     pub(crate) first_token_timeout: Option<Wait>,
+    /// How long a connection may take to stand before the next step is tried, in milliseconds.
+    pub(crate) connect_timeout_ms: Option<u32>,
+    /// How long a stream may pause before it is broken off, in milliseconds.
+    pub(crate) gap_timeout_ms: Option<u32>,
 }
 
 /// Which of a candidate's times counts.
@@ -115,6 +119,13 @@ impl Config {
         }
         if self.over_target == OverTarget::Out && self.target_ms.is_none() {
             return Err("`over_target`: there is no target, expected `target_ms` beside it".into());
+        }
+        let times = [
+            ("connect_timeout_ms", self.connect_timeout_ms),
+            ("gap_timeout_ms", self.gap_timeout_ms),
+        ];
+        if let Some((name, _)) = times.iter().find(|(_, time)| *time == Some(0)) {
+            return Err(format!("`{name}`: 0 leaves no time at all, expected 1 or more"));
         }
         let waits = [
             ("hedge_after", self.hedge_after),

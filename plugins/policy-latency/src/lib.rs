@@ -8,7 +8,7 @@ mod field;
 use config::{Config, Measure};
 use field::{Field, Lead};
 use pointsman_plugin::{
-    Candidate, Plan, Policy, Request, Step, Verdict, draw::Draw, export_policy, standing::Standing,
+    Candidate, Plan, Policy, Request, Step, Verdict, draw::Draw, export_policy, standing::Standing, timeouts,
 };
 
 struct Latency(Config);
@@ -51,6 +51,14 @@ impl Latency {
         if let Some(wait) = config.first_token_timeout.filter(|_| request.is_stream) {
             for (step, candidate) in steps[..last].iter_mut().zip(ladder) {
                 step.first_token_timeout_ms = wait.of(candidate.health.first_token_ms);
+            }
+        }
+        for step in &steps[..last] {
+            if let Some(ms) = config.connect_timeout_ms {
+                timeouts::connect(&step.candidate, ms);
+            }
+            if let Some(ms) = config.gap_timeout_ms.filter(|_| request.is_stream) {
+                timeouts::gap(&step.candidate, ms);
             }
         }
         steps

@@ -14,7 +14,14 @@ const VERDICT: &[&str] = &[
     "steps", "only", "prefer", "labels", "edits", "reason", "review", "reject",
 ];
 const REJECTION: &[&str] = &["status", "code", "message", "retryAfterMs"];
-const STEP: &[&str] = &["candidate", "firstTokenTimeoutMs", "timeoutMs", "hedgeAfterMs"];
+const STEP: &[&str] = &[
+    "candidate",
+    "connectTimeoutMs",
+    "firstTokenTimeoutMs",
+    "gapTimeoutMs",
+    "timeoutMs",
+    "hedgeAfterMs",
+];
 
 /// What `decide` may return: nothing, a plan, or `{ reject }`.
 pub(crate) fn verdict(
@@ -118,12 +125,19 @@ fn step(value: &JsValue, context: &mut Context) -> JsResult<Step> {
     }
     let fields = Fields::of(value, "a step", STEP, context)?;
     let candidate = fields.text("candidate", context)?;
-    Ok(Step {
+    let mut step = Step {
         candidate: candidate.ok_or_else(|| wrong("a step needs `candidate`"))?,
         first_token_timeout_ms: fields.number("firstTokenTimeoutMs", context)?,
         timeout_ms: fields.number("timeoutMs", context)?,
         hedge_after_ms: fields.number("hedgeAfterMs", context)?,
-    })
+    };
+    if let Some(ms) = fields.number("connectTimeoutMs", context)? {
+        step = step.connect_timeout_ms(ms);
+    }
+    if let Some(ms) = fields.number("gapTimeoutMs", context)? {
+        step = step.gap_timeout_ms(ms);
+    }
+    Ok(step)
 }
 
 /// A text, or the `id` of a candidate as `decide` was given it.

@@ -1,6 +1,8 @@
 //! Decides what its configuration says: for tests of what the gateway makes of a verdict.
 
-use pointsman_plugin::{Candidate, Edit, Plan, Policy, Rejection, Request, Step, Verdict, export_policy};
+use std::collections::BTreeMap;
+
+use pointsman_plugin::{Candidate, Edit, Plan, Policy, Rejection, Request, Step, Verdict, export_policy, timeouts};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -11,6 +13,8 @@ struct Config {
     /// Pointers and JSON texts.
     edits: Vec<(String, String)>,
     labels: Vec<(String, String)>,
+    /// Gaps that it says of these names, whatever its steps are.
+    gaps: BTreeMap<String, u32>,
     reason: String,
     /// Asks for a review, which it does not have.
     review: bool,
@@ -23,6 +27,8 @@ struct Config {
 #[serde(deny_unknown_fields)]
 struct Rung {
     candidate: String,
+    connect_timeout_ms: Option<u32>,
+    gap_timeout_ms: Option<u32>,
     first_token_timeout_ms: Option<u32>,
     timeout_ms: Option<u32>,
     hedge_after_ms: Option<u32>,
@@ -53,6 +59,17 @@ impl Policy for DecidesAsTold {
             timeout_ms: rung.timeout_ms,
             hedge_after_ms: rung.hedge_after_ms,
         };
+        for rung in &config.steps {
+            if let Some(ms) = rung.connect_timeout_ms {
+                timeouts::connect(&rung.candidate, ms);
+            }
+            if let Some(ms) = rung.gap_timeout_ms {
+                timeouts::gap(&rung.candidate, ms);
+            }
+        }
+        for (name, ms) in &config.gaps {
+            timeouts::gap(name, *ms);
+        }
         let edit = |(pointer, value): &(String, String)| Edit {
             pointer: pointer.clone(),
             value: value.clone(),

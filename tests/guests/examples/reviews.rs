@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use pointsman_plugin::models::{self, Ask};
-use pointsman_plugin::{Candidate, Opinion, Plan, Policy, Request, Review, Reviewed, Verdict, export_policy, grants};
+use pointsman_plugin::{
+    Candidate, Opinion, Plan, Policy, Request, Review, Reviewed, Verdict, export_policy, grants, timeouts,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -27,6 +29,8 @@ enum Behaviour {
     Fail,
     Panic,
     Loop,
+    /// Says a time of a step, for which it is too late.
+    Time,
 }
 
 struct Reviews(Config);
@@ -56,6 +60,10 @@ impl Review for Reviews {
             Some(Behaviour::Tell) => Ok(Opinion::Next(told(request, answer))),
             Some(Behaviour::Fail) => Err("no opinion".into()),
             Some(Behaviour::Panic) => panic!("the guest's own mistake"),
+            Some(Behaviour::Time) => {
+                timeouts::gap(&answer.candidate, 1);
+                Ok(Opinion::Accept)
+            }
             Some(Behaviour::Loop) => loop {
                 std::hint::black_box(answer);
             },

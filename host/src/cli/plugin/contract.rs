@@ -56,8 +56,9 @@ fn world(manifest: &Manifest) -> String {
          package local:plugin;\n\nworld {WORLD} {{\n  include pointsman:plugin/{kind}@{VERSION};\n"
     );
     if kind == Kind::Policy {
-        for grant in &manifest.grants {
-            let _ = writeln!(world, "  import pointsman:plugin/{grant}@{VERSION};");
+        let imports = manifest.imports.iter().map(|import| import.name());
+        for import in manifest.grants.iter().map(String::as_str).chain(imports) {
+            let _ = writeln!(world, "  import pointsman:plugin/{import}@{VERSION};");
         }
         for hook in &manifest.hooks {
             let _ = writeln!(world, "  export pointsman:plugin/{}@{VERSION};", hook.name());
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn a_world_has_what_the_manifest_names_and_nothing_else() {
         let manifest: Manifest = toml::from_str(
-            "name = \"night\"\nkind = \"policy\"\nlang = \"go\"\ngrants = [\"state\"]\nhooks = [\"outcome\"]",
+            "name = \"night\"\nkind = \"policy\"\nlang = \"go\"\ngrants = [\"state\"]\nimports = [\"timeouts\"]\nhooks = [\"outcome\"]",
         )
         .unwrap();
         let (resolve, id) = resolve(&manifest).unwrap();
@@ -105,10 +106,10 @@ mod tests {
         let names = |keys: Vec<&wit_parser::WorldKey>| keys.iter().map(|key| resolve.name_world_key(key)).collect();
         let imports: Vec<String> = names(world.imports.keys().collect());
         let exports: Vec<String> = names(world.exports.keys().collect());
-        assert!(
-            imports.contains(&"pointsman:plugin/state@0.1.0".to_owned()),
-            "{imports:?}"
-        );
+        for named in ["state", "timeouts"] {
+            let named = format!("pointsman:plugin/{named}@0.1.0");
+            assert!(imports.contains(&named), "{imports:?}");
+        }
         assert!(!imports.iter().any(|name| name.contains("/models@")), "{imports:?}");
         assert!(
             exports.contains(&"pointsman:plugin/outcome@0.1.0".to_owned()),

@@ -33,6 +33,9 @@ pub(super) struct Manifest {
     /// make each of these a grant that somebody has to give.
     #[serde(default)]
     pub(super) grants: Vec<String>,
+    /// What it imports besides, and nobody has to grant.
+    #[serde(default)]
+    pub(super) imports: Vec<Import>,
     /// Optional hooks of a policy that it exports.
     #[serde(default)]
     pub(super) hooks: Vec<Hook>,
@@ -68,6 +71,13 @@ pub(super) enum Lang {
 pub(super) enum Hook {
     Review,
     Outcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Import {
+    Timeouts,
+    Grants,
 }
 
 /// What runs JavaScript in the component: QuickJS is small and starts fast, StarlingMonkey is larger and knows more.
@@ -109,8 +119,8 @@ impl Manifest {
             grant.parse::<Grant>().map_err(anyhow::Error::msg)?;
         }
         ensure!(
-            self.kind == Kind::Policy || (self.grants.is_empty() && self.hooks.is_empty()),
-            "`grants` and `hooks` are for policies: an adapter is given nothing"
+            self.kind == Kind::Policy || (self.grants.is_empty() && self.imports.is_empty() && self.hooks.is_empty()),
+            "`grants`, `imports` and `hooks` are for policies: an adapter is given nothing"
         );
         ensure!(
             self.target.is_none() || self.lang == Lang::Rust,
@@ -158,6 +168,15 @@ impl fmt::Display for Lang {
             Lang::Go => "go",
             Lang::C => "c",
         })
+    }
+}
+
+impl Import {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Import::Timeouts => "timeouts",
+            Import::Grants => "grants",
+        }
     }
 }
 

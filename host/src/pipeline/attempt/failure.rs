@@ -129,6 +129,13 @@ impl Failure {
         }
     }
 
+    /// The connection failed, or did not stand in the time that a step had for it: see [`Self::late`].
+    pub fn unreached(error: UpstreamError, step: &Step) -> Self {
+        let is_hurried = matches!(error, UpstreamError::ConnectTimeout { .. }) && !step.has_time_to_connect();
+        let failure = Self::transport(error);
+        if is_hurried { failure.unblamed() } else { failure }
+    }
+
     /// It is who asked that was in a hurry.
     pub fn unblamed(self) -> Self {
         Self {

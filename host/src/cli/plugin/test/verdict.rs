@@ -167,15 +167,8 @@ fn members(list: Vec<(String, Value)>) -> Value {
 
 fn show_step(step: &Step) -> Value {
     let mut shown = json!({ "candidate": step.candidate });
-    let times = [
-        ("first_token_timeout_ms", step.first_token_timeout_ms),
-        ("timeout_ms", step.timeout_ms),
-        ("hedge_after_ms", step.hedge_after_ms),
-    ];
-    for (name, time) in times {
-        if let Some(time) = time {
-            shown[name] = json!(time);
-        }
+    for (name, time) in step.times() {
+        shown[name] = json!(time);
     }
     shown
 }

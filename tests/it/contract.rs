@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::config::{openai, route};
 use tests::{Answer, Ending, FakeProvider, Gateway, Home, guests};
 use xtask::plugins::{self, Kind, Selection};
@@ -61,6 +61,7 @@ fn a_plugin_that_reaches_for_more_is_found_out() {
 const POLICY_OF_0_1_0: &str = "e5b22a1b8cb0a4ad77831bc58a78758956600eae1d895b68d7bc4ffc117ceef2";
 const ASKS_OF_0_1_0: &str = "6fa8fefb3a65e988f78269a4c1136943cabd4e25901ad543f5a620b487cdff24";
 const SEES_OF_0_1_0: &str = "59dba7850ac6a9e23e1c151009ee42d64798cfa9d73cddc5f31d5b621d022576";
+const SAYS_TIMES_OF_0_1_0: &str = "e727aec8b95ef95c57e3ffaefb4f55ab8e673626637a27c094649995fc148a57";
 const ADAPTER_OF_0_1_0: &str = "f45b6e5f000e5759bcfa2e877ff7ec5ab6db6aab0486f6d5961c38bfada5d895";
 
 #[tokio::test]
@@ -135,7 +136,7 @@ async fn plugins_that_were_built_against_the_first_contract_are_served_as_ever()
 }
 
 #[tokio::test]
-async fn plugins_of_the_first_contract_ask_models_and_see_their_grants_as_ever() {
+async fn plugins_of_the_first_contract_ask_models_see_their_grants_and_say_times_as_ever() {
     let provider = FakeProvider::chatting([Answer::chat("asked"), Answer::chat("served")]).await;
     let config = [
         openai("one", &provider.url()),
@@ -143,11 +144,12 @@ async fn plugins_of_the_first_contract_ask_models_and_see_their_grants_as_ever()
         "grants = [\"models\"]\nmodels = [\"one/model\"]\n".to_owned(),
         "config = { asks = [{ model = \"one/model\", user = \"which class?\" }] }\n".to_owned(),
         format!("\n[policies.sees]\ncomponent = \"sees.wasm\"\nsha256 = \"{SEES_OF_0_1_0}\"\ngrants = [\"state\"]\n"),
-        route("auto", &["one"], "policies = [\"asks\", \"sees\"]"),
+        format!("\n[policies.times]\ncomponent = \"times.wasm\"\nsha256 = \"{SAYS_TIMES_OF_0_1_0}\"\n"),
+        route("auto", &["one"], "policies = [\"asks\", \"sees\", \"times\"]"),
         "\n[plugins.limits]\ncall_ms = 20_000\nconfigure_ms = 60_000\n".to_owned(),
     ];
     let home = Home::with_config(&config.concat());
-    for (name, kept) in [("asks", "asks"), ("sees", "sees-its-grants")] {
+    for (name, kept) in [("asks", "asks"), ("sees", "sees-its-grants"), ("times", "says-times")] {
         let file = workspace().join(format!("tests/contract/0.1.0/{kept}.wasm"));
         home.write(&format!("{name}.wasm"), fs::read(file).unwrap());
     }
@@ -157,5 +159,18 @@ async fn plugins_of_the_first_contract_ask_models_and_see_their_grants_as_ever()
     assert_eq!(reply.status, 200, "{}", reply.text());
     let reason = reply.header("x-pointsman-reason").unwrap();
     assert!(reason.starts_with("asked stop "), "{reason}");
-    assert!(reason.ends_with("; [\"state\"] [\"state\"] Some(1)"), "{reason}");
+    assert!(
+        reason.ends_with("; [\"state\"] [\"state\"] Some(1); in a hurry"),
+        "{reason}"
+    );
+    gateway.home().write("ask.json", body.to_string());
+    let output = gateway
+        .home()
+        .run(&["explain", "--config", "pointsman.toml", "--format", "json", "ask.json"]);
+    let explained: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let step = &explained["steps"][0];
+    assert_eq!(
+        (&step["connect_timeout_ms"], &step["gap_timeout_ms"]),
+        (&json!(250), &json!(750))
+    );
 }

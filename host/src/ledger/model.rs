@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::book::Book;
+use super::tests::settlement;
 use super::*;
 use crate::budget::{Period, Window, Zone};
 use crate::money::Usage;
@@ -122,23 +123,9 @@ fn tags(key: usize) -> Arc<Tags> {
 
 fn wish(key: usize, in_use: u8, at_least: u64, at_most: u64) -> Wish {
     Wish {
-        request: "r".into(),
         tags: tags(key),
-        budgets: budgets(key, in_use),
-        at_most: Nanodollars(at_most),
         at_least: Nanodollars(at_least),
-        price_version: Some(1),
-        metadata: None,
-    }
-}
-
-fn settlement(cost: u64) -> Settlement {
-    Settlement {
-        outcome: "answered".to_owned(),
-        usage: Usage::default(),
-        cost: Some(Nanodollars(cost)),
-        reference: None,
-        is_estimated: false,
+        ..tests::wish(at_most, &budgets(key, in_use))
     }
 }
 

@@ -9,9 +9,9 @@ use shuttle::sync::mpsc::{Receiver, Sender, channel};
 use shuttle::thread;
 
 use super::book::Book;
+use super::tests::{budget, key, settlement};
 use super::*;
-use crate::budget::{Period, Zone};
-use crate::money::Usage;
+use crate::budget::Period;
 use crate::store::memory::Memory;
 use crate::store::{Batch, Span};
 
@@ -31,48 +31,17 @@ enum Said {
 /// What a caller did, as its provider would know it: by the request, what it cost, where that is known.
 type Journal = HashMap<u64, Option<u64>>;
 
-fn budgets() -> Vec<Arc<Scoped>> {
-    let scoped = |scope, limit| {
-        Arc::new(Scoped {
-            scope,
-            budget: Budget {
-                limit: Nanodollars(limit),
-                period: Period::Total,
-                zone: Zone::default(),
-                is_hard: true,
-                warn: vec![50],
-            },
-        })
-    };
-    vec![
-        scoped(Scope::Key("k".into()), LIMIT),
-        scoped(Scope::Team("t".into()), LIMIT + 1),
+fn budgets() -> [Arc<Scoped>; 2] {
+    [
+        budget(key(), LIMIT, Period::Total),
+        budget(Scope::Team("t".into()), LIMIT + 1, Period::Total),
     ]
 }
 
 fn wish(request: u64) -> Wish {
     Wish {
         request: request.to_string().into(),
-        tags: Arc::new(Tags {
-            key: "k".into(),
-            team: "t".into(),
-            ..Tags::default()
-        }),
-        budgets: budgets(),
-        at_most: Nanodollars(CEILING),
-        at_least: Nanodollars(CEILING),
-        price_version: Some(1),
-        metadata: None,
-    }
-}
-
-fn settlement(cost: u64) -> Settlement {
-    Settlement {
-        outcome: "answered".to_owned(),
-        usage: Usage::default(),
-        cost: Some(Nanodollars(cost)),
-        reference: None,
-        is_estimated: false,
+        ..tests::wish(CEILING, &budgets())
     }
 }
 

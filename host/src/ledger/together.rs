@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use super::accounts::{Asks, Extent};
 use super::book::Book;
 use super::model::times;
+use super::tests::{budget, key, settlement, wish};
 use super::*;
-use crate::budget::{Period, Zone};
+use crate::budget::Period;
 use crate::fleet::Lender;
 use crate::fleet::memory::{Bank, Teller, Trouble};
-use crate::money::Usage;
 use crate::store::memory::Memory;
 
 const GATEWAYS: usize = 2;
@@ -68,48 +68,17 @@ struct World {
     now_ms: u64,
 }
 
-fn budgets() -> Vec<Arc<Scoped>> {
-    let scoped = |scope, limit, period| {
-        Arc::new(Scoped {
-            scope,
-            budget: Budget {
-                limit: Nanodollars(limit),
-                period,
-                zone: Zone::default(),
-                is_hard: true,
-                warn: vec![50],
-            },
-        })
-    };
-    vec![
-        scoped(Scope::Key("k".into()), LIMITS[0], Period::Total),
-        scoped(Scope::Team("t".into()), LIMITS[1], Period::Month),
+fn budgets() -> [Arc<Scoped>; 2] {
+    [
+        budget(key(), LIMITS[0], Period::Total),
+        budget(Scope::Team("t".into()), LIMITS[1], Period::Month),
     ]
 }
 
-fn wish(at_least: u64, at_most: u64) -> Wish {
+fn between(at_least: u64, at_most: u64) -> Wish {
     Wish {
-        request: "r".into(),
-        tags: Arc::new(Tags {
-            key: "k".into(),
-            team: "t".into(),
-            ..Tags::default()
-        }),
-        budgets: budgets(),
-        at_most: Nanodollars(at_most),
         at_least: Nanodollars(at_least),
-        price_version: Some(1),
-        metadata: None,
-    }
-}
-
-fn settlement(cost: u64) -> Settlement {
-    Settlement {
-        outcome: "answered".to_owned(),
-        usage: Usage::default(),
-        cost: Some(Nanodollars(cost)),
-        reference: None,
-        is_estimated: false,
+        ..wish(at_most, &budgets())
     }
 }
 
@@ -198,7 +167,7 @@ impl World {
             Step::Reserve { who, at_least, at_most } => {
                 let at_least = at_least.min(at_most);
                 let gateway = &mut self.gateways[who];
-                if let Ok(amount) = gateway.reserve(&wish(at_least, at_most), now_ms) {
+                if let Ok(amount) = gateway.reserve(&between(at_least, at_most), now_ms) {
                     assert!((at_least..=at_most).contains(&amount));
                 }
                 gateway.book.accounts.yield_wanted();
@@ -296,8 +265,8 @@ impl World {
         let left = LIMITS[0] - taken;
         let who = self.gateways.len() - 1;
         let now_ms = self.now_ms;
-        assert_eq!(self.gateways[who].reserve(&wish(left, left), now_ms), Ok(left));
-        assert!(self.gateways[0].reserve(&wish(1, 1), now_ms).is_err());
+        assert_eq!(self.gateways[who].reserve(&between(left, left), now_ms), Ok(left));
+        assert!(self.gateways[0].reserve(&between(1, 1), now_ms).is_err());
     }
 }
 

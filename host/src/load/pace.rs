@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Beginning requests should take about so long of a turn: half as long as all else that is ready, and no less and no more than this.
 /// Streams under way make turns long by themselves, and would leave no time for others to begin.
 const LEAST_TIME: Duration = Duration::from_millis(2);
-const MOST_TIME: Duration = Duration::from_millis(7);
+const MOST_TIME: Duration = Duration::from_millis(10);
 /// A turn that is much too long, where nobody has counted yet what takes it.
 const LONG: Duration = Duration::from_millis(8);
 /// So many are begun in each turn, however long it takes: a turn may be long for reasons that are none of the requests'.
@@ -15,6 +15,8 @@ const MOST: usize = 1 << 12;
 /// So many turns may be waited for, and so many may wait in any case: what comes at once need not be too much.
 const TURNS: usize = 8;
 const LINE: usize = 64;
+/// So long is waited for a turn where too much has come for a while: whoever waits only takes the place of somebody who comes later.
+pub(super) const SHORT: Duration = Duration::from_millis(10);
 /// Fewer than this are not what makes a turn long.
 const MANY: usize = 32;
 /// Where it begins, before anything is known of what requests cost.
@@ -25,6 +27,8 @@ const FIRST: usize = 64;
 pub(super) struct Pace {
     begun: usize,
     most: usize,
+    /// How long turns are, of late.
+    turn: Duration,
     /// Somebody had to wait for the next turn.
     is_short: bool,
     /// Somebody had to, since that was asked.
@@ -36,6 +40,7 @@ impl Default for Pace {
         Self {
             begun: 0,
             most: FIRST,
+            turn: LONG,
             is_short: false,
             was_short: false,
         }
@@ -46,6 +51,11 @@ impl Pace {
     /// Whether one more may be begun in this turn.
     pub(super) fn has_room(&self) -> bool {
         self.begun < self.most
+    }
+
+    /// Whether three quarters of what may be begun in this turn have been.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        self.begun * 4 >= self.most * 3
     }
 
     pub(super) fn begin(&mut self) {
@@ -73,6 +83,7 @@ impl Pace {
     pub(super) fn turned(&mut self, took: Duration, beginning: Duration) {
         let time = (took.saturating_sub(beginning) / 2).clamp(LEAST_TIME, MOST_TIME);
         let is_full = self.begun * 2 >= self.most;
+        self.turn = (self.turn * 7 + took) / 8;
         if beginning > time && is_full {
             let fit = self.begun as f64 * time.as_secs_f64() / beginning.as_secs_f64();
             self.most = (fit as usize).max(self.most / 2).max(LEAST);
@@ -86,6 +97,13 @@ impl Pace {
     /// How many may wait for a turn: those of the next few. More are refused at once, which costs least.
     pub(super) fn line(&self) -> usize {
         (self.most * TURNS).max(LINE)
+    }
+
+    /// The same where too much has come for a while: those of the turns that are over within a [`SHORT`] time. Where turns are longer
+    /// there is no line: those who come in a turn are more than can be begun in it, and who waited would be one turn later than they.
+    pub(super) fn short_line(&self) -> usize {
+        let turns = SHORT.as_micros() / self.turn.as_micros().max(1);
+        self.most * usize::try_from(turns).unwrap_or(TURNS).min(TURNS)
     }
 
     /// How many are begun in a turn now.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::pace::Pace;
+use super::pace::{Pace, SHORT};
 use super::{Place, Waiter};
 
 /// Tasks that run later than this say that there is more to do than can be done.
@@ -31,6 +31,11 @@ pub(super) struct Queue {
     most_waiting: usize,
     /// There is more to begin than can be begun, so that the pace is kept to.
     is_over: bool,
+    /// It has been so for a while, and hardly a turn was not full: a longer line would serve nobody more.
+    is_standing: bool,
+    /// How long turns were in which as much was begun as may be, and others, since that was looked at last.
+    full: Duration,
+    slack: Duration,
     pace: Pace,
     /// Until then not all who wait can be served.
     crowded_until: Option<Instant>,
@@ -63,6 +68,9 @@ impl Queue {
             most_of_one,
             most_waiting,
             is_over: false,
+            is_standing: false,
+            full: Duration::ZERO,
+            slack: Duration::ZERO,
             pace: Pace::default(),
             crowded_until: None,
             callers: HashMap::new(),
@@ -76,7 +84,7 @@ impl Queue {
             return Granted::Never("key");
         }
         let now = Instant::now();
-        if self.has_room() {
+        if self.has_room() && !self.is_reserved(own) {
             // Those who have gone meanwhile stand in nobody's way.
             if self.waiting > 0 {
                 self.sweep(now);
@@ -89,6 +97,7 @@ impl Queue {
         self.pace.wait();
         let is_paced = self.is_over && self.in_flight < self.most && self.beginning < self.limit;
         let (most_waiting, wait) = match is_paced {
+            true if self.is_standing => (self.most_waiting.min(self.pace.short_line()), wait.min(SHORT)),
             true => (self.most_waiting.min(self.pace.line()), wait.min(BRIEF)),
             false => (self.most_waiting, wait),
         };
@@ -137,6 +146,11 @@ impl Queue {
         self.callers.entry(caller.clone()).or_default().in_flight += 1;
     }
 
+    /// Whether what is left of this turn is for callers who have less: where no line is, none of them could be let in first.
+    fn is_reserved(&self, own: usize) -> bool {
+        self.is_standing && self.pace.is_nearly_full() && own * self.callers.len() > self.in_flight
+    }
+
     /// Who gets a place, if there is one.
     pub(super) fn next(&mut self, now: Instant) -> Option<(Arc<str>, Waiter)> {
         while self.waiting > 0 && self.has_room() {
@@ -165,6 +179,8 @@ impl Queue {
         if !self.is_over && self.beginning >= FLOOR && self.pace.is_too_fast(took) {
             self.is_over = true;
         }
+        let counted = if self.pace.is_nearly_full() { &mut self.full } else { &mut self.slack };
+        *counted += took;
         self.pace.turned(took, beginning.unwrap_or(took));
         self.is_over
     }
@@ -222,6 +238,8 @@ impl Queue {
     pub(super) fn adapt(&mut self, is_late: bool) -> usize {
         // Nobody had to wait since this was asked last.
         self.is_over &= self.pace.was_short();
+        self.is_standing = self.is_over && self.full > self.slack * 4;
+        (self.full, self.slack) = (Duration::ZERO, Duration::ZERO);
         let floor = FLOOR.min(self.most);
         self.limit = match is_late {
             true => (self.beginning.min(self.limit) * 4 / 5).max(floor),
@@ -332,6 +350,62 @@ mod tests {
         queue.turned(Duration::ZERO, None);
         queue.adapt(false);
         assert_eq!(begin(&mut queue, 500), 500);
+    }
+
+    /// Where too much has come for a while, in turns of this length.
+    fn standing(turn: Duration) -> Queue {
+        let mut queue = Queue::new(10_000, 10_000, 1_000);
+        queue.is_over = true;
+        for _ in 0..100 {
+            while queue.pace.has_room() {
+                queue.pace.begin();
+            }
+            queue.pace.wait();
+            queue.turned(turn, Some(Duration::from_millis(3)));
+        }
+        queue.adapt(false);
+        assert!(queue.is_standing);
+        queue
+    }
+
+    #[test]
+    fn where_too_much_comes_all_the_time_nobody_waits_for_a_long_turn() {
+        let mut queue = standing(Duration::from_millis(30));
+        let one = caller("one");
+        let begun = (0..).take_while(|_| matches!(queue.ask(&one, WAIT), Granted::Now)).count();
+        assert_eq!(begun, queue.pace.most());
+        assert!(matches!(queue.ask(&one, WAIT), Granted::Never("beginning")));
+        // The turns after it are not full.
+        for _ in 0..3 {
+            queue.turned(Duration::from_millis(30), Some(Duration::from_millis(3)));
+        }
+        queue.adapt(false);
+        while let Granted::Now = queue.ask(&one, WAIT) {}
+        assert!(matches!(queue.ask(&one, WAIT), Granted::Later(..)));
+    }
+
+    #[test]
+    fn where_turns_are_short_a_few_of_them_are_waited_for() {
+        let mut queue = standing(Duration::from_millis(4));
+        let one = caller("one");
+        while let Granted::Now = queue.ask(&one, WAIT) {}
+        let waiting = (0..).map_while(|_| match queue.ask(&one, WAIT) {
+            Granted::Later(place, until) => Some((place, until)),
+            _ => None,
+        });
+        let waiting: Vec<_> = waiting.collect();
+        assert!(waiting.iter().all(|(_, until)| *until <= Instant::now() + SHORT));
+        assert_eq!(waiting.len(), queue.pace.most() * 2);
+    }
+
+    #[test]
+    fn what_is_left_of_a_turn_is_for_who_has_less() {
+        let mut queue = standing(Duration::from_millis(30));
+        let (flood, other) = (caller("flood"), caller("other"));
+        assert!(matches!(queue.ask(&other, WAIT), Granted::Now));
+        while let Granted::Now = queue.ask(&flood, WAIT) {}
+        assert!(matches!(queue.ask(&flood, WAIT), Granted::Never("beginning")));
+        assert!(matches!(queue.ask(&other, WAIT), Granted::Now));
     }
 
     #[test]

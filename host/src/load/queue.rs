@@ -179,7 +179,11 @@ impl Queue {
         if !self.is_over && self.beginning >= FLOOR && self.pace.is_too_fast(took) {
             self.is_over = true;
         }
-        let counted = if self.pace.is_nearly_full() { &mut self.full } else { &mut self.slack };
+        let counted = if self.pace.is_nearly_full() {
+            &mut self.full
+        } else {
+            &mut self.slack
+        };
         *counted += took;
         self.pace.turned(took, beginning.unwrap_or(took));
         self.is_over
@@ -372,7 +376,9 @@ mod tests {
     fn where_too_much_comes_all_the_time_nobody_waits_for_a_long_turn() {
         let mut queue = standing(Duration::from_millis(30));
         let one = caller("one");
-        let begun = (0..).take_while(|_| matches!(queue.ask(&one, WAIT), Granted::Now)).count();
+        let begun = (0..)
+            .take_while(|_| matches!(queue.ask(&one, WAIT), Granted::Now))
+            .count();
         assert_eq!(begun, queue.pace.most());
         assert!(matches!(queue.ask(&one, WAIT), Granted::Never("beginning")));
         // The turns after it are not full.

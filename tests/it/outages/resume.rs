@@ -192,6 +192,46 @@ async fn in_the_words_of_other_surfaces_the_same_message_goes_on_with_the_next_c
 }
 
 #[tokio::test]
+async fn a_completion_goes_on_with_the_next_candidate_where_it_is_translated() {
+    let (first, second, own) = (
+        FakeProvider::chatting([broken(&[json!({ "content": "\n " })])]).await,
+        FakeProvider::chatting([Answer::chat_stream(["one ", "two"])]).await,
+        FakeProvider::start().await,
+    );
+    let piece =
+        |text: &str| json!({ "id": "1", "object": "text_completion", "choices": [{ "index": 0, "text": text }] });
+    let pieces = ["\n ", "never"].map(|text| piece(text).to_string());
+    let cut = Answer::events(pieces.iter().map(String::as_str)).cut_after_pieces(1, End::Reset);
+    own.on("/v1/completions", [cut]);
+    // Of these only `openai` is sent completions as they came.
+    let translated = |name, provider: &FakeProvider| {
+        openai(name, &provider.url()).replace("adapter = \"openai\"", "adapter = \"deepseek\"")
+    };
+    let config = [
+        translated("p1", &first),
+        translated("p2", &second),
+        openai("p3", &own.url()),
+        route("auto", &["p1", "p2"], RESTART),
+        route("own", &["p3", "p2"], RESTART),
+    ];
+    let gateway = Gateway::start(&config.concat()).await;
+    let ask = async |model: &str| {
+        let body = json!({ "model": model, "stream": true, "max_tokens": 100, "prompt": "hello" });
+        let stream = gateway.data().stream("/v1/completions", &body).await;
+        let (events, ending) = stream.rest().await;
+        let events = events.iter().filter(|event| event.data != "[DONE]").map(Event::json);
+        let texts = events.map(|event| event["choices"][0]["text"].as_str().unwrap_or_default().to_owned());
+        (texts.collect::<String>().trim().to_owned(), ending)
+    };
+    assert_eq!(ask("auto").await, ("one two".to_owned(), Ending::Whole));
+    assert_eq!(ask("own").await, (String::new(), Ending::Aborted));
+    assert_eq!(
+        [&first, &second, &own].map(|provider| provider.journal().len()),
+        [1, 1, 1]
+    );
+}
+
+#[tokio::test]
 async fn what_passes_in_its_providers_own_words_does_not_begin_anew_and_what_follows_others_is_translated() {
     let message = json!({ "type": "message_start", "message": { "id": "m", "type": "message", "role": "assistant", "model": "m",
         "content": [], "stop_reason": null, "stop_sequence": null, "usage": { "input_tokens": 1, "output_tokens": 1 } } });

@@ -277,6 +277,7 @@ impl Gate {
             // Not in the loop's head, which would hold the lock while a place is given back.
             let next = self.queue().next(Instant::now());
             let Some((caller, waiter)) = next else { return };
+            self.turn.notify_one();
             // Whoever has left meanwhile gives it back.
             drop(waiter.send(self.place(caller)));
         }

@@ -33,9 +33,14 @@ pub(super) struct Queue {
     is_over: bool,
     /// It has been so for a while, and hardly a turn was not full: a longer line would serve nobody more.
     is_standing: bool,
-    /// How long turns were in which as much was begun as may be, and others, since that was looked at last.
+    /// It was so when that was looked at last.
+    was_over: bool,
+    /// Since then: how long turns were in which as much was begun as may be; how long others were, and the time between turns.
     full: Duration,
     slack: Duration,
+    turned: Instant,
+    /// So many of one caller are begun in a turn, where there is no line in which those with less could go first.
+    share: usize,
     pace: Pace,
     /// Until then not all who wait can be served.
     crowded_until: Option<Instant>,
@@ -46,6 +51,15 @@ pub(super) struct Queue {
 struct Counts {
     in_flight: usize,
     waiting: VecDeque<(Instant, Waiter)>,
+    /// In this turn, where there is no line.
+    asked: usize,
+    begun: usize,
+}
+
+impl Counts {
+    fn is_nobody(&self) -> bool {
+        self.in_flight == 0 && self.waiting.is_empty()
+    }
 }
 
 /// What becomes of a request.
@@ -69,8 +83,11 @@ impl Queue {
             most_waiting,
             is_over: false,
             is_standing: false,
+            was_over: false,
             full: Duration::ZERO,
             slack: Duration::ZERO,
+            turned: Instant::now(),
+            share: usize::MAX,
             pace: Pace::default(),
             crowded_until: None,
             callers: HashMap::new(),
@@ -84,12 +101,13 @@ impl Queue {
             return Granted::Never("key");
         }
         let now = Instant::now();
-        if self.has_room() && !self.is_reserved(own) {
-            // Those who have gone meanwhile stand in nobody's way.
+        let has_share = !self.has_no_line() || self.takes_of_its_share(caller);
+        if has_share && self.has_room() {
+            // Those who have gone meanwhile stand in nobody's way, nor do those who wait for calls of their own.
             if self.waiting > 0 {
                 self.sweep(now);
             }
-            if self.waiting == 0 {
+            if !self.waits_for_room() {
                 self.enter(caller);
                 return Granted::Now;
             }
@@ -146,9 +164,25 @@ impl Queue {
         self.callers.entry(caller.clone()).or_default().in_flight += 1;
     }
 
-    /// Whether what is left of this turn is for callers who have less: where no line is, none of them could be let in first.
-    fn is_reserved(&self, own: usize) -> bool {
-        self.is_standing && self.pace.is_nearly_full() && own * self.callers.len() > self.in_flight
+    /// Whether nobody waits for a turn: too much has come for a while, and turns are long.
+    fn has_no_line(&self) -> bool {
+        self.is_standing && self.pace.short_line() == 0
+    }
+
+    /// Whether this caller has not had its share of the turn.
+    fn takes_of_its_share(&mut self, caller: &Arc<str>) -> bool {
+        let share = self.share;
+        let counts = self.callers.entry(caller.clone()).or_default();
+        counts.asked += 1;
+        let takes = counts.begun < share;
+        counts.begun += usize::from(takes);
+        takes
+    }
+
+    /// Whether somebody waits who could be let in.
+    fn waits_for_room(&self) -> bool {
+        let could_be = |counts: &Counts| !counts.waiting.is_empty() && counts.in_flight < self.most_of_one;
+        self.waiting > 0 && self.callers.values().any(could_be)
     }
 
     /// Who gets a place, if there is one.
@@ -176,17 +210,32 @@ impl Queue {
     /// Everything that was ready when the turn began has run; so much of the time was taken by requests that begin, as far as that was
     /// counted. Gives whether it is to be.
     pub(super) fn turned(&mut self, took: Duration, beginning: Option<Duration>) -> bool {
-        if !self.is_over && self.beginning >= FLOOR && self.pace.is_too_fast(took) {
+        let now = Instant::now();
+        if self.is_over {
+            let is_full = self.pace.is_nearly_full();
+            let counted = if is_full { &mut self.full } else { &mut self.slack };
+            *counted += took;
+            self.slack += now.duration_since(self.turned).saturating_sub(took);
+        } else if self.beginning >= FLOOR && self.pace.is_too_fast(took) {
             self.is_over = true;
         }
-        let counted = if self.pace.is_nearly_full() {
-            &mut self.full
-        } else {
-            &mut self.slack
-        };
-        *counted += took;
+        self.turned = now;
         self.pace.turned(took, beginning.unwrap_or(took));
+        if self.is_standing {
+            self.divide();
+        }
         self.is_over
+    }
+
+    /// Divides the next turn among those who asked in this one.
+    fn divide(&mut self) {
+        let mut asked = Vec::new();
+        self.callers.retain(|_, counts| {
+            counts.begun = 0;
+            asked.extend(Some(std::mem::take(&mut counts.asked)).filter(|asked| *asked > 0));
+            !counts.is_nobody()
+        });
+        self.share = share(asked, self.pace.most());
     }
 
     /// How many are begun in a turn.
@@ -201,25 +250,29 @@ impl Queue {
 
     /// Forgets the oldest, where they wait no more: cheaply, since there may be many to ask.
     fn sweep_oldest(&mut self, now: Instant) {
-        for counts in self.callers.values_mut() {
+        let mut gone = 0;
+        self.callers.retain(|_, counts| {
             let is_gone = |(until, waiter): &(Instant, Waiter)| *until <= now || waiter.is_closed();
             while counts.waiting.front().is_some_and(is_gone) {
                 counts.waiting.pop_front();
-                self.waiting -= 1;
+                gone += 1;
             }
-        }
+            counts.asked > 0 || !counts.is_nobody()
+        });
+        self.waiting -= gone;
     }
 
     /// Forgets who waits no more.
     fn sweep(&mut self, now: Instant) {
         let mut gone = 0;
-        for counts in self.callers.values_mut() {
+        self.callers.retain(|_, counts| {
             let before = counts.waiting.len();
             counts
                 .waiting
                 .retain(|(until, waiter)| *until > now && !waiter.is_closed());
             gone += before - counts.waiting.len();
-        }
+            counts.asked > 0 || !counts.is_nobody()
+        });
         self.waiting -= gone;
     }
 
@@ -232,7 +285,7 @@ impl Queue {
         self.beginning -= usize::from(is_beginning);
         if let Some(counts) = self.callers.get_mut(caller) {
             counts.in_flight -= 1;
-            if counts.in_flight == 0 && counts.waiting.is_empty() {
+            if counts.asked == 0 && counts.is_nobody() {
                 self.callers.remove(caller);
             }
         }
@@ -242,7 +295,12 @@ impl Queue {
     pub(super) fn adapt(&mut self, is_late: bool) -> usize {
         // Nobody had to wait since this was asked last.
         self.is_over &= self.pace.was_short();
-        self.is_standing = self.is_over && self.full > self.slack * 4;
+        let is_standing = self.is_over && self.was_over && self.full > self.slack * 4;
+        if is_standing != self.is_standing {
+            self.divide();
+            self.share = usize::MAX;
+        }
+        (self.is_standing, self.was_over) = (is_standing, self.is_over);
         (self.full, self.slack) = (Duration::ZERO, Duration::ZERO);
         let floor = FLOOR.min(self.most);
         self.limit = match is_late {
@@ -259,197 +317,19 @@ impl Queue {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WAIT: Duration = Duration::from_secs(60);
-
-    fn caller(name: &str) -> Arc<str> {
-        name.into()
-    }
-
-    #[test]
-    fn who_has_least_is_next_and_of_its_own_the_newest() {
-        let mut queue = Queue::new(4, 4, 8);
-        let (many, one) = (caller("many"), caller("one"));
-        for _ in 0..3 {
-            assert!(matches!(queue.ask(&many, WAIT), Granted::Now));
+/// The most that each of these may have, so that all of them together have so much: who wants less leaves the rest to the others.
+fn share(mut wishes: Vec<usize>, all: usize) -> usize {
+    wishes.sort_unstable();
+    let (mut left, mut others) = (all, wishes.len());
+    for wish in wishes {
+        let share = left.div_ceil(others);
+        if wish > share {
+            return share.max(1);
         }
-        assert!(matches!(queue.ask(&one, WAIT), Granted::Now));
-        let mut waiting = Vec::new();
-        for who in [&many, &many, &one, &one] {
-            match queue.ask(who, WAIT) {
-                Granted::Later(place, _) => waiting.push(place),
-                _ => panic!("there is no room, and a queue"),
-            }
-        }
-        assert!(queue.next(Instant::now()).is_none());
-        queue.left(&many, true);
-        let (who, waiter) = queue.next(Instant::now()).unwrap();
-        drop(waiter);
-        assert_eq!(who, one);
-        // Its newer one has had its turn, all others still wait.
-        let has_ended = |place: &mut oneshot::Receiver<Place>| {
-            matches!(place.try_recv(), Err(oneshot::error::TryRecvError::Closed))
-        };
-        assert_eq!(
-            waiting.iter_mut().map(has_ended).collect::<Vec<_>>(),
-            [false, false, false, true]
-        );
+        (left, others) = (left - wish, others - 1);
     }
-
-    #[test]
-    fn who_waits_for_a_turn_is_served_in_order_while_all_can_be_and_else_the_newest_is() {
-        let mut queue = Queue::new(10_000, 10_000, 2);
-        queue.is_over = true;
-        let one = caller("one");
-        while let Granted::Now = queue.ask(&one, WAIT) {}
-        let mut waiting = Vec::new();
-        for is_crowded in [false, true] {
-            // One waits since the loop before this.
-            queue.sweep(Instant::now());
-            while let Granted::Later(place, until) = queue.ask(&one, WAIT) {
-                assert!(until <= Instant::now() + BRIEF);
-                waiting.push(place);
-                if !is_crowded && waiting.len() == 2 {
-                    break;
-                }
-            }
-            assert!(queue.next(Instant::now()).is_none(), "before the turn is over");
-            queue.turned(Duration::from_millis(1), None);
-            drop(queue.next(Instant::now()).expect("there is room again"));
-            let has_ended = |place: &mut oneshot::Receiver<Place>| {
-                matches!(place.try_recv(), Err(oneshot::error::TryRecvError::Closed))
-            };
-            let served = waiting.iter_mut().position(has_ended);
-            assert_eq!(served, Some(if is_crowded { waiting.len() - 1 } else { 0 }));
-            waiting.remove(served.unwrap());
-            // What is left of the turn.
-            while queue.has_room() {
-                queue.enter(&one);
-            }
-        }
-    }
-
-    #[test]
-    fn the_pace_is_kept_to_only_where_what_is_begun_makes_turns_long() {
-        const LONG: Duration = Duration::from_millis(50);
-        let mut queue = Queue::new(10_000, 10_000, 1_000);
-        let one = caller("one");
-        let begin = |queue: &mut Queue, count: usize| {
-            let begun = (0..count).take_while(|_| matches!(queue.ask(&one, WAIT), Granted::Now));
-            begun.count()
-        };
-        assert_eq!(begin(&mut queue, 1_000), 1_000);
-        queue.turned(Duration::from_millis(1), None);
-        assert_eq!(begin(&mut queue, 10), 10);
-        queue.turned(LONG, None);
-        assert_eq!(begin(&mut queue, 100), 100, "it was not the doing of ten");
-        queue.turned(LONG, None);
-        let paced = begin(&mut queue, 1_000);
-        assert!(paced < 100, "{paced}");
-        // Until nobody has to wait any more.
-        queue.adapt(false);
-        queue.turned(Duration::ZERO, None);
-        queue.adapt(false);
-        assert_eq!(begin(&mut queue, 500), 500);
-    }
-
-    /// Where too much has come for a while, in turns of this length.
-    fn standing(turn: Duration) -> Queue {
-        let mut queue = Queue::new(10_000, 10_000, 1_000);
-        queue.is_over = true;
-        for _ in 0..100 {
-            while queue.pace.has_room() {
-                queue.pace.begin();
-            }
-            queue.pace.wait();
-            queue.turned(turn, Some(Duration::from_millis(3)));
-        }
-        queue.adapt(false);
-        assert!(queue.is_standing);
-        queue
-    }
-
-    #[test]
-    fn where_too_much_comes_all_the_time_nobody_waits_for_a_long_turn() {
-        let mut queue = standing(Duration::from_millis(30));
-        let one = caller("one");
-        let begun = (0..)
-            .take_while(|_| matches!(queue.ask(&one, WAIT), Granted::Now))
-            .count();
-        assert_eq!(begun, queue.pace.most());
-        assert!(matches!(queue.ask(&one, WAIT), Granted::Never("beginning")));
-        // The turns after it are not full.
-        for _ in 0..3 {
-            queue.turned(Duration::from_millis(30), Some(Duration::from_millis(3)));
-        }
-        queue.adapt(false);
-        while let Granted::Now = queue.ask(&one, WAIT) {}
-        assert!(matches!(queue.ask(&one, WAIT), Granted::Later(..)));
-    }
-
-    #[test]
-    fn where_turns_are_short_a_few_of_them_are_waited_for() {
-        let mut queue = standing(Duration::from_millis(4));
-        let one = caller("one");
-        while let Granted::Now = queue.ask(&one, WAIT) {}
-        let waiting = (0..).map_while(|_| match queue.ask(&one, WAIT) {
-            Granted::Later(place, until) => Some((place, until)),
-            _ => None,
-        });
-        let waiting: Vec<_> = waiting.collect();
-        assert!(waiting.iter().all(|(_, until)| *until <= Instant::now() + SHORT));
-        assert_eq!(waiting.len(), queue.pace.most() * 2);
-    }
-
-    #[test]
-    fn what_is_left_of_a_turn_is_for_who_has_less() {
-        let mut queue = standing(Duration::from_millis(30));
-        let (flood, other) = (caller("flood"), caller("other"));
-        assert!(matches!(queue.ask(&other, WAIT), Granted::Now));
-        while let Granted::Now = queue.ask(&flood, WAIT) {}
-        assert!(matches!(queue.ask(&flood, WAIT), Granted::Never("beginning")));
-        assert!(matches!(queue.ask(&other, WAIT), Granted::Now));
-    }
-
-    #[test]
-    fn a_full_queue_takes_from_who_has_most_in_it() {
-        let mut queue = Queue::new(1, 1_000, 4);
-        let (flood, other) = (caller("flood"), caller("other"));
-        assert!(matches!(queue.ask(&flood, WAIT), Granted::Now));
-        let waiting: Vec<Granted> = (0..4).map(|_| queue.ask(&flood, WAIT)).collect();
-        assert!(waiting.iter().all(|granted| matches!(granted, Granted::Later(..))));
-        assert!(matches!(queue.ask(&flood, WAIT), Granted::Never("in_flight")));
-        let place = queue.ask(&other, WAIT);
-        assert!(matches!(place, Granted::Later(..)));
-        assert_eq!(queue.shown(), (1, 1, 4, 1));
-    }
-
-    #[test]
-    fn nobody_holds_more_than_a_share() {
-        let mut queue = Queue::new(4, 3, 8);
-        for _ in 0..3 {
-            assert!(matches!(queue.ask(&caller("a"), WAIT), Granted::Now));
-        }
-        assert!(matches!(queue.ask(&caller("a"), WAIT), Granted::Never("key")));
-        assert!(matches!(queue.ask(&caller("b"), WAIT), Granted::Now));
-    }
-
-    #[test]
-    fn the_limit_falls_while_tasks_are_late_and_comes_back() {
-        let mut queue = Queue::new(1_000, 1_000, 8);
-        for _ in 0..500 {
-            queue.ask(&caller("a"), WAIT);
-        }
-        assert_eq!(queue.adapt(true), 400);
-        assert!(matches!(queue.ask(&caller("a"), WAIT), Granted::Later(..)));
-        for _ in 0..500 {
-            queue.left(&caller("a"), true);
-        }
-        assert_eq!(queue.adapt(true), FLOOR);
-        let steps = (0..).take_while(|_| queue.adapt(false) < 1_000).count();
-        assert!(steps < 60, "{steps}");
-    }
+    usize::MAX
 }
+
+#[cfg(test)]
+mod tests;

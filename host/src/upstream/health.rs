@@ -21,6 +21,8 @@ pub struct Health {
     first_token: Times,
     total: Times,
     errors: Errors,
+    /// Since when all that came of it was given up in a hurry; nought where something has answered since.
+    silent_since_ms: AtomicU64,
     pub(super) breaker: Breaker,
     /// What its provider has in its cache.
     pub prefixes: Prefixes,
@@ -69,7 +71,24 @@ impl Health {
 
     /// An attempt brought an answer, or its beginning: whoever answers is there again. How it goes on is seen at its end.
     pub fn answers(&self) {
+        // Seldom written, so that those who serve on other processors need not fetch it anew.
+        if self.silent_since_ms.load(Ordering::Relaxed) > 0 {
+            self.silent_since_ms.store(0, Ordering::Relaxed);
+        }
         self.breaker.answers();
+    }
+
+    /// No connection stood in the time that somebody in a hurry gave it. Whether that speaks against the model all the same:
+    /// it has been so for [`SILENT_MS`], and nothing has answered meanwhile.
+    pub fn unreached_in_a_hurry(&self) -> bool {
+        self.unreached_at(now_ms())
+    }
+
+    fn unreached_at(&self, now_ms: u64) -> bool {
+        let since = self
+            .silent_since_ms
+            .compare_exchange(0, now_ms, Ordering::Relaxed, Ordering::Relaxed);
+        since.is_err_and(|since| now_ms.saturating_sub(since) >= SILENT_MS)
     }
 
     /// An attempt ended well.
@@ -119,6 +138,8 @@ impl Health {
     }
 }
 
+/// Whoever could not be reached for so long is not there, however much of a hurry those were in who tried.
+const SILENT_MS: u64 = 5_000;
 /// A share of failures is half of it after so long.
 const HALF_LIFE_MS: f64 = 10_000.0;
 /// Enough for half a million years.
@@ -259,6 +280,18 @@ mod tests {
         assert_eq!(errors.at(200_000), 0);
         errors.note(1000, 10_005);
         assert_eq!(errors.at(10_005), 550);
+    }
+
+    #[test]
+    fn a_hurry_speaks_against_a_model_that_has_not_answered_for_long() {
+        let health = Health::default();
+        let seen = |times: &[u64]| times.iter().map(|now| health.unreached_at(*now)).collect::<Vec<_>>();
+        assert_eq!(
+            seen(&[1, 3_000, 5_000, 5_001, 9_000]),
+            [false, false, false, true, true]
+        );
+        health.answers();
+        assert_eq!(seen(&[9_001, 14_000, 14_001]), [false, false, true]);
     }
 
     #[test]

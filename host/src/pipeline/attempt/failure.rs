@@ -129,11 +129,16 @@ impl Failure {
         }
     }
 
-    /// The connection failed, or did not stand in the time that a step had for it: see [`Self::late`].
+    /// The connection failed, or did not stand in the time that a step had for it: see [`Self::late`]. A provider that is not there
+    /// must not be asked first for ever because every plan is in a hurry.
     pub fn unreached(error: UpstreamError, step: &Step) -> Self {
         let is_hurried = matches!(error, UpstreamError::ConnectTimeout { .. }) && !step.has_time_to_connect();
         let failure = Self::transport(error);
-        if is_hurried { failure.unblamed() } else { failure }
+        if is_hurried && !step.model.seen.health.unreached_in_a_hurry() {
+            failure.unblamed()
+        } else {
+            failure
+        }
     }
 
     /// It is who asked that was in a hurry.

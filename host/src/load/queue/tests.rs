@@ -1,3 +1,5 @@
+//! Who is let in when, of several callers and in turns of several lengths.
+
 use super::*;
 
 const WAIT: Duration = Duration::from_secs(60);

@@ -79,7 +79,7 @@ impl Health {
     }
 
     /// No connection stood in the time that somebody in a hurry gave it. Whether that speaks against the model all the same:
-    /// it has been so for [`SILENT_MS`], and nothing has answered meanwhile.
+    /// it has been so for five seconds, and nothing has answered meanwhile.
     pub fn unreached_in_a_hurry(&self) -> bool {
         self.unreached_at(now_ms())
     }

@@ -1,6 +1,6 @@
 //! Who is let in next. Of several callers it is the one who has least, so that one who floods the gateway waits for itself;
 //! of one caller's requests it is the oldest while all can be served, and else the newest, since the oldest may be of no use any more
-//! when its turn comes.
+//! when its turn comes. Where too much comes all the time and turns are long, nobody waits: callers divide what can be begun.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

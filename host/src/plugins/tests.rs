@@ -9,6 +9,7 @@ mod timeouts;
 mod wasi;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::words::*;
 use super::*;
@@ -30,6 +31,13 @@ fn engine() -> Engine {
     })
     .unwrap()
 }
+
+/// An instance serves three calls, one after another.
+const KEPT: Instances = Instances::Warm {
+    warm: 1,
+    max_calls: 3,
+    max_age: Duration::from_secs(3600),
+};
 
 fn spec(component: Vec<u8>) -> PolicySpec {
     PolicySpec {

@@ -1,7 +1,5 @@
 //! What instances remember: the configuration always, earlier calls only where instances are kept.
 
-use std::time::Duration;
-
 use super::guests::{PolicyText, REASON, REASON_ITEMS, ZEROS};
 use super::*;
 
@@ -25,13 +23,8 @@ async fn a_fresh_instance_remembers_nothing_and_a_warm_one_serves_so_many_calls(
         ..Default::default()
     });
     let fresh = load(spec(guest.clone())).unwrap();
-    let instances = Instances::Warm {
-        warm: 1,
-        max_calls: 3,
-        max_age: Duration::from_secs(3600),
-    };
     let warm = load(PolicySpec {
-        instances,
+        instances: KEPT,
         ..spec(guest)
     })
     .unwrap();
@@ -82,13 +75,8 @@ async fn what_a_guest_leaves_in_its_memory_neither_another_one_finds_nor_its_own
         assert_eq!(reason(&policies[number % 2]).await, "0", "{number}");
     }
     // An instance that is kept has what it left.
-    let instances = Instances::Warm {
-        warm: 1,
-        max_calls: 3,
-        max_age: Duration::from_secs(3600),
-    };
     let kept = PolicySpec {
-        instances,
+        instances: KEPT,
         ..spec(guest)
     };
     let kept = load_in(&engine, kept).unwrap();

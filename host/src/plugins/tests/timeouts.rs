@@ -1,7 +1,5 @@
 //! What a policy says of times beside its plan.
 
-use std::time::Duration;
-
 use super::guests::{PolicyText, REASON, REASON_ITEMS, ZEROS};
 use super::*;
 
@@ -67,13 +65,8 @@ async fn a_plan_beside_which_a_time_is_said_of_a_stranger_is_refused() {
 async fn a_kept_instance_begins_without_what_its_last_call_said() {
     let first = "(if (i32.eq (global.get $digit) (i32.const 48)) (then SAY))".replace("SAY", CONNECT);
     let decide = format!("{first} (global.set $digit (i32.const 49)) {REASON}");
-    let instances = Instances::Warm {
-        warm: 1,
-        max_calls: 3,
-        max_age: Duration::from_secs(3600),
-    };
     let kept = load(PolicySpec {
-        instances,
+        instances: KEPT,
         ..spec(saying(ZEROS, &decide))
     })
     .unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::config::{openai, route};
-use tests::{Answer, Chaos, Cut, Database, FakeProvider, Gate, Gateway, Home, Reply, Weather};
+use tests::{Answer, Authority, Chaos, Client, Cut, Database, FakeProvider, Gate, Gateway, Home, Reply, Weather};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -275,4 +275,88 @@ async fn what_a_gateway_had_that_was_killed_is_its_own_until_it_is_back_or_forgo
     let unknown = b.home().run(&["fleet", "forget", "a", "--config", "pointsman.toml"]);
     assert!(!unknown.status.success());
     drop(gate);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_must_prove_its_name_before_it_hears_the_password() {
+    let (authority, another) = (Authority::new(), Authority::new());
+    let Some(database) = Database::start_with_certificate(&authority, "localhost") else {
+        return;
+    };
+    let provider = FakeProvider::chatting([Answer::chat("hello")]).await;
+    let home = |host, trusts: &Authority, settings: &str| {
+        let url = database.url_as(host, &format!("sslrootcert=authority.pem&{settings}"));
+        let home = Home::with_config(&config("a", &provider, &url, "1.0"));
+        home.write("authority.pem", trusts.pem());
+        home
+    };
+    let a = joined(home("localhost", &authority, "sslmode=verify-full")).await;
+    served(&a, 100).await;
+    let is_encrypted =
+        "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'pointsman'";
+    assert_eq!(database.answer(is_encrypted), "t");
+    assert!(a.stop().await.success());
+    // `require` is no less: PostgreSQL's own would take anybody's certificate.
+    for (home, reason) in [
+        (
+            home("localhost", &another, "sslmode=verify-full"),
+            "invalid peer certificate",
+        ),
+        (
+            home("localhost", &another, "sslmode=require"),
+            "invalid peer certificate",
+        ),
+        (
+            home("127.0.0.1", &authority, "sslmode=verify-full"),
+            "not valid for name",
+        ),
+    ] {
+        let listed = home.run(&["fleet", "list", "--config", "pointsman.toml"]);
+        let said = String::from_utf8_lossy(&listed.stderr).into_owned();
+        assert!(!listed.status.success() && said.contains(reason), "{said}");
+        let gateway = Gateway::start_in(home).await;
+        call(&gateway, 100).await.refused(503, "budget_store_unavailable");
+        let free = gateway.data().chat(&ask("free", 100)).await;
+        assert_eq!(free.status, 200, "{}", free.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_takes_over_borrows_by_the_same_name_and_knows_what_was_spent() {
+    let Some(database) = Database::start() else { return };
+    let gate = Gate::shut();
+    let provider = FakeProvider::chatting([Answer::chat("late").held(&gate), Answer::chat("hello")]).await;
+    let limit = 1_000_000;
+    let first = joined(Home::with_config(&config("a", &provider, &database.url(), "0.001"))).await;
+    let address = first.data_address();
+    let data = first.data();
+    let late = tokio::spawn(async move { data.chat(&ask("auto", 100)).await });
+    provider.until(|journal| journal.len() == 1).await;
+    served(&first, 100).await;
+
+    let command = first
+        .home()
+        .command(&["serve", "--config", "pointsman.toml", "--take-over"]);
+    let second = Gateway::start_with(first.home().clone(), command).await;
+    gate.open();
+    assert_eq!(late.await.unwrap().status, 200);
+    assert_eq!(first.ended().await.code(), Some(0));
+    lends(&second).await;
+    assert_eq!(second.data_address(), address);
+    let (more, refused) = spend(&second, Duration::from_secs(3)).await;
+    assert!(refused > 0);
+    let spent = (2 + more) as u64 * ANSWER;
+    assert_eq!(provider.journal().len(), 2 + more);
+    assert!(spent <= limit && spent > limit / 2, "{spent} of {limit}");
+    let refused = Client::new(address).chat(&ask("auto", 100)).await;
+    refused.refused(429, "budget_exceeded");
+    let home = second.home().clone();
+    assert!(second.stop().await.success());
+    let listed = listed(&home);
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    let usd = format!("{}", spent as f64 / 1e9);
+    assert_eq!(
+        (listed[0]["spent_usd"].as_str(), listed[0]["held_usd"].as_str()),
+        (Some(usd.as_str()), Some("0.00"))
+    );
 }

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
 use crate::not_tested;
+use crate::tls::Authority;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -33,6 +34,25 @@ pub struct Database {
 impl Database {
     /// A server without any tables; none where PostgreSQL is not installed, which is said.
     pub fn start() -> Option<Database> {
+        let mut database = Self::new()?;
+        database.make();
+        database.run();
+        Some(database)
+    }
+
+    /// The same, with a certificate of this authority for this name, for those who want one.
+    pub fn start_with_certificate(authority: &Authority, name: &str) -> Option<Database> {
+        let mut database = Self::new()?;
+        database.make();
+        let (certificate, key) = authority.issue(name);
+        database.put("server.crt", &certificate);
+        database.put("server.key", &key);
+        database.put("postgresql.auto.conf", "ssl = on\n");
+        database.run();
+        Some(database)
+    }
+
+    fn new() -> Option<Database> {
         let Some(programs) = programs() else {
             not_tested(
                 "what gateways share through PostgreSQL",
@@ -47,15 +67,12 @@ impl Database {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("no port");
         let port = listener.local_addr().expect("no port").port();
         drop(listener);
-        let mut database = Database {
+        Some(Database {
             programs,
             folder,
             port,
             server: None,
-        };
-        database.make();
-        database.run();
-        Some(database)
+        })
     }
 
     fn data(&self) -> PathBuf {
@@ -101,6 +118,16 @@ impl Database {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
 
+    /// Puts a file among its data, for itself and nobody else.
+    fn put(&self, name: &str, content: &str) {
+        let file = self.data().join(name);
+        fs::write(&file, content).expect("cannot write among the database's files");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("cannot be its alone");
+        if geteuid().is_root() {
+            chown(&file, Some(NOBODY), Some(NOBODY)).expect("the file cannot be given away");
+        }
+    }
+
     /// Starts it where it does not run, and waits until it answers.
     pub fn run(&mut self) {
         let log = fs::File::options()
@@ -133,6 +160,14 @@ impl Database {
     /// Its URL, by way of this address.
     pub fn url_by(&self, address: std::net::SocketAddr) -> String {
         format!("postgres://pointsman:{PASSWORD}@{address}/postgres")
+    }
+
+    /// Its URL under a name of this machine, with this behind it.
+    pub fn url_as(&self, host: &str, settings: &str) -> String {
+        format!(
+            "postgres://pointsman:{PASSWORD}@{host}:{}/postgres?{settings}",
+            self.port
+        )
     }
 
     /// Its URL.

@@ -177,7 +177,13 @@ impl<'a> Value<'a> {
 
     /// Whether a string's decoded text is this one.
     pub fn is(&self, text: &str) -> bool {
-        self.as_str().is_some_and(|own| own == text)
+        let node = self.node();
+        if node.escaped {
+            return self.as_str().is_some_and(|own| own == text);
+        }
+        // Asked of every member on the way to one: bytes are compared, since that they are text was found out before.
+        let inner = node.start as usize + 1..node.end as usize - 1;
+        node.kind == Kind::String && self.document.text[inner] == *text.as_bytes()
     }
 
     fn child(&self, token: &str) -> Option<Value<'a>> {
@@ -224,13 +230,12 @@ fn array_index(token: &str) -> Option<usize> {
 }
 
 /// The decoded reference tokens of a pointer; `None` where it is not one.
-fn pointer_tokens(pointer: &str) -> Option<impl Iterator<Item = String> + '_> {
-    (pointer.is_empty() || pointer.starts_with('/')).then(|| {
-        pointer
-            .split('/')
-            .skip(1)
-            .map(|token| token.replace("~1", "/").replace("~0", "~"))
-    })
+fn pointer_tokens(pointer: &str) -> Option<impl Iterator<Item = Cow<'_, str>>> {
+    let decoded = |token| match str::contains(token, '~') {
+        true => Cow::Owned(token.replace("~1", "/").replace("~0", "~")),
+        false => Cow::Borrowed(token),
+    };
+    (pointer.is_empty() || pointer.starts_with('/')).then(|| pointer.split('/').skip(1).map(decoded))
 }
 
 #[cfg(test)]

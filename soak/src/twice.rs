@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use xtask::nested::Build;
-use xtask::{component, plugins, workspace};
+use xtask::{component, plugins, release, workspace};
 
 /// What is built, and what is not part of the source.
 const LEFT_OUT: [&str; 2] = ["target", ".git"];
@@ -77,23 +76,7 @@ fn build(source: &Path, packages: &[String], with_gateway: bool) -> Result<Made>
         made.insert(package.clone(), component::from_module(&core)?);
     }
     if with_gateway {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args([
-            "build",
-            "--quiet",
-            "--release",
-            "--locked",
-            "--package",
-            "pointsman",
-            "--bin",
-            "pointsman",
-        ]);
-        let status = cargo.current_dir(source).env_remove("CARGO_TARGET_DIR").status()?;
-        ensure!(status.success(), "cargo could not build the gateway");
-        made.insert(
-            "pointsman".to_owned(),
-            fs::read(source.join("target/release/pointsman"))?,
-        );
+        made.insert("pointsman".to_owned(), fs::read(release::gateway(source)?)?);
     }
     Ok(made)
 }

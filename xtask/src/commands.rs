@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use xtask::plugins::{self, Selection};
-use xtask::{clients, nested, packages, providers, reference, sbom, toolchains, workspace};
+use xtask::{clients, nested, packages, providers, reference, release, sbom, toolchains, workspace};
 
 /// The plugins in the box are built for the first; guests that users write, and some in the tests, for the second.
 const FUZZED: [&str; 6] = ["json", "sse", "eventstream", "adapter", "config", "prices"];
@@ -119,6 +119,17 @@ pub(crate) fn sbom(arguments: &[String]) -> Result<()> {
     ensure!(arguments.is_empty(), "`sbom` takes no arguments");
     let packages = sbom::write()?;
     println!("{}: {packages} packages", sbom::file().display());
+    Ok(())
+}
+
+/// Builds what is given to others.
+pub(crate) fn release(arguments: &[String]) -> Result<()> {
+    ensure!(arguments.is_empty(), "`release` takes no arguments");
+    add_missing_targets()?;
+    eprintln!("building the gateway from nothing; this takes some minutes");
+    for file in release::write()? {
+        println!("{}", file.display());
+    }
     Ok(())
 }
 

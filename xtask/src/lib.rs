@@ -10,6 +10,7 @@ pub mod packages;
 pub mod plugins;
 pub mod providers;
 pub mod reference;
+pub mod release;
 pub mod sbom;
 pub mod toolchains;
 

@@ -58,6 +58,11 @@ const COMMANDS: &[Command] = &[
         commands::sbom,
     ),
     (
+        "release",
+        "build the gateway as it is given to others, the same bytes in any folder, with its bill of materials",
+        commands::release,
+    ),
+    (
         "soak",
         "long trials of the ledger, `soak help` lists them; `--release` first builds with optimisation",
         commands::soak,

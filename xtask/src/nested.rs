@@ -12,6 +12,9 @@ use anyhow::{Context, Result, ensure};
 /// The profile that plugins are built with, from the workspace's `Cargo.toml`.
 pub const PROFILE: &str = "plugin";
 
+/// What the folder in which cargo keeps what it fetched is called in what is made: panics name the places of sources.
+pub(crate) const CARGO_HOME: &str = "/cargo";
+
 /// What the inner cargo may inherit of the `CARGO_` variables: where things are kept and how they are fetched, how
 /// output looks, and the outer cargo's job server, so that both together use no more cores than one was given.
 const INHERITED: &[&str] = &[
@@ -67,6 +70,13 @@ impl Build<'_> {
             .arg(self.manifest)
             .arg("--target-dir")
             .arg(self.target_dir);
+        if let Some(home) = cargo_home().as_deref().and_then(Path::to_str) {
+            // Joined to the flags of `.cargo/config.toml`. TOML takes a path of any platform between these quotes.
+            let flag = renamed(home, CARGO_HOME);
+            cargo
+                .arg("--config")
+                .arg(format!("target.{}.rustflags=['''{flag}''']", self.target));
+        }
         cargo.args(self.what);
         let status = cargo
             .status()
@@ -81,8 +91,20 @@ impl Build<'_> {
     }
 }
 
+/// Where cargo keeps what it fetched, by its own rule.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    let said = env::var_os("CARGO_HOME").filter(|home| !home.is_empty());
+    said.map(PathBuf::from)
+        .or_else(|| Some(env::home_dir()?.join(".cargo")))
+}
+
+/// The compiler's flag for a folder that is to have another name in what is made.
+pub(crate) fn renamed(folder: &str, name: &str) -> String {
+    format!("--remap-path-prefix={folder}={name}")
+}
+
 /// A cargo with an environment as from a fresh shell; the toolchain stays the outer one's.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os().filter(|(name, _)| !is_inherited(name)) {
         cargo.env_remove(name);

@@ -26,6 +26,7 @@ mod scenario;
 mod tally;
 mod wire;
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -76,6 +77,9 @@ struct Arguments {
     /// A smoke run: once, and a fraction of a second each.
     #[arg(long)]
     quick: bool,
+    /// Where proxies keep their files, and the gateway its ledger: a folder on another disk, say. [default: target/bench]
+    #[arg(long)]
+    folder: Option<PathBuf>,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -164,11 +168,16 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     let whole = arguments.is_whole();
     let scenarios = or_all(&arguments.scenarios);
     let (contenders, mut missing) = present(or_all(&arguments.only));
-    let output = output_folder()?;
+    let output = arguments.folder.clone().map_or_else(output_folder, made)?;
+    let proxies = output.join("proxies");
+    // Ledgers of runs before this one would be measured with it.
+    if proxies.exists() {
+        fs::remove_dir_all(&proxies).with_context(|| format!("emptying {}", proxies.display()))?;
+    }
     let bench = Bench {
         cores: Cores::claim()?,
         effort: arguments.effort()?,
-        folder: output.join("proxies"),
+        folder: proxies,
     };
     let measurements = bench.run(&scenarios, &contenders, &mut missing).await;
     gateway::free_memory();
@@ -253,13 +262,18 @@ fn output_folder() -> Result<PathBuf> {
         .ancestors()
         .nth(2)
         .context("this program is not in a target directory")?;
-    let folder = target.join("bench");
-    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    Ok(folder)
+    made(target.join("bench"))
+}
+
+/// A folder that is there, by its whole name.
+fn made(folder: PathBuf) -> Result<PathBuf> {
+    let failed = || format!("making {}", folder.display());
+    fs::create_dir_all(&folder).with_context(failed)?;
+    std::path::absolute(&folder).with_context(failed)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
     eprintln!("wrote {}", path.display());
     Ok(())
 }

@@ -17,26 +17,26 @@ fn main() -> Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set")?);
     let target = nested::target_dir_above(&out).unwrap_or(&out).join("plugins");
     let built = plugins::build(&target, &Selection::All)?;
-    fs::write(out.join("builtin.rs"), table(&built)?).context("cannot write builtin.rs")?;
+    fs::write(out.join("builtin.rs"), table(&built, &out)?).context("cannot write builtin.rs")?;
     fs::write(out.join("dialects.rs"), dialects(&built)?).context("cannot write dialects.rs")?;
     fs::write(out.join("wasi-stub.wasm"), wat::parse_file(WASI_STUB)?).context("cannot write wasi-stub.wasm")?;
     watch(&built);
     Ok(())
 }
 
-fn table(built: &[BuiltPlugin]) -> Result<String> {
+/// Sources that are written here name no folder of the machine: what they say goes into the digests of what is compiled.
+fn table(built: &[BuiltPlugin], out: &Path) -> Result<String> {
     let mut table = String::from(
         "/// The plugins in the box: kind (`policy` or `adapter`), name, component.\n\
          static BUILTIN: &[(&str, &str, &[u8])] = &[\n",
     );
     for BuiltPlugin { plugin, path, .. } in built {
-        let path = path
-            .to_str()
-            .with_context(|| format!("{} is not UTF-8", path.display()))?;
+        let kind = plugin.kind.as_str();
+        let file = format!("{kind}-{}.wasm", plugin.name);
+        fs::copy(path, out.join(&file)).with_context(|| format!("cannot copy {}", path.display()))?;
         writeln!(
             table,
-            "    ({:?}, {:?}, include_bytes!({path:?})),",
-            plugin.kind.as_str(),
+            "    ({kind:?}, {:?}, include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\"))),",
             plugin.name
         )?;
     }
@@ -60,7 +60,8 @@ fn dialects(built: &[BuiltPlugin]) -> Result<String> {
         for file in files {
             let name = file.file_stem().and_then(|name| name.to_str());
             let name = name.with_context(|| format!("{} is not UTF-8", file.display()))?;
-            writeln!(table, "    ({name:?}, {:?}, include_str!({file:?})),", plugin.name)?;
+            let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            writeln!(table, "    ({name:?}, {:?}, {text:?}),", plugin.name)?;
         }
     }
     table.push_str("];\n");

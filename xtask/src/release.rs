@@ -52,6 +52,9 @@ pub fn gateway(source: &Path) -> Result<PathBuf> {
             .map(|(folder, name)| format!("-ffile-prefix-map={folder}={name}"));
         cargo.env("CFLAGS", own.into_iter().chain(flags).collect::<Vec<_>>().join(" "));
     }
+    // Where a package is compiled in several units, what one lends to another is named by a digest of the lender's intermediate code,
+    // and in that of the gateway's own something of the folder is left.
+    cargo.args(["--config", "profile.release.package.pointsman.codegen-units=1"]);
     // Functions keep their names for backtraces; where their lines are is three quarters of the file.
     cargo.env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
     let status = cargo
